@@ -1,0 +1,17 @@
+"""The one error that a person can mend: wrong input."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """What is wrong, where, what is allowed, the nearest match; in one line.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """`word` answered with the most similar of `allowed`: "; did you mean 'x'?", else ""."""
+    match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""
