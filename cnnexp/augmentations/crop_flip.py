@@ -1,0 +1,33 @@
+"""Shifted and mirrored copies, one gather for the whole batch."""
+
+import torch
+
+from cnnexp.config.types import NonNegativeInt, Probability
+
+
+class CropFlip:
+    """Pad by reflection, crop at a random place, mirror at random: He et al. 2016, section 4.2.
+
+    (B, 3, H, W) uint8 -> the same, drawn per image from torch's global generator. padding: pixels,
+    0 for mirroring alone; flip: probability.
+    """
+
+    def __init__(self, padding: NonNegativeInt = 4, flip: Probability = 0.5) -> None:
+        self.padding, self.flip = padding, flip
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        count, _, height, width = images.shape
+        device, reach = images.device, self.padding
+        shift = torch.randint(-reach, reach + 1, (2, count, 1), device=device)
+        rows = reflect(torch.arange(height, device=device) + shift[0], height)  # (B, H)
+        columns = reflect(torch.arange(width, device=device) + shift[1], width)  # (B, W)
+        mirrored = torch.rand(count, 1, device=device) < self.flip
+        columns = torch.where(mirrored, columns.flip(1), columns)
+        batch = torch.arange(count, device=device).view(-1, 1, 1)
+        pixels = images.permute(0, 2, 3, 1)  # (B, H, W, 3): a pixel's colours lie together
+        return pixels[batch, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+def reflect(index: torch.Tensor, size: int) -> torch.Tensor:
+    """-2 -1 0 .. n-1 n n+1 -> 2 1 0 .. n-1 n-2 n-3."""
+    return (size - 1) - ((size - 1) - index.abs()).abs()

@@ -1,0 +1,129 @@
+"""The layer table of any network: shapes, sizes, parameters, multiply-adds, receptive fields."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+aten = torch.ops.aten
+POOLS = {aten.max_pool2d_with_indices.default, aten.max_pool2d.default, aten.avg_pool2d.default}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row. shape: (C, H, W) or (features,). multiply_adds: per image. receptive_field: side in
+    input pixels that an output value can depend on, borders ignored; dense layers see the whole image.
+    """
+
+    name: str
+    kind: str
+    kernel: int | tuple[int, ...] | None
+    stride: int | tuple[int, ...] | None
+    padding: int | tuple[int, ...] | str | None
+    dilation: int | tuple[int, ...] | None
+    shape: tuple[int, ...]
+    size: int
+    parameters: int
+    multiply_adds: int
+    receptive_field: int
+
+
+def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
+    """Rows in order of execution: layers with parameters, pooling, and whatever else changes a shape.
+
+    Activations, dropout and flattening compute nothing that the table counts. Runs on meta tensors:
+    nothing is calculated, any size is quick. The network stays as it was.
+    """
+    twin = copy.deepcopy(network).to("meta").eval()
+    rows: list[Layer] = []
+    fields = _ReceptiveFields(image_size)
+    counter = FlopCounterMode(display=False)
+    before: dict[str, int] = {}
+    seen: set[str] = set()
+
+    def enter(name: str) -> Any:
+        return lambda module, inputs: before.__setitem__(name, counter.get_total_flops())
+
+    def leave(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+            own = sum(p.numel() for p in module.parameters()) if name not in seen else 0
+            seen.add(name)
+            changed = tuple(output.shape) != tuple(inputs[0].shape)
+            if isinstance(module, nn.Flatten | nn.Identity) or not (own or changed):
+                return
+            shape = tuple(output.shape[1:])
+            rows.append(
+                Layer(
+                    name=name,
+                    kind=type(module).__name__,
+                    kernel=_one(getattr(module, "kernel_size", None)),
+                    stride=_one(getattr(module, "stride", None)),
+                    padding=_one(getattr(module, "padding", None)),
+                    dilation=_one(getattr(module, "dilation", None)),
+                    shape=shape,
+                    size=output[0].numel(),
+                    parameters=own,
+                    # The counter counts a multiply-add as two operations.
+                    multiply_adds=(counter.get_total_flops() - before[name]) // 2,
+                    receptive_field=fields.of(output),
+                )
+            )
+
+        return hook
+
+    for name, module in twin.named_modules():
+        if not list(module.children()):
+            module.register_forward_pre_hook(enter(name))
+            module.register_forward_hook(leave(name))
+    with torch.no_grad(), counter, fields:
+        twin(torch.empty(1, 3, image_size, image_size, device="meta"))
+    return rows
+
+
+def _one(value: Any) -> Any:
+    """(3, 3) -> 3: square settings read better as one number."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+class _ReceptiveFields(TorchDispatchMode):
+    """Follows (field, jump) through every operation, so that branches and functional calls count too.
+
+    A window of f at dilation d over values whose fields are r and whose neighbours lie j apart sees
+    r + d (f - 1) j; a stride of s makes the distance s j (Araujo et al. 2019, "Computing receptive
+    fields of convolutional neural networks"). Where branches join, the larger field counts.
+    """
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.known: Any = WeakTensorKeyDictionary()
+
+    def of(self, tensor: torch.Tensor) -> int:
+        return self.known.get(tensor, (1, 1))[0]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        output = result[0] if isinstance(result, tuple | list) else result
+        if not isinstance(output, torch.Tensor):
+            return result
+        tensors = [t for a in args for t in (a if isinstance(a, list | tuple) else [a])]
+        fields = [self.known[t] for t in tensors if isinstance(t, torch.Tensor) and t in self.known]
+        field, jump = max(fields, default=(1, 1))
+        if func is aten.convolution.default:
+            weight, stride, dilation = args[1], args[3], args[5]
+            field += dilation[0] * (weight.shape[-1] - 1) * jump
+            jump *= stride[0]
+        elif func in POOLS:
+            stride = args[2] if len(args) > 2 and args[2] else args[1]
+            dilation = args[4] if func is not aten.avg_pool2d.default and len(args) > 4 else [1]
+            field += dilation[0] * (args[1][0] - 1) * jump
+            jump *= stride[0]
+        elif output.ndim < 3 or output.shape[-2:] == (1, 1) and tensors[0].shape[-2:] != (1, 1):
+            field = max(field, self.image_size)  # dense layers and global pooling see everything
+        self.known[output] = (field, jump)
+        return result

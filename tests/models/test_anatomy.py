@@ -1,0 +1,88 @@
+"""The layer table against hand-computed numbers and against libraries' own counts."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from cnnexp.models.anatomy import anatomy
+from cnnexp.models.baseline import baseline
+from cnnexp.models.lenet5 import lenet5
+
+
+def test_lenet_table_to_the_digit() -> None:
+    # (output, size, parameters): (f*f*c_in + 1)*c_out for a convolution, (in + 1)*out for a dense layer.
+    expected = [
+        ((8, 28, 28), 6272, 608),
+        ((8, 14, 14), 1568, 0),
+        ((16, 10, 10), 1600, 3216),
+        ((16, 5, 5), 400, 0),
+        ((120,), 120, 48120),
+        ((84,), 84, 10164),
+        ((10,), 10, 850),
+    ]
+    rows = anatomy(lenet5(32, 10), 32)
+    assert [(row.shape, row.size, row.parameters) for row in rows] == expected
+    # 28*28*8 outputs of 5*5*3 products; 10*10*16 of 5*5*8; then in*out.
+    products = [470_400, 0, 320_000, 0, 48_000, 10_080, 840]
+    assert [row.multiply_adds for row in rows] == products
+    # 5; +1*1; +4*2; +1*2; dense layers see all 32.
+    assert [row.receptive_field for row in rows] == [5, 6, 14, 16, 32, 32, 32]
+    assert [row.name for row in rows][:2] == ["block1.0", "block1.2"]
+
+
+def test_published_numbers_of_vgg16_and_resnet18() -> None:
+    # 138,357,544 and 11,689,512 parameters: torchvision's model cards. Receptive fields after the last
+    # pooling and the last stage: 212 and 435 (Araujo et al. 2019, table 1).
+    rows = anatomy(torchvision.models.vgg16(), 224)
+    assert sum(row.parameters for row in rows) == 138_357_544
+    assert sum(row.multiply_adds for row in rows) == 15_470_264_320
+    assert {row.name: row.receptive_field for row in rows}["features.30"] == 212
+    rows = anatomy(torchvision.models.resnet18(), 224)
+    assert sum(row.parameters for row in rows) == 11_689_512
+    assert {row.name: row.receptive_field for row in rows}["layer4.1.conv2"] == 435
+
+
+def test_branches_count_the_larger_field_and_dilation_spreads() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small = nn.Conv2d(3, 4, 1)
+            self.wide = nn.Conv2d(3, 4, 3, padding=4, dilation=4)
+            self.after = nn.Conv2d(8, 2, 3, stride=2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.after(torch.cat([self.small(x), self.wide(x)], 1))
+
+    rows = {row.name: row for row in anatomy(Branches(), 16)}
+    assert (rows["small"].receptive_field, rows["wide"].receptive_field) == (1, 9)
+    assert rows["after"].receptive_field == 11
+    assert (rows["after"].shape, rows["wide"].dilation) == ((2, 7, 7), 4)
+
+
+def test_receptive_field_is_where_the_gradient_reaches() -> None:
+    """The table's number against the pixels that really change a middle output."""
+    network = baseline(64, 2, widths=[[4], [4]], kernel_size=5, norm="none", pool="average")
+    field = [row for row in anatomy(network, 64) if row.kind == "AvgPool2d"][-1].receptive_field
+    image = torch.rand(1, 3, 64, 64, requires_grad=True)
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 0.1)  # positive: no ReLU closes, no gradient cancels
+    network.block2(network.block1(image))[0, 0, 8, 8].backward()
+    assert image.grad is not None
+    rows = image.grad[0, 0].abs().sum(1).nonzero()
+    assert field == int(rows.max() - rows.min()) + 1
+
+
+def test_the_network_stays_as_it_was() -> None:
+    network = lenet5(32, 10).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    anatomy(network, 32)
+    assert network.training
+    assert all(not module._forward_hooks for module in network.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_big_inputs_cost_nothing(size: int) -> None:
+    rows = anatomy(baseline(size, 10), size)
+    assert rows[0].multiply_adds == size * size * 32 * 27

@@ -1,0 +1,97 @@
+"""What every model owes: one parametrised contract over all of configs/model."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from cnnexp.config.instantiate import call
+from cnnexp.errors import InputError
+from cnnexp.models.anatomy import anatomy
+from cnnexp.models.baseline import baseline
+from cnnexp.models.normalize import Normalize
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "model"
+MODELS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+SIZE, CLASSES = 32, 7
+
+
+def build(name: str) -> nn.Sequential:
+    torch.manual_seed(0)
+    text = (CONFIGS / f"{name}.yaml").read_text()
+    return call(yaml.safe_load(text), image_size=SIZE, outputs=CLASSES)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_contract(name: str) -> None:
+    network = build(name)
+    images = torch.rand(4, 3, SIZE, SIZE)
+    blocks = [block for block, _ in network.named_children()]
+    assert blocks[-1] == "head"
+    assert all(re.fullmatch(r"[a-z]+\d*", block) for block in blocks)
+    logits = network(images)
+    assert logits.shape == (4, CLASSES)
+    assert logits.isfinite().all()
+    nn.functional.cross_entropy(logits, torch.arange(4)).backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+    rows = anatomy(network, SIZE)
+    assert sum(row.parameters for row in rows) == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_go_out_and_in(name: str, tmp_path: Path) -> None:
+    network, other = build(name).eval(), build(name).eval()
+    for parameter in other.parameters():
+        nn.init.zeros_(parameter)
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    images = torch.rand(2, 3, SIZE, SIZE)
+    torch.testing.assert_close(other(images), network(images))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_activation_works_in_place(name: str) -> None:
+    """A hook on the layer before must see what that layer gave."""
+    assert not [m for m in build(name).modules() if getattr(m, "inplace", False)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_exports(name: str) -> None:
+    network = build(name).eval()
+    images = torch.rand(2, 3, SIZE, SIZE)
+    exported = torch.export.export(network, (images,)).module()
+    torch.testing.assert_close(exported(images), network(images))
+
+
+def test_the_assignments_network() -> None:
+    """2x(conv32), pool, 2x(conv64), pool, dense 512 on CIFAR-10, counted by hand."""
+    network = baseline(32, 10, norm="none", head_dropout=0.0)
+    convolutions = 28 * 32 + 289 * 32 + 289 * 64 + 577 * 64
+    dense = (64 * 8 * 8 + 1) * 512 + 513 * 10
+    assert sum(p.numel() for p in network.parameters()) == convolutions + dense
+
+
+def test_settings_change_the_network() -> None:
+    network = baseline(
+        32, 3, widths=[[8], [16, 16], [24]], kernel_size=5, padding="valid", norm="group",
+        activation="silu", pool="average", dropout=0.1, reduce="average", dense=[], head_dropout=0.0,
+    )  # fmt: skip
+    kinds = [type(m).__name__ for m in network.modules()]
+    assert [kinds.count(k) for k in ("Conv2d", "GroupNorm", "SiLU", "AvgPool2d", "Dropout2d")] == [
+        4, 4, 4, 3, 3,
+    ]  # fmt: skip
+    # 32 -5+1 = 28 -> 14 -> 10 -> 6 -> 3, too small for another 5x5.
+    with pytest.raises(InputError, match=r"stage 3 of 3 .*dataset.image_size"):
+        baseline(16, 3, widths=[[8], [16, 16], [24]], kernel_size=5, padding="valid")
+
+
+def test_normalize_takes_bytes_and_shares() -> None:
+    block = Normalize([0.5, 0.25, 0.0], [0.5, 0.25, 1.0])
+    images = torch.tensor([[[[0, 255]], [[255, 0]], [[51, 102]]]], dtype=torch.uint8)
+    expected = torch.tensor([[[[-1.0, 1.0]], [[3.0, -1.0]], [[0.2, 0.4]]]])
+    torch.testing.assert_close(block(images), expected)
+    torch.testing.assert_close(block(images.float() / 255), expected)
