@@ -1,0 +1,83 @@
+"""Batches straight from the store: one gather each, no worker processes."""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Batches:
+    """Goes through a split in batches of nearly equal size, in order or shuffled.
+
+    Yields images (B, 3, S, S) uint8 (a view of channels-last memory, which convolutions like best),
+    labels (B,) int64, and each image's index in the store (B,) int64.
+
+    Batches differ by at most one image, so that no last batch of one image meets batch norm.
+    The order is a function of seed and epoch alone.
+    """
+
+    def __init__(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        indices: np.ndarray,
+        batch_size: int,
+        shuffle_seed: int | None = None,
+    ) -> None:
+        self.images, self.labels = images, labels  # (N, S, S, 3) uint8, (N,) int64
+        self.indices = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+        self.batch_size = batch_size
+        self.shuffle_seed = shuffle_seed
+        self.epoch = 0
+
+    @property
+    def batch_sampler(self) -> "Batches":
+        """Lightning tells a loader's samplers, not the loader, which epoch begins."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.indices
+        if self.shuffle_seed is not None:
+            mixed = np.random.default_rng((self.shuffle_seed, self.epoch)).permutation(len(order))
+            order = order[torch.from_numpy(mixed)]
+        for chosen in order.tensor_split(len(self)):
+            where = chosen.to(self.images.device)
+            yield self.images[where].permute(0, 3, 1, 2), self.labels[where], where
+
+
+def on_device(images: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The store as tensors: on a GPU where it takes at most a quarter of the free memory, else mapped."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
+        pixels = torch.from_numpy(images)
+    targets = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+    if device.type == "cuda" and pixels.nbytes <= torch.cuda.mem_get_info(device)[0] // 4:
+        return pixels.to(device), targets.to(device)
+    return pixels, targets
+
+
+def channel_statistics(images: np.ndarray, indices: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel over [0, 1] images; uint8 (N, S, S, 3) in.
+
+    From counts of the 256 values, exact and in bounded memory.
+    """
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for part in np.array_split(indices, max(1, len(indices) // 2048)):
+        pixels = images[part]
+        for channel in range(3):
+            counts[channel] += np.bincount(pixels[..., channel].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    share = counts / counts.sum(1, keepdims=True)
+    mean = share @ values
+    std = np.sqrt(np.maximum(share @ values**2 - mean**2, 0))
+    # A constant channel would divide by zero; an eight-bit step is the smallest difference there is.
+    return mean.tolist(), np.maximum(std, 1 / 255).tolist()

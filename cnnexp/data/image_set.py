@@ -1,0 +1,38 @@
+"""Images ready for training: decoded, checked, split."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """N good images, decoded and resized once, with their splits.
+
+    images: (N, S, S, 3) uint8 RGB, usually a read-only memory map of the store.
+    labels: (N,) int64. paths, sha256: N strings; sha256 of the file's bytes or of the array.
+    split: "train", "validation", "test" -> sorted indices into the N images, disjoint.
+    left_out: what the gate refused, duplicates among them. notes: lines that a person should read.
+    digest: hex; same digest = same images, labels and splits.
+    masks: (N, S, S) bool or None.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    images: np.ndarray
+    labels: np.ndarray
+    paths: tuple[str, ...]
+    sha256: tuple[str, ...]
+    split: dict[str, np.ndarray]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    digest: str
+    masks: np.ndarray | None = None

@@ -1,0 +1,119 @@
+"""The LightningModule: a network that it is given, a loss, and what to log."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torchvision.transforms import v2
+
+from cnnexp.data.batches import Batch
+from cnnexp.errors import InputError
+from cnnexp.training.loss import Loss
+from cnnexp.training.optimization import Optimization, parameter_groups
+
+Augmentation = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Classifier(pl.LightningModule):
+    """Trains `network`, (B, 3, H, W) uint8 or [0, 1] -> logits, and validates on whole splits.
+
+    All randomness of a step (augmentation, mixing, dropout) is drawn from torch's global generator,
+    which is set from (seed, epoch, batch) when the step begins: a run that goes on from a checkpoint
+    is the run that was never interrupted.
+    """
+
+    def __init__(
+        self,
+        network: nn.Sequential,
+        *,
+        classes: int,
+        loss: Loss,
+        optimization: Optimization,
+        augment: Augmentation,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+        self.optimization, self.augment, self.seed = optimization, augment, seed
+        mixes: list[Callable] = []
+        if mixup:
+            mixes.append(v2.MixUp(alpha=mixup, num_classes=classes))
+        if cutmix:
+            mixes.append(v2.CutMix(alpha=cutmix, num_classes=classes))
+        self.mix = v2.RandomChoice(mixes) if mixes else None
+        self._train: list[torch.Tensor] = []  # per step: (loss, share right), on the device
+        self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        images, labels, _ = batch
+        here = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(here).generate_state(1)[0]))
+        images = self.augment(images)
+        targets = labels
+        if self.mix is not None:
+            images, targets = self.mix(images, labels)
+        logits = self.network(images)
+        loss = self.loss(logits, targets)
+        right = (predicted(logits.detach()) == labels).float().mean()
+        self._train.append(torch.stack([loss.detach(), right]))
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.logger and self.global_step % self.trainer.log_every_n_steps == 0:
+            loss, right = self._train[-1].tolist()
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            self.logger.log_metrics(
+                {"train/loss_step": loss, "train/accuracy_step": right, "lr": rate},
+                step=self.global_step,
+            )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, labels, _ = batch
+        self._validation.append((self.network(images).float(), labels))
+
+    def on_validation_epoch_end(self) -> None:
+        logits = torch.cat([logits for logits, _ in self._validation])
+        labels = torch.cat([labels for _, labels in self._validation])
+        self._validation.clear()
+        # The plain loss: without class weights and smoothing, so that runs can be compared.
+        loss = Loss(self.loss.name)(logits, labels)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"the validation loss is {loss.item()} after epoch {self.current_epoch + 1}: training "
+                "diverged; lower optimizer.lr or set trainer.gradient_clip_val=1"
+            )
+        right = (predicted(logits) == labels).float().mean()
+        self.log_dict({"val/loss": loss, "val/accuracy": right}, sync_dist=True)
+
+    def on_train_epoch_end(self) -> None:
+        if self._train:
+            loss, right = torch.stack(self._train).mean(0)
+            self._train.clear()
+            self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimization.make_optimizer(parameter_groups(self.network))
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.optimization.make_scheduler(optimizer, steps)
+        by_epoch = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "interval": "epoch" if by_epoch else "step",
+                "monitor": "val/loss",
+            },
+        }
+
+
+def predicted(logits: torch.Tensor) -> torch.Tensor:
+    """(B, K) or (B, 1) -> (B,) int64: the most probable class."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)

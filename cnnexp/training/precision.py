@@ -1,0 +1,34 @@
+"""Which precision pays on this machine."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """"auto" -> "bf16-mixed" where the hardware multiplies bfloat16 itself, else "32-true"."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        flags = torch.backends.cpu.get_cpu_capability() and _cpu_flags()
+        native = bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+    return "bf16-mixed" if native else "32-true"
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            line = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:  # not Linux
+        return set()
+    return set(line.partition(":")[2].split())
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """The context in which Lightning's `precision` runs a forward pass."""
+    if precision == "32-true":
+        return nullcontext()
+    kind = torch.float16 if precision.startswith("16") else torch.bfloat16
+    return torch.autocast(device.type, dtype=kind)

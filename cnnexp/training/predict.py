@@ -1,0 +1,26 @@
+"""Logits of a whole split, in the order of its images."""
+
+import torch
+from torch import nn
+
+from cnnexp.data.batches import Batches
+from cnnexp.training.precision import autocast
+
+
+@torch.inference_mode()
+def predict_logits(
+    network: nn.Module, batches: Batches, *, precision: str, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """-> logits (N, K or 1) float32, labels (N,), indices (N,), on the CPU; the mode is restored."""
+    training = network.training
+    network.eval().to(device)
+    parts = []
+    try:
+        for images, labels, indices in batches:
+            with autocast(precision, device):
+                logits = network(images.to(device)).float()
+            parts.append((logits.cpu(), labels.cpu(), indices.cpu()))
+    finally:
+        network.train(training)
+    logits, labels, indices = (torch.cat(part) for part in zip(*parts, strict=True))
+    return logits, labels, indices

@@ -1,0 +1,90 @@
+"""What a person wants to know while a network trains: one line per epoch, a bar within it."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from cnnexp.reporting.journal import Journal
+
+HEADER = "  epoch   train loss   accuracy     val loss   accuracy   images/s       left"
+
+
+class EpochTable(pl.Callback):
+    """Prints a row after each epoch and keeps it in `history`; on a terminal a bar shows the epoch.
+
+    history: per epoch: epoch (from 1), train/loss, train/accuracy, val/loss, val/accuracy, lr,
+    images_per_s (training alone), elapsed_s (training and validation).
+    """
+
+    def __init__(self, monitor: str, journal: Journal) -> None:
+        self.monitor, self.journal = monitor, journal
+        self.history: list[dict[str, float]] = []
+        self.bar: Progress | None = None
+        self._began_s = self._train_s = 0.0
+        self._images = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began_s = time.perf_counter()
+        self.journal.say(HEADER, style="dim")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_s, self._images = time.perf_counter(), 0
+        if self.journal.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            note = TextColumn("{task.fields[note]}")
+            self.bar = Progress(*columns, note, console=self.journal.console, transient=True)
+            name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.task = self.bar.add_task(name, total=trainer.num_training_batches, note="")
+            self.bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._images += len(batch[1])
+        if self.bar is not None:
+            elapsed_s = time.perf_counter() - self._epoch_s
+            self.bar.update(self.task, advance=1, note=f"{self._images / elapsed_s:,.0f} images/s")
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._train_s = time.perf_counter() - self._epoch_s
+        if self.bar is not None:
+            self.bar.update(self.task, note="validating")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Callbacks' epoch ends come before the module's own: its train metrics are not there yet.
+        self._stop_bar()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._stop_bar()
+
+    def _stop_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def add_row(self, trainer: pl.Trainer) -> None:
+        """Called by `RowAtEpochEnd` when all of the epoch's metrics are known."""
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        elapsed_s = time.perf_counter() - self._began_s
+        done = trainer.current_epoch + 1
+        row = {
+            "epoch": done,
+            **values,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "images_per_s": self._images / self._train_s,
+            "elapsed_s": elapsed_s,
+        }
+        sign = -1 if self.monitor.endswith("loss") else 1
+        best = all(sign * row[self.monitor] > sign * past[self.monitor] for past in self.history)
+        self.history.append(row)
+        left = timedelta(seconds=round(elapsed_s / len(self.history) * ((trainer.max_epochs or done) - done)))
+        self.journal.say(
+            f"{done:>3}/{trainer.max_epochs:<3} {row['train/loss']:>12.4f} {row['train/accuracy']:>10.4f} "
+            f"{row['val/loss']:>12.4f} {row['val/accuracy']:>10.4f} {row['images_per_s']:>10,.0f} "
+            f"{left!s:>10} {'best' if best else ''}".rstrip()
+        )
