@@ -1,0 +1,134 @@
+"""Where and with what a run was made. No values of environment variables, no passwords."""
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PACKAGES = (
+    "cnnexp", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "mlflow", "hydra-core",
+    "omegaconf", "numpy", "scikit-learn", "captum", "pillow", "timm",
+)  # fmt: skip
+
+
+def mask(text: str) -> str:
+    """`text` with user and password of every URL in it replaced: http://***@server."""
+    return re.sub(r"://[^/\s?#]*@", "://***@", text)
+
+
+def capture() -> dict[str, Any]:
+    """Machine, packages, git state of the working folder and command line; ready for JSON."""
+    return {
+        "command": mask(shlex.join(sys.orig_argv)),
+        "folder": str(Path.cwd()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "usable_cores": len(psutil.Process().cpu_affinity())  # fewer in a container or SLURM job
+        if hasattr(psutil.Process, "cpu_affinity")
+        else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": _gpus(),
+        "packages": _versions(),
+        "git": git_state(Path.cwd()),
+    }
+
+
+def as_tags(environment: dict[str, Any]) -> dict[str, str]:
+    """The part of `capture()` that runs are searched and compared by, as MLflow tags."""
+    tags = {
+        "cnnexp.command": environment["command"],
+        "python": environment["python"],
+        "mlflow.source.name": environment["command"],  # shown in MLflow's list of runs
+        "mlflow.source.type": "LOCAL",
+    }
+    for name in ("cnnexp", "torch", "torchvision", "pytorch-lightning"):
+        if name in environment["packages"]:
+            tags[f"version.{name}"] = environment["packages"][name]
+    if environment["gpus"]:
+        tags["gpu"] = ", ".join(gpu["name"] for gpu in environment["gpus"]["devices"])
+    if git := environment["git"]:
+        tags["git.dirty"] = str(git["dirty"]).lower()
+        tags["git.branch"] = tags["mlflow.source.git.branch"] = git["branch"]
+        tags["git.commit"] = tags["mlflow.source.git.commit"] = git["commit"]
+    try:
+        tags["mlflow.user"] = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        tags["mlflow.user"] = f"uid {os.getuid()}"
+    return tags
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """commit, branch, dirty (tracked files differ), how much; None without git or a commit."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    if not commit or status is None:
+        return None
+    return {
+        "commit": commit,
+        "branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or "",
+        "dirty": bool(status),
+        "diff": _git(folder, "diff", "--shortstat", "HEAD") or "",
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # A repository's own configuration may name a program as its file watcher: not run.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
+    try:
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=10,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.decode(errors="replace").strip() if answer.returncode == 0 else None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _gpus() -> dict[str, Any]:
+    """{} without GPUs, and as long as nobody has imported torch, for that takes seconds."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    try:
+        driver = Path("/proc/driver/nvidia/version").read_text(errors="replace").splitlines()[0]
+    except (OSError, IndexError):
+        driver = ""
+    return {
+        "devices": [
+            {"name": d.name, "memory_gib": round(d.total_memory / 2**30, 1)} for d in devices
+        ],
+        "cuda": torch.version.cuda,
+        "driver": driver,
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

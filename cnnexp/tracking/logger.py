@@ -1,0 +1,98 @@
+"""Lightning's metrics, to metrics.csv in the run's folder and to the tracker."""
+
+import csv
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from cnnexp.tracking.none import NullTracker
+
+HEADER = ("step", "epoch", "metric", "value")
+FLUSH_SECONDS = 5.0  # what a killed process may lose
+
+
+class RunLogger(Logger):
+    """Appends step, epoch, metric, value to <folder>/metrics.csv; a resumed run goes on there.
+
+    What a killed run logged after its last checkpoint is there again once it is resumed: of two
+    lines of one step and metric, the last counts.
+    """
+
+    def __init__(self, folder: Path, tracker: NullTracker | None = None) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.tracker = tracker or NullTracker()
+        self._epoch = 0
+        self._flushed = time.monotonic()
+        self._path = self.folder / "metrics.csv"
+        self._rows: list[tuple[int, int, str, float]] = []
+        _prepare(self._path)
+
+    @property
+    def name(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def version(self) -> str:
+        return self.folder.name
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.folder)
+
+    @property
+    def log_dir(self) -> str:
+        return str(self.folder)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """metrics: name -> number or one-element tensor; `epoch` among them names the epoch."""
+        step = step or 0
+        values = {name: float(value) for name, value in metrics.items()}
+        epoch = int(values.setdefault("epoch", self._epoch))
+        if epoch != self._epoch or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+            self._epoch = epoch
+        self._rows += [
+            (step, epoch, name, value) for name, value in values.items() if name != "epoch"
+        ]
+        self.tracker.log_metrics(values, step)
+
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
+    ) -> None:
+        """Nothing: the whole config is logged when the run starts."""
+
+    def save(self) -> None:
+        """Nothing: Lightning calls it after every log_metrics."""
+
+    def flush(self) -> None:
+        """Write and send what waits."""
+        self._flushed = time.monotonic()
+        rows, self._rows = self._rows, []
+        if rows:
+            with self._path.open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(rows)
+        self.tracker.flush()
+
+    def finalize(self, status: str) -> None:
+        """Called by Lightning after each fit and test; the run itself goes on."""
+        self.flush()
+
+
+def _prepare(path: Path) -> None:
+    """A header where there is none; a line torn by a crash is taken off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        file.seek(0)
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            file.truncate(whole)
+        if not whole:
+            file.write((",".join(HEADER) + "\n").encode())

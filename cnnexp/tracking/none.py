@@ -1,0 +1,124 @@
+"""Nothing is tracked: the shape of every tracker, and how a run's end is told."""
+
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnexp.data.image_set import ImageSet
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+def ending(problem: BaseException | None) -> Status:
+    """How a run ended that `problem` ended: Ctrl-C and SIGTERM kill it, anything else fails.
+
+    Lightning turns Ctrl-C into SystemExit(1) and SIGTERM into an exception of its own, so what led
+    to `problem` is looked through, too.
+    """
+    first = problem
+    while problem is not None:
+        by_signal = isinstance(problem, SystemExit) and problem.code == 128 + signal.SIGTERM
+        if by_signal or isinstance(problem, KeyboardInterrupt):
+            return "KILLED"
+        if type(problem).__name__ == "SIGTERMException":  # Lightning's; named, not imported
+            return "KILLED"
+        problem = problem.__cause__ or problem.__context__
+    if first is None or (isinstance(first, SystemExit) and not first.code):
+        return "FINISHED"
+    return "FAILED"
+
+
+class NullTracker:
+    """`tracking=none`, and what every tracker can do.
+
+    As a context manager it turns SIGTERM into SystemExit, so that what is open is closed and the
+    run's end is recorded; only where nobody else handles SIGTERM.
+    """
+
+    run_id: str | None = None
+    experiment_id: str | None = None
+
+    def __init__(self, **_: Any) -> None:
+        self._took_sigterm = False
+
+    @property
+    def hint(self) -> str:
+        """One line: the command or the address that shows the run."""
+        return ""
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """params: flat, "optimizer.lr" -> value.
+
+        MLflow keeps a run's first value; where a resumed run has another, the tag
+        cnnexp.changed.<name> says so.
+        """
+
+    def log_tags(self, tags: Mapping[str, Any]) -> None:
+        """A tag that had another value is replaced; cnnexp.changed.<name> says from what."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Sent in batches, every few seconds and on `flush`."""
+
+    def log_file(self, path: Path | str, folder: str = "") -> None:
+        """folder: of the artifacts, "" for the top."""
+
+    def log_folder(self, path: Path | str, folder: str = "") -> None:
+        """All that is in `path`, with its subfolders."""
+
+    def log_dataset(self, images: "ImageSet", source: str) -> None:
+        """Each split as an input. source: the file, folder or address of the images."""
+
+    def log_model(
+        self, network: "nn.Module", example: np.ndarray, classes: Sequence[str]
+    ) -> str | None:
+        """network: images (B, 3, H, W) -> logits. example: (2, 3, H, W) uint8.
+
+        The model's URI, or None where none was logged.
+        """
+        return None
+
+    def flush(self) -> None:
+        """Send the metrics that wait."""
+
+    def finish(self, status: Status = "FINISHED") -> None:
+        """Send what waits and end the run; what follows is ignored."""
+
+    def __enter__(self) -> "NullTracker":
+        free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        if free and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _exit_on_sigterm)
+            self._took_sigterm = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.finish(ending(problem))
+        finally:
+            if self._took_sigterm:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                self._took_sigterm = False
+
+
+_main_process = os.getpid()
+
+
+def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
+    if (
+        os.getpid() != _main_process
+    ):  # a forked data loading worker must not unwind the run's frames
+        os._exit(128 + number)
+    raise SystemExit(128 + number)

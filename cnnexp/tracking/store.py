@@ -1,0 +1,250 @@
+"""MLflow's store, a SQLite file that is made once, or a server; what is found in it by name."""
+
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from cnnexp.errors import InputError
+from cnnexp.tracking.environment import mask
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SQLITE = "sqlite:///"
+FOLDER_TAG = "cnnexp.folder"
+LOCK_SECONDS = 120  # making a store takes one or two, more on a network file system
+
+
+def absolute_uri(uri: str) -> str:
+    """`sqlite:///name.db` with the file's absolute path; a server's address as it is."""
+    if uri.startswith(("http://", "https://")):
+        return uri.rstrip("/")
+    name = uri.removeprefix(SQLITE)
+    if name == uri or not name or name == ":memory:" or name.endswith("/"):
+        raise InputError(
+            f"tracking.uri: '{mask(uri)}' names no store; allowed are sqlite:///file.db, "
+            "http://server:5000 and https://…, or tracking=none"
+        )
+    return SQLITE + Path(name).expanduser().absolute().as_posix()
+
+
+def database(uri: str) -> Path | None:
+    """The SQLite file of an absolute URI; None for a server."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client of the store at an absolute URI."""
+    _import_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def _import_mlflow() -> None:
+    # Read when mlflow is imported; whoever set them otherwise keeps what they set.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else each migration is announced
+    # A server that goes away holds a run up for seconds; by default seven retries are four minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    with warnings.catch_warnings():
+        # mlflow 3.17 asks SQLAlchemy 2.1 for a loader strategy that is going away.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def ensure_store(uri: str) -> str:
+    """Make the SQLite store if it is not there, or reach the server; the absolute URI.
+
+    Safe for several processes at once. Raises InputError where there is no usable store.
+    """
+    uri = absolute_uri(uri)
+    path = database(uri)
+    if path is None:
+        _reach(uri)
+        return uri
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            if not path.exists() or path.stat().st_size == 0:
+                _make(path)
+    except Timeout:
+        raise InputError(
+            f"tracking.uri: another process has held {path}.lock for {LOCK_SECONDS} s; "
+            "end it, or set another tracking.uri"
+        ) from None
+    except OSError as problem:
+        raise InputError(
+            f"tracking.uri: cannot write {path}: {problem.strerror or problem}; "
+            "set tracking.uri=sqlite:////a/writable/folder/mlflow.db or tracking=none"
+        ) from None
+    _check(path, uri)
+    return uri
+
+
+def _make(path: Path) -> None:
+    """A migrated database in `path`'s place, whole or not at all.
+
+    MLflow would migrate in place: processes that look meanwhile die of "duplicate column name", and
+    one that is killed leaves a database that nobody can open.
+    """
+    _import_mlflow()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    new = folder / path.name
+    # Its 67 migrations wait seconds for the disk; here the file need be on it at the end only.
+    event.listen(Engine, "connect", _without_waiting)
+    try:
+        store = SqlAlchemyStore(f"{SQLITE}{new.as_posix()}", artifact_root(path).as_uri())
+        store.engine.dispose()
+        with new.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    finally:
+        event.remove(Engine, "connect", _without_waiting)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _without_waiting(connection: Any, _: Any) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+def _check(path: Path, uri: str) -> None:
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":  # https://www.sqlite.org/fileformat.html
+            raise InputError(f"tracking.uri: {path} is not a SQLite database; name another file")
+    try:
+        connect(uri).search_experiments(max_results=1)
+    except Exception as problem:
+        advice = (
+            f"back it up and run: mlflow db upgrade '{uri}'"
+            if "out-of-date" in str(problem)
+            else "name another file"
+        )
+        raise InputError(f"tracking.uri: {path}: {one_line(problem)}; {advice}") from None
+
+
+def _reach(uri: str) -> None:
+    try:
+        with _impatient():
+            connect(uri).search_experiments(max_results=1)
+    except Exception as problem:
+        raise InputError(
+            f"tracking.uri: no MLflow server answers at {mask(uri)} ({one_line(problem)}); "
+            "start it, or set another tracking.uri, or tracking=none"
+        ) from None
+
+
+@contextmanager
+def _impatient(seconds: int = 5) -> Iterator[None]:
+    """One attempt per request."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name in wanted:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def one_line(problem: BaseException, length: int = 160) -> str:
+    """What went wrong, without passwords."""
+    line = mask((str(problem).strip() or type(problem).__name__).splitlines()[0])
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def artifact_root(path: Path) -> Path:
+    """Where a bare `mlflow server` beside the database would keep files, too."""
+    return path.parent / "mlartifacts"
+
+
+def experiment_by_name(client: "MlflowClient", uri: str, name: str) -> str:
+    """The id of the experiment, made where there is none; several processes may ask at once."""
+    from mlflow.exceptions import MlflowException
+
+    path = database(uri)
+    # Without a location the client would write to ./mlruns; a server knows its own place.
+    folder = re.sub(r"[^\w.-]+", "_", name)
+    place = (artifact_root(path) / folder).as_uri() if path is not None else None
+    for attempt in range(2):
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise InputError(
+                f"name: experiment '{name}' was deleted in {mask(uri)}; restore it with "
+                f"`MLFLOW_TRACKING_URI='{mask(uri)}' mlflow experiments restore "
+                f"--experiment-id {found.experiment_id}`, or set another name"
+            )
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return client.create_experiment(name, artifact_location=place)
+        except MlflowException as problem:
+            # Another process was quicker: what it made is read again, never "Default" taken.
+            if problem.error_code != "RESOURCE_ALREADY_EXISTS" or attempt:
+                raise
+    raise AssertionError("unreachable")
+
+
+def reopen(client: "MlflowClient", uri: str, run_id: str) -> "Run":
+    """The run, marked as running again."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.update_run(run_id, status="RUNNING")
+        return client.get_run(run_id)
+    except MlflowException as problem:
+        raise InputError(
+            f"tracking.uri: {mask(uri)} cannot go on with run '{run_id}': {one_line(problem)}; "
+            "set tracking.uri to the store where it began, or tracking=none"
+        ) from None
+
+
+def hint(uri: str, experiment_id: str, run_id: str) -> str:
+    """The command or the address that shows the run."""
+    path = database(uri)
+    if path is None:
+        return f"{mask(uri)}/#/experiments/{experiment_id}/runs/{run_id}"
+    # A bare `mlflow ui` opens ./mlflow.db, unless ./mlruns has runs from before MLflow 3.7.
+    bare = path == Path("mlflow.db").absolute() and not any(Path("mlruns").glob("[0-9]*/meta.yaml"))
+    return "mlflow ui" if bare else f"mlflow ui --backend-store-uri '{uri}'"
+
+
+def find_run_folder(run_id: str, uri: str) -> Path:
+    """The folder of the run whose MLflow id is, or starts with, `run_id`. Makes no store."""
+    uri = absolute_uri(uri)
+    path, where = database(uri), mask(uri)
+    if path is not None and not path.exists():
+        raise InputError(f"run: '{run_id}' is no folder, and there is no MLflow store at {where}")
+    if not re.fullmatch("[0-9a-f]{4,32}", run_id):
+        raise InputError(f"run: '{run_id}' is neither a folder nor an MLflow run id")
+    _check(path, uri) if path else _reach(uri)
+    client = connect(uri)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    found = client.search_runs(experiments, f"attributes.run_id LIKE '{run_id}%'", max_results=5)
+    if not found:
+        raise InputError(f"run: no MLflow run starts with '{run_id}' in {where} (tracking.uri)")
+    if len(found) > 1:
+        ids = ", ".join(run.info.run_id for run in found)
+        raise InputError(f"run: '{run_id}' is the start of several MLflow runs: {ids}")
+    folder = found[0].data.tags.get(FOLDER_TAG)
+    if folder is None:
+        raise InputError(f"run: MLflow run {found[0].info.run_id} was not made by cnnexp")
+    if not Path(folder).is_dir():
+        raise InputError(
+            f"run: MLflow run {found[0].info.run_id} was kept in {folder}, which is not here"
+        )
+    return Path(folder)

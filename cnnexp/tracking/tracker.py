@@ -1,0 +1,238 @@
+"""A run as MLflow keeps it: parameters, metrics, files, data, model, and how it ended."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnexp.tracking import store
+from cnnexp.tracking.environment import mask
+from cnnexp.tracking.none import NullTracker, Status
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnexp.data.image_set import ImageSet
+
+log = logging.getLogger(__name__)
+
+# Limits of mlflow.utils.validation: MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH,
+# MAX_PARAM_VAL_LENGTH, MAX_TAG_VAL_LENGTH, MAX_DATASET_DIGEST_SIZE.
+METRICS_PER_BATCH, ENTRIES_PER_BATCH = 1000, 100
+PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 6000, 8000, 36
+FLUSH_SECONDS = 10.0
+RETRY_SECONDS = 60.0  # a server that is away must not hold up training at every flush
+
+
+class Tracker(NullTracker):
+    """One run in MLflow's store: a new one, or `run_id` reopened.
+
+    Raises InputError where the store cannot be used. Once it is open, what cannot be sent is a
+    warning: a run does not fail for its tracking, since its folder has everything.
+
+    experiment: its name in MLflow. folder: the run's, kept so that the run is found by its id.
+    tags: those of `environment.as_tags`, seed, the config's hash, what else runs are searched by.
+    """
+
+    def __init__(
+        self,
+        uri: str = "sqlite:///mlflow.db",
+        system_metrics: bool = True,
+        log_model: bool = True,
+        *,
+        experiment: str = "run",
+        run_name: str | None = None,
+        run_id: str | None = None,
+        folder: Path | str | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.uri = store.ensure_store(uri)
+        self._client = store.connect(self.uri)
+        self._wants_system_metrics = system_metrics
+        self._wants_model = log_model
+        self._monitor: Any = None
+        self._ended = False
+        self._waiting: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
+        self._retry_at = 0.0
+        self._reopened = run_id is not None
+        if run_id is None:
+            self.experiment_id = store.experiment_by_name(self._client, self.uri, experiment)
+            run = self._client.create_run(self.experiment_id, run_name=run_name)
+        else:
+            run = store.reopen(self._client, self.uri, run_id)
+            self.experiment_id = run.info.experiment_id
+        self.run_id = self._run = str(run.info.run_id)
+        self._params = dict(run.data.params)
+        self._tags = dict(run.data.tags)
+        place = {} if folder is None else {store.FOLDER_TAG: str(Path(folder).absolute())}
+        self.log_tags({**(tags or {}), **place})
+
+    @property
+    def hint(self) -> str:
+        return store.hint(self.uri, str(self.experiment_id), self._run)
+
+    def __enter__(self) -> "Tracker":
+        super().__enter__()
+        if self._wants_system_metrics and self._monitor is None:
+            with self._warning("system metrics"):
+                from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+                self._monitor = SystemMetricsMonitor(
+                    self._run,
+                    sampling_interval=5,
+                    resume_logging=self._reopened,
+                    tracking_uri=self.uri,
+                )
+                self._monitor.start()
+        return self
+
+    @contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong with `what` is told in one line, and the run goes on."""
+        try:
+            yield
+        except Exception as problem:
+            log.warning("MLflow: %s not logged: %s", what, store.one_line(problem))
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        values = {clean(name): _cut(_text(value), PARAM_LENGTH) for name, value in params.items()}
+        before = {name: self._params[name] for name in values if name in self._params}
+        changes = {
+            f"cnnexp.changed.{name}": f"{old} -> {values[name]}"
+            for name, old in before.items()
+            if old != values[name]
+        }
+        new = [Param(name, value) for name, value in values.items() if name not in before]
+        with self._warning("parameters"):
+            for batch in _batches(new, ENTRIES_PER_BATCH):
+                self._client.log_batch(self._run, params=batch)
+                self._params.update((param.key, param.value) for param in batch)
+        self.log_tags(changes)
+
+    def log_tags(self, tags: Mapping[str, Any]) -> None:
+        from mlflow.entities import RunTag
+
+        new = {clean(name): _cut(_text(value), TAG_LENGTH) for name, value in tags.items()}
+        changed = {
+            f"cnnexp.changed.{name}": _cut(f"{self._tags[name]} -> {value}", TAG_LENGTH)
+            for name, value in new.items()
+            if self._tags.get(name, value) != value and not name.startswith("cnnexp.changed.")
+        }
+        new.update(changed)
+        with self._warning("tags"):
+            for batch in _batches([RunTag(*item) for item in new.items()], ENTRIES_PER_BATCH):
+                self._client.log_batch(self._run, tags=batch)
+            self._tags.update(new)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        now = int(time.time() * 1000)
+        self._waiting += [(name, value, now, step) for name, value in metrics.items()]
+        if len(self._waiting) >= METRICS_PER_BATCH or time.monotonic() >= self._flush_at:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._ended and time.monotonic() >= self._retry_at:
+            self._send()
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
+
+    def _send(self) -> None:
+        from mlflow.entities import Metric
+
+        while self._waiting:
+            batch = [Metric(clean(name), float(value), ms, step)
+                     for name, value, ms, step in self._waiting[:METRICS_PER_BATCH]]  # fmt: skip
+            try:
+                self._client.log_batch(self._run, metrics=batch)
+            except Exception as problem:
+                # What is kept in the run's metrics.csv can wait here, too.
+                log.warning("MLflow: metrics wait to be sent: %s", store.one_line(problem))
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                return
+            del self._waiting[: len(batch)]
+
+    def log_file(self, path: Path | str, folder: str = "") -> None:
+        with self._warning(str(path)):
+            self._client.log_artifact(self._run, str(path), folder or None)
+
+    def log_folder(self, path: Path | str, folder: str = "") -> None:
+        with self._warning(str(path)):
+            self._client.log_artifacts(self._run, str(path), folder or None)
+
+    def log_dataset(self, images: "ImageSet", source: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        height, width = images.images.shape[1:3]
+        shape = {"height": height, "width": width, "classes": len(images.classes)}
+        inputs = [
+            DatasetInput(
+                # A name per split: equal name and digest would be one dataset with one context.
+                Dataset(
+                    name=f"{images.name}/{split}",
+                    digest=images.digest[:DIGEST_LENGTH],
+                    source_type="local",
+                    source=json.dumps({"uri": mask(source)}),
+                    profile=json.dumps({"images": len(indices), **shape}),
+                ),
+                [InputTag("mlflow.data.context", split)],
+            )
+            for split, indices in images.split.items()
+        ]
+        with self._warning("dataset"):
+            self._client.log_inputs(self._run, inputs)
+        self.log_tags({"cnnexp.data": images.digest})
+
+    def log_model(
+        self, network: "nn.Module", example: np.ndarray, classes: Sequence[str]
+    ) -> str | None:
+        if not self._wants_model:
+            return None
+        from cnnexp.tracking.model import log_network
+
+        with self._warning("model"):
+            ids = str(self.experiment_id), self._run
+            return log_network(self._client, *ids, network, example, classes)
+        return None
+
+    def finish(self, status: Status = "FINISHED") -> None:
+        if self._ended:
+            return
+        if self._monitor is not None:
+            self._monitor.finish()
+            self._monitor = None
+        self._send()
+        self._ended = True
+        if self._waiting:
+            log.warning("MLflow: %d metrics were not sent", len(self._waiting))
+        with self._warning(f"the end of the run ({status})"):
+            self._client.set_terminated(self._run, status)
+
+
+def clean(name: str) -> str:
+    """`name` as MLflow allows it on every system: letters, digits, / . - _ and spaces."""
+    parts = "".join(c if c.isalnum() or c in "/_.- " else "_" for c in name).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))[:250] or "_"
+
+
+def _text(value: Any) -> str:
+    """As the command line would take it: null, true, text without passwords."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return mask(str(value))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _batches(entries: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]
