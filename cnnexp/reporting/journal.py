@@ -1,0 +1,63 @@
+"""What a run tells a person: on the terminal, and in the run's log.txt."""
+
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+
+
+class Journal:
+    """Prints lines; from `open` on it also appends them, and those before, to <folder>/log.txt.
+
+    As a context manager it does the same with the warnings of cnnexp's own modules.
+    """
+
+    def __init__(self) -> None:
+        self.console = Console(soft_wrap=True, highlight=False)
+        self._early: list[str] = []
+        self._file: TextIO | None = None
+        self._handler = _Lines(self)
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        self.console.print(text, style=style, markup=False)
+        if self._file is None:
+            self._early.append(text)
+        else:
+            self._file.write(text + "\n")
+            self._file.flush()
+
+    def topic(self, name: str, text: str) -> None:
+        """"data      digits: 1,797 images": the first word in a column of its own."""
+        self.say(f"{name:<9} {text}")
+
+    def open(self, folder: Path) -> None:
+        self._file = (folder / "log.txt").open("a", encoding="utf-8")
+        self._file.writelines(line + "\n" for line in self._early)
+        self._early.clear()
+
+    def __enter__(self) -> "Journal":
+        logging.getLogger("cnnexp").addHandler(self._handler)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        logging.getLogger("cnnexp").removeHandler(self._handler)
+        if self._file is not None:
+            if problem is not None:
+                self._file.write(f"ended by {type(problem).__name__}: {problem}\n")
+            self._file.close()
+
+
+class _Lines(logging.Handler):
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(logging.WARNING)
+        self.journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.journal.topic("note", record.getMessage())

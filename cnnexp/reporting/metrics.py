@@ -1,0 +1,49 @@
+"""Figures of merit of a classifier, from its probabilities and the labels alone."""
+
+from collections.abc import Sequence
+
+import torch
+from scipy.stats import binomtest
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
+
+
+def classification_metrics(
+    logits: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]
+) -> dict[str, float]:
+    """loss, accuracy, top5 (K > 5), precision, recall, f1 (macro, and per class), calibration error.
+
+    logits: (N, K) or (N, 1). probabilities: (N, K), each row sums to 1. labels: (N,) int64. The loss is
+    the mean negative log-likelihood in nats; the calibration error is the expected one over 15 bins
+    (Guo et al. 2017), 0 to 1. A class without predictions has precision 0.
+    """
+    count = len(classes)
+    if logits.shape[1] == 1:
+        signed = torch.where(labels == 1, logits[:, 0], -logits[:, 0])
+        loss = -torch.nn.functional.logsigmoid(signed).mean()
+    else:
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+    values = {
+        "loss": float(loss),
+        "accuracy": float((probabilities.argmax(1) == labels).float().mean()),
+        "calibration_error": float(multiclass_calibration_error(probabilities, labels, count, n_bins=15)),
+    }
+    if count > 5:
+        values["top5"] = float(multiclass_accuracy(probabilities, labels, count, top_k=5, average="micro"))
+    scores = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
+    for name, score in scores.items():
+        per_class = score(probabilities, labels, count, average="none")
+        values[name] = float(per_class.mean())
+        values |= {f"{name}/{c}": float(v) for c, v in zip(classes, per_class, strict=True)}
+    return values
+
+
+def accuracy_interval(right: int, count: int) -> tuple[float, float]:
+    """95% interval of an accuracy of `right` out of `count` images (Wilson 1927)."""
+    interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,105 @@
+"""A figure laid out in inches from its top left: nothing overlaps, however many pictures."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.textpath import TextPath
+
+from cnnexp.reporting.style import FONT, MISSING_GLYPH, QUIET
+
+MARGIN = 0.2
+TITLE, LINE = 0.36, 0.21  # the title's and a line's height
+
+
+class Page:
+    """A figure of `width` inches: a title, quieter lines, and `height` inches below them.
+
+    All positions are inches from the left edge and from below the lines.
+    """
+
+    def __init__(self, width: float, height: float, title: str, lines: Sequence[str] = ()) -> None:
+        self.top = 0.12 + TITLE + LINE * len(lines) + 0.06
+        self.width, self.height = width, self.top + height
+        self.figure = Figure(figsize=(self.width, self.height))
+        room = width - 2 * MARGIN
+        self.text(
+            MARGIN, 0.12 - self.top, fitted(title, room, 14, "bold"), fontsize=14, fontweight="bold"
+        )
+        for number, line in enumerate(lines):
+            y = 0.12 + TITLE + LINE * number - self.top
+            self.text(MARGIN, y, fitted(line, room, 10), color=QUIET)
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> Text:
+        """Text whose top left is there."""
+        style = {"va": "top", "fontsize": 10, **style}
+        return self.figure.text(x / self.width, 1 - (y + self.top) / self.height, text, **style)
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes with that top left and size."""
+        return self.figure.add_axes(self._box(x, y, width, height))
+
+    def picture(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes for an image: no ticks, no frame."""
+        axes = self.axes(x, y, width, height)
+        axes.set_axis_off()
+        return axes
+
+    def frame(self, x: float, y: float, width: float, height: float, **style: Any) -> None:
+        """An empty rectangle."""
+        left, bottom, w, h = self._box(x, y, width, height)
+        style = {"linewidth": 1.5, "fill": False} | style
+        self.figure.add_artist(
+            Rectangle((left, bottom), w, h, transform=self.figure.transFigure, **style)
+        )
+
+    def _box(self, x: float, y: float, w: float, h: float) -> tuple[float, float, float, float]:
+        bottom = 1 - (y + self.top + h) / self.height
+        return x / self.width, bottom, w / self.width, h / self.height
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Inches that a line of text takes up, at most 5% too much; size in points."""
+    points = sum(_advance(character, weight) for character in text)
+    return 1.03 * size * points / 72  # drawn, each is rounded to pixels
+
+
+@cache
+def _advance(character: str, weight: str) -> float:
+    """Width of a character in units of the font's size."""
+    if character == "$":
+        character = "S"  # as wide; two of them would be read as a formula
+    font = FontProperties(family=FONT, weight=weight)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", MISSING_GLYPH)
+        # The bars count the empty sides of a character and the space, which have no outline.
+        between = TextPath((0, 0), f"|{character}|", size=100, prop=font)
+        bars = TextPath((0, 0), "||", size=100, prop=font)
+    return float(between.get_extents().width - bars.get_extents().width) / 100
+
+
+def fitted(text: str, width: float, size: float, weight: str = "normal") -> str:
+    """One line of at most `width` inches; the middle goes, for the ends tell names apart."""
+    text = " ".join(text.split())
+    if text_width(text, size, weight) <= width:
+        return text
+    low, high = 1, len(text) - 1  # characters kept
+    while low < high:
+        middle = math.ceil((low + high) / 2)
+        if text_width(_shortened(text, middle), size, weight) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return _shortened(text, low)
+
+
+def _shortened(text: str, kept: int) -> str:
+    back = kept // 2
+    return f"{text[: kept - back]}…{text[len(text) - back :]}"

@@ -1,0 +1,37 @@
+"""What the network said of an image, in a line or two."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnexp.reporting.page import fitted, text_width
+
+RIGHT, WRONG = "✓", "✗"  # a sign, not the colour alone
+LEGEND = f"Above: {RIGHT} right or {WRONG} wrong, true class → predicted class (its probability)."
+
+
+def verdict(
+    label: int, probabilities: np.ndarray, classes: Sequence[str], *, width: float, size: float = 10
+) -> list[str]:
+    """["✓ cat → cat (98%)"]: the true class, the predicted one and its probability.
+
+    probabilities: (K,). width: inches; where one line is too long for it, two: the true class, then
+    the predicted one. size: points.
+    """
+    predicted = int(probabilities.argmax())
+    sign = RIGHT if predicted == label else WRONG
+    sure = percent(float(probabilities[predicted]))
+    true, said = (" ".join(classes[k].split()) for k in (label, predicted))
+    line = f"{sign} {true} → {said} ({sure})"
+    if text_width(line, size, "bold") <= width:
+        return [line]
+    first = fitted(true, width - text_width(f"{sign} ", size, "bold"), size, "bold")
+    second = fitted(said, width - text_width(f"→  ({sure})", size, "bold"), size, "bold")
+    return [f"{sign} {first}", f"→ {second} ({sure})"]
+
+
+def percent(probability: float) -> str:
+    """98%, 99.7%, and >99.9% for what would round to certainty."""
+    if probability < 0.99:
+        return f"{100 * probability:.0f}%"
+    return f"{100 * probability:.1f}%" if probability < 0.9995 else ">99.9%"

@@ -1,0 +1,119 @@
+"""Grad-CAM: which part of an image spoke for a class.
+
+Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", equations 1 and 2.
+"""
+
+from typing import NamedTuple
+
+import torch
+from captum.attr import LayerGradCam
+from matplotlib.figure import Figure
+from torch import nn
+from torch.nn import functional as F
+
+from cnnexp.config.types import PositiveInt
+from cnnexp.errors import InputError, nearest
+from cnnexp.reporting.style import house_style
+from cnnexp.visualization.captions import LEGEND
+from cnnexp.visualization.layers import (
+    class_probabilities,
+    class_scores,
+    default_layer,
+    map_block,
+)
+from cnnexp.visualization.looking import looking_at
+from cnnexp.visualization.overlay import heat_overlays
+from cnnexp.visualization.probe import Probe
+
+BATCH = 32  # images at a time: memory stays bounded, whatever is asked
+
+
+class GradCamMaps(NamedTuple):
+    """maps: (B, H, W) float32 of the images' size, >= 0, in units of the score; not scaled.
+
+    maxima: (B,) the largest value of each map before it was enlarged. layer: the block looked at,
+    whose maps are size = (h, w).
+    """
+
+    maps: torch.Tensor
+    maxima: torch.Tensor
+    layer: str
+    size: tuple[int, int]
+
+
+def gradcam_maps(
+    network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor, layer: str | None = None
+) -> GradCamMaps:
+    """Where in `images` (B, 3, H, W) `layer` speaks for the classes `targets` (B,) int64.
+
+    ReLU of the sum over channels of feature map x mean gradient of the class's logit, enlarged
+    bilinearly. A single logit is negated for class 0. layer: a block before the head whose output
+    is (B, C, h, w); None: `default_layer`. Raises InputError for another name or output.
+    """
+    size = (images.shape[-2], images.shape[-1])
+    maps, maxima = [], []
+    with looking_at(network) as network:
+        layer = layer or default_layer(network, size)
+        block = map_block(network, layer, "visualization.gradcam.layer")
+        gradcam = LayerGradCam(class_scores(network), block)
+        for some, wanted in zip(images.split(BATCH), targets.split(BATCH), strict=True):
+            # Copies: captum asks for gradients of the layer's output, which an identity shares with
+            # the image, and tensors made in inference mode have none.
+            small = gradcam.attribute(some.clone(), target=wanted.clone(), relu_attributions=True)
+            if small.dim() != 4:
+                raise InputError(
+                    f"visualization.gradcam.layer: block '{layer}' gives no map; its output is "
+                    f"{small.dim()}-dimensional; choose a block before it"
+                )
+            small = small.detach()
+            maxima.append(small.amax(dim=(1, 2, 3)))
+            large = F.interpolate(small, size=size, mode="bilinear", align_corners=False)
+            maps.append(large[:, 0])
+    height, width = small.shape[-2:]
+    return GradCamMaps(torch.cat(maps), torch.cat(maxima), layer, (height, width))
+
+
+@house_style
+def gradcam(
+    probe: Probe, *, images: PositiveInt = 8, layer: str | None = None, target: str = "predicted"
+) -> dict[str, Figure]:
+    """The first images with maps over them: for the predicted class, the label or one class."""
+    shown, labels = probe.images[:images], probe.labels[:images]
+    with looking_at(probe.network) as network, torch.no_grad():
+        probabilities = class_probabilities(network(shown))
+    targets = _targets(target, probabilities, labels, probe.classes)
+    maps, maxima, layer, (height, width) = gradcam_maps(probe.network, shown, targets, layer)
+    figure = heat_overlays(
+        images=shown.cpu().numpy(),
+        maps=maps.cpu().numpy(),
+        maxima=maxima.tolist(),
+        labels=labels.tolist(),
+        targets=targets.tolist(),
+        probabilities=probabilities.cpu().numpy(),
+        classes=probe.classes,
+        title=f"Grad-CAM at {layer}, maps of {height}x{width}",
+        lines=[
+            "Bright: this part raised the score of the class named below. One scale for all maps.",
+            LEGEND,
+        ],
+        unit="evidence (logit)",
+    )
+    return {"gradcam": figure}
+
+
+def _targets(
+    target: str, probabilities: torch.Tensor, labels: torch.Tensor, classes: tuple[str, ...]
+) -> torch.Tensor:
+    if target == "predicted":
+        return probabilities.argmax(dim=1)
+    if target == "label":
+        return labels
+    if target not in classes:
+        allowed = ("predicted", "label", *classes)
+        raise InputError(
+            f"visualization.gradcam.target: '{target}' is neither predicted nor label nor a class"
+            f"{nearest(target, allowed)}; classes: {', '.join(classes[:20])}"
+            f"{', …' if len(classes) > 20 else ''}"
+        )
+    return torch.full_like(labels, classes.index(target))

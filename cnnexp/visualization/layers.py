@@ -1,0 +1,93 @@
+"""The blocks of a network seen as layers: their names, their maps, what the last one says."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from cnnexp.errors import InputError, nearest
+from cnnexp.visualization.looking import looking_at
+
+HEAD = "head"
+SMALLEST_MAP = 4  # pixels a side; below that a heat map says no more than "everywhere"
+
+
+def block_outputs(network: nn.Sequential, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Each block's name -> what it gives for `images` (B, 3, H, W), the head's logits last.
+
+    Copies: what a later block does in place isn't seen in them.
+    """
+    outputs = {}
+    values = images
+    for name, block in network.named_children():
+        values = block(values)
+        outputs[name] = values.clone()
+    return outputs
+
+
+def block_shapes(
+    network: nn.Sequential, image_size: int | tuple[int, int]
+) -> dict[str, tuple[int, ...]]:
+    """Each block before the head -> the shape of its output for one image: (C, H, W), or (C,)."""
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    device = next((p.device for p in (*network.parameters(), *network.buffers())), None)
+    with looking_at(network) as network, torch.no_grad():
+        outputs = block_outputs(network, torch.zeros(1, 3, height, width, device=device))
+    return {name: tuple(values.shape[1:]) for name, values in outputs.items() if name != HEAD}
+
+
+def default_layer(network: nn.Sequential, image_size: int | tuple[int, int]) -> str:
+    """The last block before the head whose map is at least 4x4, for images of that (height, width).
+
+    A block that enlarges its input (VGG's adaptive pooling on small images) shows no more than the
+    block before it, so the smallest map on the way there counts.
+    Raises InputError, with all sizes, where no block has such a map.
+    """
+    chosen, smallest = None, None
+    shapes = block_shapes(network, image_size)
+    for name, shape in shapes.items():
+        if len(shape) != 3:
+            break  # no map any more
+        side = min(shape[1:])
+        smallest = side if smallest is None else min(side, smallest)
+        if name != "normalize" and smallest >= SMALLEST_MAP:
+            chosen = name
+    if chosen is None:
+        sizes = ", ".join(
+            f"{name} {'x'.join(map(str, shape[1:])) or 'flat'}" for name, shape in shapes.items()
+        )
+        raise InputError(
+            "Grad-CAM: no block before the head has a map of at least "
+            f"{SMALLEST_MAP}x{SMALLEST_MAP} (maps: {sizes}); "
+            "use a larger dataset.image_size, or set visualization.gradcam.layer"
+        )
+    return chosen
+
+
+def map_block(network: nn.Sequential, name: str, key: str) -> nn.Module:
+    """The block of that name; else InputError naming `key` and the blocks there are."""
+    names = [block for block, _ in network.named_children() if block != HEAD]
+    if name not in names:
+        raise InputError(
+            f"{key}: no block '{name}' before the head{nearest(name, names)}; "
+            f"the network has {', '.join(names)}"
+        )
+    return network.get_submodule(name)
+
+
+def class_scores(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """images -> (B, K) scores; a single logit z is +z for class 1 and -z for class 0."""
+
+    def scores(images: torch.Tensor) -> torch.Tensor:
+        logits = network(images)
+        return torch.cat([-logits, logits], dim=1) if logits.shape[1] == 1 else logits
+
+    return scores
+
+
+def class_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """(B, K) logits, or (B, 1) -> (B, K or 2) probabilities, float32."""
+    logits = logits.float()
+    if logits.shape[1] == 1:
+        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
+    return logits.softmax(dim=1)

@@ -1,0 +1,93 @@
+"""Images with heat maps over them, all maps on one printed scale."""
+
+import math
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
+from cnnexp.reporting.style import INK, QUIET, VERMILION
+from cnnexp.visualization.captions import RIGHT, verdict
+
+GAP, BETWEEN, BAR, LINE = 0.05, 0.35, 1.0, 0.19  # inches
+
+
+def _heat_colours() -> ListedColormap:
+    """Inferno, perceptually uniform, clear at zero: where a map says nothing, the image is seen."""
+    colours = matplotlib.colormaps["inferno"](np.linspace(0.15, 1, 256))
+    colours[:, 3] = 0.85 * np.linspace(0, 1, 256) ** 0.5
+    return ListedColormap(colours, name="heat")
+
+
+HEAT = _heat_colours()
+
+
+def heat_overlays(
+    *,
+    images: np.ndarray,
+    maps: np.ndarray,
+    maxima: Sequence[float],
+    labels: Sequence[int],
+    targets: Sequence[int],
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    title: str,
+    lines: Sequence[str],
+    unit: str,
+) -> Figure:
+    """B pairs: the image, and its map over the greyscale image; above them what the network said.
+
+    images: (B, 3, H, W) uint8. maps: (B, H, W) >= 0, in `unit`, maxima: the B values to print.
+    labels, targets: B classes, the true ones and those that the maps speak for.
+    probabilities: (B, K).
+    """
+    side = 1.45 if len(images) > 2 else 2.4  # inches
+    pair = 2 * side + GAP
+    captions = [
+        verdict(label, row, classes, width=pair)
+        for label, row in zip(labels, probabilities, strict=True)
+    ]
+    above = 0.12 + LINE * max(len(caption) for caption in captions)
+    across = min(len(images), 4)
+    cell = above + side + 0.45
+    page = Page(
+        max(2 * MARGIN + across * (pair + BETWEEN) + BAR - BETWEEN / 2, 7.5),
+        math.ceil(len(images) / across) * cell,
+        title,
+        lines,
+    )
+    norm = Normalize(0, max(maxima) or 1.0)
+    for i, image in enumerate(images):
+        x = MARGIN + (i % across) * (pair + BETWEEN)
+        y = (i // across) * cell + above
+        right = captions[i][0].startswith(RIGHT)
+        page.text(
+            x,
+            y - 0.08,
+            "\n".join(captions[i]),
+            va="bottom",
+            color=INK if right else VERMILION,
+            fontweight="normal" if right else "bold",
+        )
+        pixels = image.transpose(1, 2, 0)
+        page.picture(x, y, side, side).imshow(pixels)
+        over = page.picture(x + side + GAP, y, side, side)
+        over.imshow(_grey(pixels), cmap="gray", vmin=-128, vmax=288)
+        over.imshow(maps[i], cmap=HEAT, norm=norm, interpolation="bilinear")
+        strength = f"max {maxima[i]:.3g}" if maxima[i] > 0 else "zero everywhere"
+        name = fitted(classes[targets[i]], pair - text_width(f"for  · {strength}", 9), 9)
+        page.text(x, y + side + 0.1, f"for {name} · {strength}", fontsize=9, color=QUIET)
+        if not right:
+            page.frame(x - 0.05, y - 0.05, pair + 0.1, side + 0.1, color=VERMILION, ls=(0, (4, 2)))
+    bar = page.axes(MARGIN + across * (pair + BETWEEN), above, 0.14, side)
+    page.figure.colorbar(ScalarMappable(norm, HEAT), cax=bar).set_label(unit, fontsize=9)
+    return page.figure
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H, W): luma of ITU-R BT.601."""
+    return pixels @ np.array([0.299, 0.587, 0.114])

@@ -1,0 +1,155 @@
+"""What stands in the figures: read from their artists."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cnnexp.reporting.figures import (
+    best_epoch,
+    confusion_counts,
+    confusion_matrix,
+    learning_curves,
+    save_figure,
+    worst_pairs,
+)
+
+Legible = Callable[[Figure], None]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts]
+
+
+def cells(axes: Axes) -> dict[tuple[int, int], list[str]]:
+    """(row, column) -> what is written there."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for text in axes.texts:
+        x, y = text.get_position()
+        found.setdefault((round(y), round(x)), []).append(text.get_text())
+    return found
+
+
+def test_confusion_counts_by_hand() -> None:
+    counts = confusion_counts([0, 0, 0, 1, 2, 2], [0, 1, 1, 1, 0, 2], 3)
+    assert counts.tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 1]]
+    assert worst_pairs(counts, 5) == [(0, 1, 2), (2, 0, 1)]
+    assert worst_pairs(counts, 1) == [(0, 1, 2)]
+
+
+def test_confusion_matrix_shows_counts_and_shares(legible: Legible) -> None:
+    labels = [0] * 4 + [1] * 200
+    predictions = [0, 0, 0, 1] + [1] * 199 + [0]
+    figure = confusion_matrix(labels, predictions, ["cat", "dog", "$n$o image_"])
+    axes = figure.axes[0]
+    shares = np.asarray(axes.images[0].get_array())
+    assert shares.tolist() == [[0.75, 0.25, 0], [0.005, 0.995, 0], [0, 0, 0]]
+    assert cells(axes) == {
+        (0, 0): ["3", "75%"],
+        (0, 1): ["1", "25%"],
+        (0, 2): ["0"],
+        (1, 0): ["1", "<1%"],
+        (1, 1): ["199", "99.5%"],
+        (1, 2): ["0"],
+        (2, 0): ["0"],
+        (2, 1): ["0"],
+        (2, 2): ["0"],
+    }
+    assert "202 of 204 right: 99.0%" in texts(figure)
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["cat", "dog", "$n$o image_"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == names
+    recall = [text for text in texts(figure) if text in ("75%", "99.5%", "none")]
+    assert recall == ["75%", "99.5%", "none"]
+    legible(figure)
+
+
+def test_confusion_matrix_lists_the_worst_pairs() -> None:
+    labels = [3] * 9 + [7] * 5 + list(range(12))
+    predictions = [4] * 9 + [1] * 5 + list(range(12))
+    found = texts(confusion_matrix(labels, predictions, [f"c{i}" for i in range(12)]))
+    start = found.index("Most often confused")
+    assert found[start + 1 : start + 4] == ["c3 → c4: 9", "c7 → c1: 5"]
+
+
+def rows(count: int) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": e,
+            "train/loss": 2 / e,
+            "val/loss": 2.2 / e,
+            "train/accuracy": 1 - 0.5 / e,
+            "val/accuracy": 0.9 - abs(e - 3) / 100,
+            "lr": 0.1 / e,
+        }
+        for e in range(1, count + 1)
+    ]
+
+
+def lines(axes: Axes) -> dict[str, tuple[list[float], list[float]]]:
+    return {str(line.get_label()): tuple(map(list, line.get_data())) for line in axes.lines}
+
+
+def test_learning_curves_show_what_was_measured() -> None:
+    figure = learning_curves(rows(5))
+    loss, accuracy, rate = figure.axes
+    epochs = [1, 2, 3, 4, 5]
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Loss", "Accuracy", "Learning rate"]
+    assert lines(loss)["training"] == (epochs, [2 / e for e in epochs])
+    assert lines(loss)["validation"] == (epochs, [2.2 / e for e in epochs])
+    assert lines(loss)["best epoch (3)"] == ([3], [2.2 / 3])
+    assert lines(accuracy)["training"] == (epochs, [1 - 0.5 / e for e in epochs])
+    assert lines(accuracy)["best epoch (3)"] == ([3], [0.9])
+    assert list(rate.lines[0].get_ydata()) == [0.1 / e for e in epochs]
+    assert loss.lines[0].get_linestyle() != loss.lines[1].get_linestyle()
+    assert loss.get_ylim()[0] == 0
+    assert "5 epochs; the best is epoch 3: val/accuracy 90.0%" in texts(figure)
+    assert "5 epochs; the best is epoch 5: val/loss 0.4400" in texts(
+        learning_curves(rows(5), monitor="val/loss")
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 20, 300])
+def test_learning_curves_of_any_length_are_legible(count: int, legible: Legible) -> None:
+    figure = learning_curves(rows(count))
+    assert len(figure.axes) == (3 if count else 2)
+    legible(figure)
+
+
+def test_learning_curves_leave_out_what_is_missing(legible: Legible) -> None:
+    metrics = [
+        {"epoch": 1, "train/loss": 3.0, "val/loss": math.nan, "val/accuracy": None},
+        {"epoch": 2, "train/loss": math.inf, "val/loss": 2.0, "val/accuracy": ""},
+        {"epoch": 3, "train/loss": "1.0"},
+    ]
+    figure = learning_curves(metrics)
+    assert lines(figure.axes[0]) == {"training": ([1, 3], [3, 1]), "validation": ([2], [2])}
+    assert not figure.axes[1].lines
+    assert "3 epochs" in texts(figure)
+    legible(figure)
+
+
+def test_best_epoch_is_the_first_of_equals() -> None:
+    metrics = [{"x": 1.0, "a/loss": 2.0}, {"x": 3.0, "a/loss": 1.0}, {"x": 3.0, "a/loss": 1.0}]
+    assert best_epoch(metrics, "x") == (2, 3.0)
+    assert best_epoch(metrics, "a/loss") == (2, 1.0)
+    assert best_epoch(metrics, "y") is None
+
+
+def test_saved_figures_are_equal_and_without_a_date(tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "first.png", tmp_path / "second.png"
+    for path in (first, second):
+        save_figure(confusion_matrix([0, 1], [0, 1], ["猫", "a$b$"]), path)  # no glyph, no warning
+    assert first.read_bytes() == second.read_bytes()
+    with Image.open(first) as image:
+        assert set(image.info) == {"dpi"}
+        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert image.width > 700
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert [path.name for path in first.parent.iterdir()] == ["first.png"]

@@ -1,0 +1,136 @@
+"""What looks at a network leaves nothing behind, also where it fails."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from cnnexp.visualization.activations import activations
+from cnnexp.visualization.gradcam import gradcam
+from cnnexp.visualization.layers import default_layer
+from cnnexp.visualization.looking import looking_at
+from cnnexp.visualization.probe import Probe
+
+VISUALISERS = {
+    "gradcam": gradcam,
+    "activations": activations,
+    "default_layer": lambda probe: default_layer(probe.network, 16),
+}
+
+
+class Fails(nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("planted")
+
+
+class FailsBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: torch.Tensor) -> torch.Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("planted")
+
+
+class FailsOnTheWayBack(nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return FailsBackward.apply(values)
+
+
+@pytest.fixture
+def probe(make_network: Callable[..., nn.Sequential], images: torch.Tensor) -> Probe:
+    """A network in training: mixed modes, some of it frozen, gradients, hooks, in place."""
+    network = make_network(inplace=True)
+    network.train()
+    network.block1.eval()
+    network.block1.requires_grad_(False)
+    network.block2[0].weight.grad = torch.ones_like(network.block2[0].weight)
+    network.block2[2].register_forward_hook(lambda module, given, gave: None)
+    network.head.register_full_backward_hook(lambda module, before, after: None)
+    return Probe(network, images, torch.tensor([0, 1, 2, 0, 1]), ("a", "b", "c"), tuple("12345"))
+
+
+def state(network: nn.Module) -> list[object]:
+    """All that must stay as it was; gradients and weights by identity and by value."""
+    found: list[object] = []
+    for name, module in network.named_modules():
+        found.append((name, module.training, getattr(module, "inplace", None)))
+        found += [
+            (key, list(table.items()))
+            for key, table in sorted(vars(module).items())
+            if "hook" in key and isinstance(table, dict)
+        ]
+        found.append(module._is_full_backward_hook)
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        grad = None if tensor.grad is None else (id(tensor.grad), tensor.grad.tolist())
+        found.append((name, id(tensor), tensor.tolist(), tensor.requires_grad, grad, tensor.dtype))
+    return found
+
+
+@pytest.mark.parametrize("visualise", VISUALISERS.values(), ids=VISUALISERS)
+def test_all_is_as_before(probe: Probe, visualise: Callable) -> None:
+    before = state(probe.network)
+    assert visualise(probe)
+    assert state(probe.network) == before
+
+
+@pytest.mark.parametrize("visualise", VISUALISERS.values(), ids=VISUALISERS)
+def test_all_is_as_before_after_a_failure(probe: Probe, visualise: Callable) -> None:
+    probe.network.head.append(Fails())
+    before = state(probe.network)
+    with pytest.raises(RuntimeError, match="planted"):
+        visualise(probe)
+    assert state(probe.network) == before
+
+
+def test_all_is_as_before_after_a_failing_gradient(probe: Probe) -> None:
+    probe.network.head.insert(0, FailsOnTheWayBack())
+    before = state(probe.network)
+    with pytest.raises(RuntimeError, match="planted"):
+        gradcam(probe)
+    assert state(probe.network) == before
+
+
+def meddle(network: nn.Sequential, images: torch.Tensor) -> None:
+    """Change all that looking_at promises to restore, then fail."""
+    with looking_at(network) as seen:
+        assert not any(module.training for module in seen.modules())
+        assert not any(getattr(module, "inplace", False) for module in seen.modules())
+        assert all(p.grad is None and not p.requires_grad for p in seen.parameters())
+        seen.requires_grad_(True)
+        seen(images).sum().backward()
+        assert seen.block2[0].weight.grad is not None
+        seen.train()
+        seen.block1.register_forward_hook(lambda module, given, gave: gave * 0)
+        seen.block1.register_forward_pre_hook(lambda module, given, named: None, with_kwargs=True)
+        seen.block2.register_full_backward_hook(lambda module, before, after: None)
+        seen.block2[2].inplace = True
+        raise KeyError
+
+
+def test_whatever_is_done_inside_is_undone(probe: Probe) -> None:
+    before = state(probe.network)
+    with pytest.raises(KeyError):
+        meddle(probe.network, probe.images)
+    assert state(probe.network) == before
+
+
+def test_a_hook_of_before_can_still_be_removed(probe: Probe) -> None:
+    calls = []
+    handle = probe.network.block1.register_forward_hook(lambda *_: calls.append(1))
+    with looking_at(probe.network) as network:
+        network(probe.images)
+    assert calls == [1]
+    handle.remove()
+    probe.network(probe.images)
+    assert calls == [1]
+
+
+def test_inside_inference_mode_gradients_are_there(probe: Probe) -> None:
+    with torch.inference_mode(), looking_at(probe.network) as network:
+        image = probe.images.float().requires_grad_()
+        network(image).sum().backward()
+        assert image.grad is not None
+        assert image.grad.any()

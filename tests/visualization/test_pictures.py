@@ -1,0 +1,178 @@
+"""What stands in the pictures: read from their artists."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from matplotlib.figure import Figure
+from torch import nn
+
+from cnnexp.errors import InputError
+from cnnexp.reporting.style import VERMILION
+from cnnexp.visualization import activations as activations_module
+from cnnexp.visualization import gradcam as gradcam_module
+from cnnexp.visualization.activations import activations, feature_maps
+from cnnexp.visualization.captions import percent, verdict
+from cnnexp.visualization.gradcam import gradcam, gradcam_maps
+from cnnexp.visualization.overlay import HEAT, heat_overlays
+from cnnexp.visualization.probe import Probe
+
+CLASSES = ("cat", "dog", "tapir")
+
+
+@pytest.fixture
+def probe(make_network: Callable[..., nn.Sequential], images: torch.Tensor) -> Probe:
+    """Five images; the first three are labelled as predicted, the others wrongly."""
+    network = make_network()
+    said = network(images).argmax(dim=1)
+    labels = torch.where(torch.arange(5) < 3, said, (said + 1) % 3)
+    return Probe(network, images, labels, CLASSES, tuple(f"{i}.png" for i in range(5)))
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts]
+
+
+def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
+    figures = gradcam(probe, images=4)
+    assert list(figures) == ["gradcam"]
+    figure = figures["gradcam"]
+    probabilities = probe.network(probe.images).softmax(dim=1).detach()
+    said = probabilities.argmax(dim=1)
+    maps, maxima, *_ = gradcam_maps(probe.network, probe.images[:4], said[:4], "block2")
+    texts = words(figure)
+    assert texts[0] == "Grad-CAM at block2, maps of 4x4"
+    *pairs, _bar = figure.axes
+    assert len(pairs) == 8
+    for i in range(4):
+        plain, over = pairs[2 * i], pairs[2 * i + 1]
+        assert np.array_equal(plain.images[0].get_array(), probe.images[i].permute(1, 2, 0))
+        assert np.allclose(over.images[1].get_array(), maps[i])
+        assert over.images[1].norm.vmax == pytest.approx(float(maxima.max()))
+        assert over.images[1].norm.vmin == 0
+        true, name = CLASSES[probe.labels[i]], CLASSES[said[i]]
+        sign = "✓" if i < 3 else "✗"
+        assert f"{sign} {true} → {name} ({100 * probabilities[i, said[i]]:.0f}%)" in texts
+        assert f"for {name} · max {maxima[i]:.3g}" in texts
+    # The wrong one, the fourth, has a dashed frame: a mark that needs no colour.
+    (frame,) = figure.artists
+    assert frame.get_linestyle() == (0, (4, 2))
+    inside = frame.get_bbox().contains
+    centres = [axes.get_position() for axes in pairs]
+    assert [inside((c.x0 + c.x1) / 2, (c.y0 + c.y1) / 2) for c in centres] == [False] * 6 + [
+        True
+    ] * 2
+
+
+def test_gradcam_for_labels_and_for_a_class(probe: Probe) -> None:
+    texts = words(gradcam(probe, target="label")["gradcam"])
+    for label in probe.labels.tolist():
+        assert any(text.startswith(f"for {CLASSES[label]} ·") for text in texts)
+    texts = words(gradcam(probe, target="tapir", layer="block1")["gradcam"])
+    assert texts[0] == "Grad-CAM at block1, maps of 8x8"
+    assert sum(text.startswith("for tapir ·") for text in texts) == 5
+    with pytest.raises(InputError, match=r"gradcam\.target: 'tapri'.*did you mean 'tapir'"):
+        gradcam(probe, target="tapri")
+
+
+def test_zero_maps_are_drawn_as_zero() -> None:
+    figure = heat_overlays(
+        images=np.zeros((2, 3, 8, 8), dtype=np.uint8),
+        maps=np.zeros((2, 8, 8), dtype=np.float32),
+        maxima=[0.0, 0.0],
+        labels=[0, 1],
+        targets=[0, 0],
+        probabilities=np.array([[0.9, 0.1], [0.7, 0.3]]),
+        classes=("a", "b"),
+        title="t",
+        lines=[],
+        unit="u",
+    )
+    assert words(figure).count("for a · zero everywhere") == 2
+    for axes in (figure.axes[1], figure.axes[3]):
+        heat = axes.images[1]
+        assert (heat.norm.vmin, heat.norm.vmax) == (0, 1)
+        assert not heat.to_rgba(heat.get_array())[..., 3].any()  # clear: only the image is seen
+    assert HEAT(1.0)[3] > 0.8
+    wrong = [text for text in figure.texts if text.get_text() == "✗ b → a (70%)"]
+    assert [text.get_color() for text in wrong] == [VERMILION]
+
+
+def test_activations_show_the_channels_that_vary_most(probe: Probe) -> None:
+    figures = activations(probe, images=2, channels=3)
+    assert list(figures) == ["activations_1", "activations_2"]
+    maps, _ = feature_maps(probe.network, probe.images)
+    for i, figure in enumerate(figures.values()):
+        texts = words(figure)
+        assert texts[0] == f"Activations for {i}.png"
+        assert {"block1", "block2"} <= set(texts)
+        assert any(text.startswith("4 channels of 8x8\n3 shown, ") for text in texts)
+        assert any(text.startswith("6 channels of 4x4\n3 shown, ") for text in texts)
+        pictures = [axes for axes in figure.axes if axes.images]
+        assert np.array_equal(pictures[0].images[0].get_array(), probe.images[i].permute(1, 2, 0))
+        shown = iter(pictures[1:])
+        numbers = iter(text for text in texts if text.startswith("#"))
+        for values in maps.values():
+            spread = np.std(values[i].numpy(), axis=(1, 2))
+            for channel in np.argsort(-spread)[:3]:
+                picture = next(shown).images[0]
+                assert np.array_equal(picture.get_array(), values[i, channel])
+                assert next(numbers) == f"#{channel}"
+                assert picture.norm.vmin == 0
+        assert next(shown, None) is None
+
+
+def test_activations_count_dead_channels_over_all_images(probe: Probe) -> None:
+    with torch.no_grad():
+        probe.network.block2[1].weight[:2] = 0.0
+        probe.network.block2[1].bias[:2] = -1.0
+    texts = words(activations(probe, images=1)["activations_1"])
+    assert "6 channels of 4x4\n2 dead" in texts
+    assert "Dead: the same value everywhere in all 5 images at hand." in texts
+
+
+def test_negative_activations_have_zero_in_the_middle(probe: Probe) -> None:
+    probe.network.block2 = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.AvgPool2d(2))
+    figure = activations(probe, images=1, blocks=["block2"])["activations_1"]
+    norms = {axes.images[0].norm for axes in figure.axes[1:] if axes.images}
+    (norm,) = norms
+    reach = float(feature_maps(probe.network, probe.images[:1])[0]["block2"].abs().max())
+    assert (norm.vmin, norm.vmax) == pytest.approx((-reach, reach))
+
+
+def test_verdicts() -> None:
+    row = np.array([0.25, 0.75])
+    assert verdict(1, row, ("cat", "dog"), width=3) == ["✓ dog → dog (75%)"]
+    assert verdict(0, row, ("cat", "dog"), width=3) == ["✗ cat → dog (75%)"]
+    assert verdict(0, row, ("cat", "d\n o\tg"), width=3) == ["✗ cat → d o g (75%)"]
+    long = verdict(0, row, ("a cat of the neighbourhood", "x" * 80), width=2.5)
+    assert long[0] == "✗ a cat of the neighbourhood"
+    assert long[1].startswith("→ xxx")
+    assert long[1].endswith("xxx (75%)")
+    assert "…" in long[1]
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0.5, "50%"), (0.984, "98%"), (0.9966, "99.7%"), (0.99951, ">99.9%"), (1.0, ">99.9%")],
+)
+def test_percent_never_claims_certainty(probability: float, text: str) -> None:
+    assert percent(probability) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("gradcam", gradcam_module), ("activations", activations_module)]
+)
+def test_configs_give_each_option_its_default(name: str, module: object) -> None:
+    folder = Path(__file__).parents[2] / "configs" / "visualization"
+    text = (folder / f"{name}.yaml").read_text()
+    assert text.startswith(f"# @package visualization.{name}\n# ")
+    config = yaml.safe_load(text)
+    assert config.pop("_target_") == f"cnnexp.visualization.{name}.{name}"
+    options = dict(inspect.signature(getattr(module, name)).parameters)
+    del options["probe"]
+    assert config == {option: parameter.default for option, parameter in options.items()}
