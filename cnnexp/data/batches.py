@@ -54,8 +54,10 @@ class Batches:
             yield self.images[where].permute(0, 3, 1, 2), self.labels[where], where
 
 
-def on_device(images: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The store as tensors: on a GPU where it takes at most a quarter of the free memory, else mapped."""
+def on_device(
+    images: np.ndarray, labels: np.ndarray, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The store as tensors: on a GPU if a quarter of its free memory is enough, else mapped."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
         pixels = torch.from_numpy(images)
@@ -79,5 +81,5 @@ def channel_statistics(images: np.ndarray, indices: np.ndarray) -> tuple[list[fl
     share = counts / counts.sum(1, keepdims=True)
     mean = share @ values
     std = np.sqrt(np.maximum(share @ values**2 - mean**2, 0))
-    # A constant channel would divide by zero; an eight-bit step is the smallest difference there is.
+    # A constant channel would divide by zero; an eight-bit step is the smallest there is.
     return mean.tolist(), np.maximum(std, 1 / 255).tolist()

@@ -17,9 +17,10 @@ class LeftOut:
 class ImageSet:
     """N good images, decoded and resized once, with their splits.
 
-    images: (N, S, S, 3) uint8 RGB, usually a read-only memory map of the store.
+    images: (N, S, S, 3) uint8 RGB, usually a memory map of the store, copy-on-write.
     labels: (N,) int64. paths, sha256: N strings; sha256 of the file's bytes or of the array.
-    split: "train", "validation", "test" -> sorted indices into the N images, disjoint.
+    split: "train", "validation", "test" -> sorted indices into the N images, disjoint;
+        not every image is in one: copies and what a subset does not want stay in the store.
     left_out: what the gate refused, duplicates among them. notes: lines that a person should read.
     digest: hex; same digest = same images, labels and splits.
     masks: (N, S, S) bool or None.

@@ -16,8 +16,8 @@ class Source:
     classes: K names; a label is an index into them.
     paths: N unique names ("Cat/17.jpg"), shown in reports and predictions.
     labels: (N,) int64, 0 <= label < K.
-    read: i -> the file's bytes, or an array (H, W, 3) or (H, W) uint8 where there is no file. Called from
-        several threads at once.
+    read: i -> the file's bytes, or an array (H, W, 3) or (H, W) uint8 where there is no file.
+        Called from several threads at once.
     fingerprint: a digest of the listing that changes when any image would: names, sizes and
         modification times of files, CRCs of zip members, a checksum of arrays.
     given: (N,) of "train", "validation", "test" or "" (to be split); None: nothing was given.

@@ -1,0 +1,228 @@
+"""From a dataset's listing to images ready for training: checked, decoded once, split."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cnnexp.data.decode import Tried
+from cnnexp.data.image_set import ImageSet, LeftOut
+from cnnexp.data.resize import WAYS, fit
+from cnnexp.data.split import (
+    Groups,
+    Sizes,
+    check_enough,
+    check_split,
+    divide,
+    needed,
+    pools_of,
+    seeded_groups,
+)
+from cnnexp.data.store import More, open_or_build, store_key
+from cnnexp.datasets.source import SPLITS, Source
+from cnnexp.errors import InputError, nearest
+
+DUPLICATES = ("leave_out", "keep")
+# Of exact copies the one that is kept: a given test or validation set stays as it was given.
+RANK = {"test": 0, "validation": 1, "train": 2}
+
+
+def prepare(
+    source: Source,
+    *,
+    image_size: int,
+    resize: str = "crop",
+    split: Sizes,
+    split_seed: int = 0,
+    per_class: int | None = None,
+    duplicates: str = "leave_out",
+    cache: Path | str,
+) -> ImageSet:
+    """The images of `source`, (N, image_size, image_size, 3) uint8 in a store under `cache`.
+
+    Where `split` counts images per class and there are more, only as many files are read as are
+    needed, in the split's seeded order. N may exceed what is split: copies that were left out, and
+    images that the split did not ask for, stay in the store.
+    """
+    _check(source, image_size, resize, duplicates)
+    check_split(split, split_seed, per_class)
+    labels = source.labels
+    pools = pools_of(source.given, len(labels))
+    groups = seeded_groups(source.paths, labels, pools, split_seed)
+    need = needed(split, pools)
+    if need is not None:
+        check_enough(groups, need, split, source.classes)
+    if need is not None and all(len(group) <= need[pool] for (_, pool), group in groups.items()):
+        need = None  # every image is wanted: the store is the same for every split
+    subset = ""
+    if need is not None:
+        where = hashlib.sha256("\n".join(pools).encode()).hexdigest()
+        subset = json.dumps([sorted(need.items()), split_seed, duplicates, where])
+    folder = Path(cache).expanduser() / "images" / store_key(source, image_size, resize, subset)
+    more = _more(source, groups, need, pools, duplicates)
+    stored = open_or_build(folder, source, image_size, resize, more)
+
+    tried = stored.tried
+    copies = _copies(source, pools, tried)
+    usable = np.zeros(len(labels), dtype=bool)
+    usable[tried.good] = True
+    if duplicates == "leave_out":
+        usable[list(copies)] = False
+    chosen = divide(groups, usable, source.classes, split, per_class)
+    row = np.full(len(labels), -1, dtype=np.int64)  # index in the source -> row of the store
+    row[tried.good] = np.arange(len(tried.good))
+    parts = {name: np.sort(row[chosen[name]]) for name in SPLITS}
+
+    left_out = [LeftOut(path, reason) for path, reason in source.listed]
+    left_out += [LeftOut(source.paths[i], reason) for i, reason in tried.refused]
+    if duplicates == "leave_out":
+        left_out += [LeftOut(source.paths[i], _copy_of(source, i, j)) for i, j in copies.items()]
+    index = np.array(tried.good, dtype=np.int64)
+    return ImageSet(
+        name=source.name,
+        classes=tuple(source.classes),
+        images=stored.images,
+        labels=labels[index],
+        paths=tuple(source.paths[i] for i in tried.good),
+        sha256=tuple(tried.sha256),
+        split=parts,
+        left_out=tuple(sorted(left_out, key=lambda item: item.path)),
+        notes=tuple(_notes(source, pools, chosen, copies, duplicates, split, per_class)),
+        digest=_digest(source.classes, labels[index], tried.sha256, parts),
+        masks=_masks(source, index, image_size, resize),
+    )
+
+
+def _check(source: Source, image_size: int, resize: str, duplicates: str) -> None:
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 2:
+        raise InputError(f"dataset.image_size={image_size} is not a number of pixels (2 or more)")
+    for key, value, allowed in (("resize", resize, WAYS), ("duplicates", duplicates, DUPLICATES)):
+        if value not in allowed:
+            raise InputError(
+                f"dataset.{key}={value} is unknown; allowed: {', '.join(allowed)}"
+                f"{nearest(str(value), allowed)}"
+            )
+    n, k = len(source.paths), len(source.classes)
+    if k < 2:
+        raise InputError(
+            f"{source.name} has one class ({', '.join(source.classes)}); two are needed"
+        )
+    if n == 0 or len(source.labels) != n or len(set(source.paths)) != n:
+        raise InputError(
+            f"dataset {source.name} is inconsistent: {n} paths, {len(set(source.paths))} of them "
+            f"different, and {len(source.labels)} labels"
+        )
+    if source.labels.min() < 0 or source.labels.max() >= k:
+        raise InputError(f"dataset {source.name} has labels outside 0..{k - 1}")
+
+
+def _more(
+    source: Source, groups: Groups, need: dict[str, int] | None, pools: np.ndarray, duplicates: str
+) -> More:
+    """All images at once, or per class as many as are still missing, in the seeded order."""
+
+    def everything(tried: Tried) -> Sequence[int]:
+        if tried.good or tried.refused:
+            return ()
+        return sorted(range(len(source.paths)), key=source.paths.__getitem__)
+
+    def missing(tried: Tried) -> Sequence[int]:
+        assert need is not None
+        usable = set(tried.good)
+        if duplicates == "leave_out":
+            usable -= set(_copies(source, pools, tried))
+        seen = set(tried.good) | {i for i, _ in tried.refused}
+        wanted: list[int] = []
+        for (_, pool), group in groups.items():
+            order = group.tolist()
+            short = need[pool] - sum(i in usable for i in order)
+            wanted += [i for i in order if i not in seen][: max(0, short)]
+        return sorted(wanted, key=source.paths.__getitem__)
+
+    return everything if need is None else missing
+
+
+def _copies(source: Source, pools: np.ndarray, tried: Tried) -> dict[int, int]:
+    """Index of each exact copy -> index of the one that is kept."""
+    first: dict[str, int] = {}
+    copies: dict[int, int] = {}
+    order = sorted(
+        zip(tried.good, tried.sha256, strict=True),
+        key=lambda item: (RANK[str(pools[item[0]])], source.paths[item[0]]),
+    )
+    for i, digest in order:
+        if digest in first:
+            copies[i] = first[digest]
+        else:
+            first[digest] = i
+    return copies
+
+
+def _copy_of(source: Source, copy: int, kept: int) -> str:
+    reason = f"exact duplicate of {source.paths[kept]}"
+    if source.labels[copy] != source.labels[kept]:
+        reason += f", which is in another class: {source.classes[source.labels[kept]]}"
+    return reason
+
+
+def _notes(
+    source: Source,
+    pools: np.ndarray,
+    chosen: dict[str, np.ndarray],
+    copies: dict[int, int],
+    duplicates: str,
+    split: Sizes,
+    per_class: int | None,
+) -> list[str]:
+    notes = []
+    given = set() if source.given is None else set(np.unique(source.given)) - {""}
+    taken = [name for name in SPLITS[1:] if name not in given]
+    if given and taken:
+        notes.append(
+            f"no {' and no '.join(taken)} split is given: taken out of the training images"
+        )
+    if duplicates == "keep":
+        where = {int(i): name for name in SPLITS for i in chosen[name]}
+        both = [(i, j) for i, j in copies.items() if i in where and j in where]
+        across = sum(where[i] != where[j] for i, j in both)
+        if both:
+            notes.append(
+                f"{len(both)} exact copies of other images are kept, {across} of them in another "
+                "split than their original; dataset.duplicates=leave_out leaves them out"
+            )
+    counts = np.bincount(source.labels[chosen["train"]], minlength=len(source.classes))
+    asked = split["train"] if per_class is None else per_class
+    for label, name in enumerate(source.classes):
+        if isinstance(asked, int) and counts[label] < asked:
+            notes.append(
+                f"class {name!r} trains on {counts[label]:,} images instead of {asked:,}: "
+                "the others were left out"
+            )
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if counts[most] >= 3 * counts[least]:
+        notes.append(
+            f"unbalanced: {counts[most]} training images of {source.classes[most]!r}, "
+            f"{counts[least]} of {source.classes[least]!r}; "
+            "consider training.class_weights=balanced"
+        )
+    return notes
+
+
+def _digest(
+    classes: Sequence[str], labels: np.ndarray, sha256: Sequence[str], parts: dict[str, np.ndarray]
+) -> str:
+    """Of the files' contents, labels and splits; not of their paths, order and size in pixels."""
+    lines = [f"{name} {classes[labels[i]]} {sha256[i]}" for name in SPLITS for i in parts[name]]
+    return hashlib.sha256("\n".join([*classes, *sorted(lines)]).encode()).hexdigest()
+
+
+def _masks(source: Source, index: np.ndarray, image_size: int, resize: str) -> np.ndarray | None:
+    if source.masks is None:
+        return None
+    if source.masks.shape[1:] == (image_size, image_size):
+        return source.masks[index]
+    masks = (Image.fromarray(source.masks[i].astype(np.uint8) * 255) for i in index)
+    return np.stack([fit(mask, image_size, resize, smooth=False) > 127 for mask in masks])

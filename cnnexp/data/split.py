@@ -1,0 +1,208 @@
+"""Who trains, who chooses, who tests: a seeded, stratified split that does not depend on the disk.
+
+Given splits are respected by one rule: images given as validation or test stay what they are, all
+others form the pool, and whatever is not given is taken out of the pool (test first, then
+validation, then train, so that asking for fewer training images leaves the test set as it was).
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnnexp.data.image_set import ImageSet
+from cnnexp.datasets.source import SPLITS
+from cnnexp.errors import InputError, nearest
+from cnnexp.files import whole_file
+
+Sizes = Mapping[str, int | float]
+Names = Sequence[str]
+Groups = dict[tuple[int, str], np.ndarray]  # (label, pool) -> indices in seeded order
+
+LEAST = 0.9  # of the training images asked for, where files had to be left out
+
+
+def check_split(split: Sizes, split_seed: int, per_class: int | None) -> None:
+    """InputError unless `split` is three positive ints (images per class) or three fractions."""
+    for name in split:
+        if name not in SPLITS:
+            raise InputError(
+                f"dataset.split.{name} is unknown; allowed: {', '.join(SPLITS)}"
+                f"{nearest(name, SPLITS)}"
+            )
+    for name in SPLITS:
+        size = split.get(name)
+        where = f"dataset.split.{name}={size}"
+        if isinstance(size, bool) or not isinstance(size, int | float):
+            raise InputError(
+                f"{where} is not a number; give images per class (1200) or a fraction (0.6)"
+            )
+        if not size > 0:
+            raise InputError(f"{where} leaves the split empty; give a number above 0")
+    if len({isinstance(split[name], int) for name in SPLITS}) > 1:
+        raise InputError(
+            f"dataset.split={_show(split)} mixes images per class and fractions; "
+            "give three whole numbers or three fractions"
+        )
+    if not _counts(split) and sum(split[name] for name in SPLITS) > 1 + 1e-9:
+        raise InputError(f"dataset.split={_show(split)}: fractions that sum to more than 1")
+    if isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
+        raise InputError(f"dataset.split_seed={split_seed} is not a whole number of 0 or more")
+    if per_class is not None and (
+        isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1
+    ):
+        raise InputError(
+            f"dataset.per_class={per_class}: give the number of training images per class, "
+            "or null for all"
+        )
+
+
+def pools_of(given: np.ndarray | None, count: int) -> np.ndarray:
+    """(N,) of "train" (the pool), "validation", "test": where each image may go."""
+    if given is None:
+        return np.full(count, "train", dtype="<U10")
+    return np.where(np.isin(given, SPLITS[1:]), given, "train").astype("<U10")
+
+
+def seeded_groups(
+    paths: Sequence[str], labels: np.ndarray, pools: np.ndarray, split_seed: int
+) -> Groups:
+    """Each class and pool in its own order, a function of the paths and the seed alone."""
+    by_path = np.array(sorted(range(len(paths)), key=paths.__getitem__), dtype=np.int64)
+    order = by_path[np.random.default_rng(split_seed).permutation(len(paths))]
+    return {
+        (int(label), str(pool)): order[(labels[order] == label) & (pools[order] == pool)]
+        for pool in np.unique(pools)
+        for label in np.unique(labels)
+    }
+
+
+def needed(split: Sizes, pools: np.ndarray) -> dict[str, int] | None:
+    """pool -> images per class that the split takes out of it; None: all (fractions)."""
+    if not _counts(split):
+        return None
+    present = set(np.unique(pools).tolist()) | {"train"}
+    need = {pool: 0 for pool in SPLITS if pool in present}
+    for name in SPLITS:
+        need[name if name in present else "train"] += int(split[name])
+    return need
+
+
+def check_enough(groups: Groups, need: Mapping[str, int], split: Sizes, classes: Names) -> None:
+    """InputError naming the first class with fewer files than `split` asks for."""
+    for pool, count in need.items():
+        for label, name in enumerate(classes):
+            have = len(groups.get((label, pool), ()))
+            if have < count:
+                taken = [s for s in SPLITS if s == pool or (pool == "train" and s not in need)]
+                asked = " + ".join(f"{s} {split[s]}" for s in taken)
+                raise InputError(
+                    f"class {name!r} has {have:,} images, dataset.split asks for {count:,} "
+                    f"({asked}); ask for fewer, or give fractions such as 0.6, 0.2, 0.2"
+                )
+
+
+def divide(
+    groups: Groups,
+    usable: np.ndarray,
+    classes: Names,
+    split: Sizes,
+    per_class: int | None = None,
+) -> dict[str, np.ndarray]:
+    """split's name -> sorted indices. `usable`: (N,) bool, the good images.
+
+    Where images per class are asked for and files had to be left out, training gets what is there,
+    as long as that is at least `LEAST` of what it was to get; validation and test never get fewer.
+    """
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
+    pools = {pool for _, pool in groups}
+    for label, name in enumerate(classes):
+        left = {pool: group[usable[group]] for (at, pool), group in groups.items() if at == label}
+        sizes = _sizes(split, {pool: len(group) for pool, group in left.items()}, pools, name)
+        for target in reversed(SPLITS):
+            pool = target if target in pools else "train"
+            if target == "train" and per_class is not None:
+                _check_per_class(per_class, sizes[target], name)
+                sizes[target] = per_class
+            parts[target].append(left[pool][: sizes[target]])
+            left[pool] = left[pool][sizes[target] :]
+    result = {name: np.sort(np.concatenate(parts[name])) for name in SPLITS}
+    for target, index in result.items():
+        if len(index) == 0:
+            raise InputError(
+                f"the {target} split is empty; give it images, or change dataset.split"
+            )
+    return result
+
+
+def write_splits(path: Path | str, images: ImageSet) -> None:
+    """splits.csv: path, sha256, class, split; sorted by split and path."""
+    with whole_file(path) as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("path", "sha256", "class", "split"))
+        for name in SPLITS:
+            for i in sorted(images.split[name].tolist(), key=images.paths.__getitem__):
+                label = images.classes[images.labels[i]]
+                rows.writerow((images.paths[i], images.sha256[i], label, name))
+
+
+def _counts(split: Sizes) -> bool:
+    return isinstance(split["train"], int)
+
+
+def _sizes(split: Sizes, have: Mapping[str, int], pools: set[str], name: str) -> dict[str, int]:
+    """split's name -> images of one class; `have`: pool -> its usable images of this class."""
+    if _counts(split):
+        return _whole_sizes(split, have, pools, name)
+    given = {target for target in SPLITS[1:] if target in pools}
+    sizes = {target: have.get(target, 0) for target in given}
+    count, share = have.get("train", 0), 1 - sum(split[target] for target in given)
+    # A small class keeps one image on each side; what is given counts as its fraction of the whole.
+    for target in SPLITS[1:]:
+        if target not in given:
+            sizes[target] = max(1, round(count * split[target] / share))
+    taken = sum(sizes[target] for target in SPLITS[1:] if target not in given)
+    whole = sum(split[target] for target in SPLITS) > 1 - 1e-9
+    sizes["train"] = (
+        count - taken if whole else min(count - taken, round(count * split["train"] / share))
+    )
+    if sizes["train"] < 1:
+        parts = " and ".join(["train", *(t for t in SPLITS[1:] if t not in given)])
+        raise InputError(
+            f"class {name!r} has {count} usable images, too few for {parts} "
+            f"(dataset.split={_show(split)}); add images or remove the class"
+        )
+    return sizes
+
+
+def _whole_sizes(
+    split: Sizes, have: Mapping[str, int], pools: set[str], name: str
+) -> dict[str, int]:
+    sizes = {target: int(split[target]) for target in SPLITS}
+    for target in SPLITS[1:]:
+        if target in pools and have.get(target, 0) < sizes[target]:
+            raise InputError(
+                f"class {name!r} has {have.get(target, 0):,} usable images in the given {target} "
+                f"split, dataset.split.{target}={sizes[target]}; ask for fewer, or give fractions"
+            )
+    rest = have.get("train", 0) - sum(sizes[t] for t in SPLITS[1:] if t not in pools)
+    if rest < LEAST * sizes["train"]:
+        raise InputError(
+            f"class {name!r} has {have.get('train', 0):,} usable images (others were left out), "
+            f"which leaves {max(0, rest):,} of {sizes['train']:,} for training; "
+            "make dataset.split smaller"
+        )
+    return sizes | {"train": min(rest, sizes["train"])}
+
+
+def _check_per_class(per_class: int, have: int, name: str) -> None:
+    if per_class > have:
+        raise InputError(
+            f"dataset.per_class={per_class}, but class {name!r} has {have} training images; "
+            f"give at most {have}, or null for all"
+        )
+
+
+def _show(split: Sizes) -> str:
+    return "{" + ", ".join(f"{name}: {split[name]}" for name in split) + "}"

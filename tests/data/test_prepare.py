@@ -1,0 +1,182 @@
+"""From a listing to an ImageSet."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnexp.data.image_set import ImageSet
+from cnnexp.errors import InputError
+
+Shelf = Callable[..., Any]
+Prepared = Callable[..., ImageSet]
+
+
+def plain(value: int) -> np.ndarray:
+    return np.full((8, 8, 3), value, np.uint8)
+
+
+def reds(images: ImageSet, split: str) -> dict[str, int]:
+    """path -> the red value that is in the store for it."""
+    return {images.paths[i]: int(images.images[i, 4, 4, 0]) for i in images.split[split]}
+
+
+def test_pixels_labels_and_paths_belong_together(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    images = prepared(shelf().source(), tmp_path)
+    assert images.images.shape == (16, 8, 8, 3)
+    for split, count in (("train", 8), ("validation", 4), ("test", 4)):
+        found = reds(images, split)
+        assert len(found) == count
+        for path, red in found.items():
+            assert red == int(path.split("/")[1]) + (100 if path.startswith("dog") else 0)
+    assert [images.classes[label] for label in images.labels] == [p[:3] for p in images.paths]
+    assert images.left_out == ()
+
+
+def test_counts_read_only_what_they_need(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    books = shelf(count=50)
+    split = {"train": 4, "validation": 2, "test": 2}
+    images = prepared(books.source(), tmp_path, split=split)
+    assert len(books.reads) == 16
+    assert {name: len(index) for name, index in images.split.items()} == {
+        "train": 8,
+        "validation": 4,
+        "test": 4,
+    }
+    prepared(books.source(), tmp_path, split=split)
+    assert len(books.reads) == 16
+    assert set(prepared(books.source(), tmp_path, split=split, split_seed=1).paths) != set(
+        images.paths
+    )
+
+
+def test_bad_files_are_replaced_where_there_are_more(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    books = shelf(count=50)
+    split = {"train": 4, "validation": 2, "test": 2}
+    chosen = prepared(books.source(), tmp_path / "a", split=split).paths
+    bad, twin = (next(path for path in chosen if path.startswith(kind)) for kind in ("cat", "dog"))
+    books.contents[books.paths.index(bad)] = b"<html>"
+    other = max(path for path in chosen if path.startswith("dog") and path != twin)
+    first, second = sorted([twin, other])
+    books.contents[books.paths.index(first)] = books.contents[books.paths.index(second)]
+    images = prepared(books.source(), tmp_path / "b", split=split)
+    assert [len(index) for index in images.split.values()] == [8, 4, 4]
+    assert {(item.path, item.reason) for item in images.left_out} == {
+        (bad, "not an image (it looks like an HTML page)"),
+        (second, f"exact duplicate of {first}"),
+    }
+    used = {images.paths[i] for index in images.split.values() for i in index}
+    assert len(used) == 16
+    assert not used & {bad, second}
+    assert len(set(chosen) - used) == 2  # the others stay
+
+
+def test_duplicates_in_one_class(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    books = shelf()
+    books.contents[5] = books.contents[2]
+    images = prepared(books.source(), tmp_path)
+    assert [(x.path, x.reason) for x in images.left_out] == [("cat/5", "exact duplicate of cat/2")]
+    used = {images.paths[i] for index in images.split.values() for i in index}
+    assert used == set(books.paths) - {"cat/5"}
+
+
+def test_duplicates_across_classes_say_so(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    books = shelf()
+    books.contents[books.paths.index("dog/0")] = books.contents[books.paths.index("cat/3")]
+    images = prepared(books.source(), tmp_path)
+    assert [(item.path, item.reason) for item in images.left_out] == [
+        ("dog/0", "exact duplicate of cat/3, which is in another class: cat")
+    ]
+
+
+def test_a_given_test_set_stays_whole(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    books = shelf()
+    books.given = {"cat/6": "test", "dog/6": "test"}
+    books.contents[books.paths.index("cat/1")] = books.contents[books.paths.index("cat/6")]
+    images = prepared(books.source(), tmp_path)
+    assert [item.path for item in images.left_out] == ["cat/1"]
+    assert set(reds(images, "test")) == {"cat/6", "dog/6"}
+    assert any("no validation split is given" in note for note in images.notes)
+
+
+def test_kept_duplicates_are_counted_across_splits(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    books = shelf()
+    books.given = {"cat/6": "test", "dog/6": "test", "cat/7": "validation", "dog/7": "validation"}
+    books.contents[1] = books.contents[2] = books.contents[6]  # two copies of a test image in train
+    images = prepared(books.source(), tmp_path, duplicates="keep")
+    assert images.left_out == ()
+    assert len(images.split["train"]) == 12
+    assert [note for note in images.notes if "exact copies" in note] == [
+        "2 exact copies of other images are kept, 2 of them in another split than their original; "
+        "dataset.duplicates=leave_out leaves them out"
+    ]
+
+
+def test_masks_follow_their_images(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    books = shelf()
+    books.contents[3] = b""
+    masks = np.zeros((16, 8, 8), bool)
+    masks[np.arange(16), np.arange(16) // 2] = True  # image i has its mask in row i // 2
+    images = prepared(books.source(masks=masks), tmp_path)
+    assert images.masks is not None
+    for k, path in enumerate(images.paths):
+        i = books.paths.index(path)
+        assert np.flatnonzero(images.masks[k].all(axis=1)).tolist() == [i // 2]
+    larger = prepared(books.source(masks=masks), tmp_path, image_size=16).masks
+    assert larger is not None
+    np.testing.assert_array_equal(larger, images.masks.repeat(2, 1).repeat(2, 2))
+
+
+def test_digest_is_of_content_labels_and_splits(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    books = shelf()
+    base = prepared(books.source(), tmp_path).digest
+    assert prepared(books.source(), tmp_path / "other", image_size=9).digest == base
+    assert prepared(books.source(), tmp_path, split_seed=1).digest != base
+    assert prepared(books.source(), tmp_path, per_class=2).digest != base
+    books.contents[0] = plain(77)
+    assert prepared(books.source("2"), tmp_path).digest != base
+
+
+def test_unbalanced_classes_are_named(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    names = [*(f"cat/{i}" for i in range(60)), *(f"dog/{i}" for i in range(9))]
+    books = shelf({name: plain(k) for k, name in enumerate(names)})
+    notes = prepared(books.source(), tmp_path).notes
+    assert len(notes) == 1
+    assert "'cat'" in notes[0]
+    assert "'dog'" in notes[0]
+    assert "training.class_weights=balanced" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"image_size": 0}, ["dataset.image_size=0"]),
+        ({"image_size": 8.5}, ["dataset.image_size=8.5"]),
+        ({"resize": "corp"}, ["dataset.resize=corp", "did you mean 'crop'"]),
+        ({"duplicates": "remove"}, ["dataset.duplicates=remove", "leave_out, keep"]),
+        ({"image_size": 10_000_000}, ["GB free", "paths.cache"]),
+    ],
+)
+def test_errors_come_before_anything_is_read(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path, options: dict, words: list
+) -> None:
+    books = shelf()
+    with pytest.raises(InputError) as caught:
+        prepared(books.source(), tmp_path, **options)
+    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+    assert books.reads == []
+
+
+def test_one_class(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one class"):
+        prepared(shelf({f"cat/{i}": plain(i) for i in range(9)}).source(), tmp_path)
