@@ -1,0 +1,40 @@
+"""`python -m cnnexp`, and the console script: one-line errors, exit codes, and nothing slow."""
+
+import sys
+from collections.abc import Sequence
+
+from cnnexp import __version__
+from cnnexp.config.arguments import parse
+from cnnexp.errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: done; 2: wrong input, said in one line; 130: interrupted. Bugs keep their traceback."""
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        if arguments.help:
+            from cnnexp.config.help import help_page
+
+            print(help_page(arguments.config_dir))
+            return 0
+        if arguments.version:
+            print(f"cnnexp {__version__}")
+            return 0
+        if arguments.completion:
+            from cnnexp.config.completion import BASH
+
+            print(BASH)
+            return 0
+        from cnnexp.config.command import command
+
+        return command(arguments)
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

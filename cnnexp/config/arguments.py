@@ -1,0 +1,67 @@
+"""The command line's words: options, and overrides such as model=lenet5."""
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cnnexp.errors import InputError, nearest
+
+INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one line for what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def parser() -> Parser:
+    """Hydra's options without those that would load a pickle or swap the primary config."""
+    options = Parser("cnnexp", add_help=False, allow_abbrev=False)
+    add = options.add_argument
+    add("overrides", nargs="*")
+    add("--help", "-h", action="store_true")
+    add("--version", action="store_true")
+    add("--multirun", "-m", action="store_true")
+    add("--run", "-r", action="store_true")
+    add("--cfg", "-c", choices=["job", "hydra", "all"])
+    add("--resolve", action="store_true")
+    add("--package", "-p")
+    add("--config-dir", "-cd")
+    add("--shell-completion", "-sc", action="store_true")
+    add("--completion", choices=["bash"])
+    add("--info", "-i", nargs="?", const="all", choices=INFORMATION)
+    add("--hydra-help", action="store_true")
+    return options
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Options and overrides in any order. Raises InputError."""
+    options = parser()
+    arguments, rest = options.parse_known_intermixed_args(list(argv))
+    if rest:
+        names = [name for action in options._actions for name in action.option_strings]
+        raise InputError(
+            f"{rest[0]}: unknown option{nearest(rest[0], names) or ';'} see cnnexp --help"
+        )
+    if "help" in arguments.overrides:
+        arguments.help = True
+    if arguments.shell_completion and arguments.overrides == ["install=bash"]:
+        arguments.completion = "bash"  # ours also completes `python -m cnnexp`
+    return arguments
+
+
+def hydra_argv(arguments: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
+    """The same for Hydra's own parser, which wants its options first."""
+    argv: list[str] = []
+    if arguments.config_dir is not None:
+        argv += ["--config-dir", arguments.config_dir]
+    for name in ("multirun", "run", "shell_completion", "hydra_help", "resolve"):
+        if getattr(arguments, name):
+            argv.append("--" + name.replace("_", "-"))
+    for name in ("cfg", "package", "info"):
+        value = getattr(arguments, name)
+        if value is not None:
+            argv += ["--" + name, value]
+    return [*argv, *overrides]

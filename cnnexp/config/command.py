@@ -1,0 +1,147 @@
+"""One command: compose, check, then the task. Torch is imported by the task, after the check."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cnnexp.config.arguments import hydra_argv
+from cnnexp.config.completion import completion_line
+from cnnexp.config.compose import (
+    PRIMARY,
+    VERSION_BASE,
+    compose,
+    resolved,
+    rewritten,
+    search_folders,
+    user_folder,
+)
+from cnnexp.config.explain import CONFIG_ERRORS, explained
+from cnnexp.config.groups import config_folder, read_groups
+from cnnexp.config.instantiate import allow_folder, resolve
+from cnnexp.config.sweep import check_sweep
+from cnnexp.config.validate import check_paths, validate
+from cnnexp.errors import InputError
+
+
+def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
+    """What `cnnexp <overrides>` does, see `cnnexp.run`."""
+    if isinstance(overrides, str):
+        raise InputError(f"run({overrides!r}): give a list of overrides: run([{overrides!r}])")
+    composed = compose(overrides, user_folder(config_dir))
+    return execute(checked(composed.config, composed.overrides))
+
+
+def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """The composed config as plain dicts, valid in itself and on this disk.
+
+    overrides: what was typed, kept with the run; a finished run's config yields to it.
+    """
+    plain = validate(resolved(config))
+    check_paths(plain)
+    return {**plain, "overrides": list(overrides)}
+
+
+def execute(config: dict[str, Any]) -> Any:
+    """The task's function, given the whole config; its Result."""
+    return resolve(config["task"]["_target_"], "task._target_")(config)
+
+
+def command(arguments: Namespace) -> int:
+    """The exit code. Raises InputError."""
+    folder = user_folder(arguments.config_dir)
+    if arguments.shell_completion:
+        with completion_line():
+            return hydra_main(arguments, arguments.overrides)
+    if arguments.hydra_help or arguments.info or arguments.cfg in ("hydra", "all"):
+        return hydra_main(arguments, rewritten(arguments.overrides))
+    if arguments.multirun:
+        given = check_sweep(arguments.overrides, folder)
+        return hydra_main(arguments, given)
+    composed = compose(arguments.overrides, folder)
+    if arguments.cfg == "job":
+        print_config(composed.config, arguments)
+    elif wants_hydra(composed.config):
+        return hydra_main(arguments, composed.overrides)
+    else:
+        execute(checked(composed.config, composed.overrides))
+    return 0
+
+
+def wants_hydra(config: DictConfig) -> bool:
+    """Whether a single run asks for what only Hydra's own main does."""
+    node = config.hydra
+    return bool(
+        node.mode == RunMode.MULTIRUN or node.callbacks or node.job.env_set or node.job.chdir
+    )
+
+
+def print_config(config: DictConfig, arguments: Namespace) -> None:
+    """--cfg job: checked as for a run, but for what only running needs."""
+    plain = validate(resolved(config))
+    if arguments.resolve:
+        config = OmegaConf.create(plain)
+    else:
+        with open_dict(config):
+            del config["hydra"]
+    node = config
+    if arguments.package:
+        node = OmegaConf.select(config, arguments.package)
+        if node is None:
+            raise InputError(
+                f"--package {arguments.package}: no such key; allowed: {', '.join(plain)}"
+            )
+    print(OmegaConf.to_yaml(node).rstrip() if OmegaConf.is_config(node) else node)
+
+
+def job(config: DictConfig) -> float | None:
+    """One job of a sweep, perhaps on another machine; gives what a sweeper optimises."""
+    node = HydraConfig.get()
+    for source in node.runtime.config_sources:
+        if source.provider in ("command-line", "hydra.searchpath in command-line"):
+            allow_folder(Path(source.path))
+    if node.mode == RunMode.MULTIRUN:
+        print(f"job {node.job.num}: {' '.join(node.overrides.task)}", flush=True)
+    plain = checked(config, node.overrides.task)
+    return execute(plain).metrics.get(f"best/{plain['training']['monitor']}")
+
+
+def hydra_main(arguments: Namespace, overrides: Sequence[str]) -> int:
+    """Hydra's own main, for all that is no single run; its errors reach us raw."""
+    folder = config_folder()
+    decorated = hydra.main(config_path=str(folder), config_name=PRIMARY, version_base=VERSION_BASE)(
+        job
+    )
+    with hydra_process(hydra_argv(arguments, overrides)):
+        try:
+            decorated()
+        except CONFIG_ERRORS as error:
+            groups = read_groups(search_folders(user_folder(arguments.config_dir)))
+            raise explained(error, [], groups) from None
+        except SystemExit as leaving:
+            return leaving.code if isinstance(leaving.code, int) else 1
+    return 0
+
+
+@contextmanager
+def hydra_process(argv: list[str]) -> Iterator[None]:
+    """sys.argv and the switch for raw errors, as Hydra's main reads them."""
+    former, switch = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [former[0], *argv]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = former
+        if switch is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = switch

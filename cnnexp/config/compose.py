@@ -1,0 +1,133 @@
+"""Overrides -> one composed config, as plain dicts and lists."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir, version
+from hydra.conf import HydraConf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from packaging.version import Version
+
+from cnnexp.config.explain import CONFIG_ERRORS, explained, unknown_key
+from cnnexp.config.groups import config_folder, default_groups, read_groups
+from cnnexp.config.instantiate import allow_folder
+from cnnexp.errors import InputError
+
+VERSION_BASE = "1.3"
+PRIMARY = "config"
+
+
+@dataclass(frozen=True)
+class Composed:
+    """config: unresolved, Hydra's own node included. overrides: as Hydra was given them."""
+
+    config: DictConfig
+    overrides: list[str]
+
+
+def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
+    """Raises InputError for whatever Hydra cannot compose.
+
+    A key that is not in the YAML files, such as optimizer.amsgrad, may still be an argument of the
+    target: it is added as if by `++`, and validation judges it.
+    """
+    folders = search_folders(config_dir)
+    given = rewritten(overrides)
+    with hydra_at(config_dir) as extra:
+        for _ in range(len(given) + 1):
+            try:
+                return Composed(
+                    hydra_compose(PRIMARY, [*extra, *given], return_hydra_config=True), given
+                )
+            except (*CONFIG_ERRORS, ValueError) as error:
+                key = unknown_key(error)
+                lines = [line for line in given if line.partition("=")[0] == key]
+                if not lines or key is None or "@" in key or key.startswith("hydra."):
+                    raise explained(error, given, read_groups(folders)) from None
+                given = [f"++{line}" if line in lines else line for line in given]
+        raise AssertionError("each turn adds one key")
+
+
+def search_folders(config_dir: Path | None) -> list[Path]:
+    return [config_folder(), *([config_dir] if config_dir else [])]
+
+
+def user_folder(config_dir: str | Path | None) -> Path | None:
+    """The folder named by --config-dir; its Python files may be named by configs from now on."""
+    if config_dir is None:
+        return None
+    folder = Path(config_dir).expanduser().absolute()
+    if not folder.is_dir():
+        raise InputError(f"--config-dir {config_dir}: no such folder")
+    allow_folder(folder)
+    return folder
+
+
+@contextmanager
+def hydra_at(config_dir: Path | None) -> Iterator[list[str]]:
+    """Hydra set up for our configs; gives the overrides it needs.
+
+    What a Hydra program around us had set up is there again afterwards.
+    """
+    config, outer, base = (
+        HydraConfig.instance().cfg,
+        GlobalHydra.instance().hydra,
+        version.getbase(),
+    )
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_folder()), "cnnexp", version_base=VERSION_BASE):
+            yield [f'hydra.searchpath=["file://{escaped(config_dir)}"]'] if config_dir else []
+    finally:
+        HydraConfig.instance().cfg = config
+        if outer is not None:
+            GlobalHydra.instance().initialize(outer)
+        if isinstance(base, Version):
+            version.VersionBase.instance().setbase(base)
+
+
+def escaped(folder: Path) -> str:
+    return str(folder).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def rewritten(overrides: Sequence[str]) -> list[str]:
+    """`+experiment=x` and `experiment=x` are one thing; so for each group of the defaults list.
+
+    `experiment=null`, Hydra's default and no option, is dropped.
+    """
+    groups = default_groups(config_folder())
+    lines = []
+    for line in overrides:
+        name, equals, value = line.partition("=")
+        if equals and name.startswith("+") and name.lstrip("+") in groups:
+            name = name.lstrip("+")
+        if (name, value) in (("experiment", "null"), ("debug", "null")):
+            continue
+        lines.append(f"{name}{equals}{value}")
+    return lines
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """All but Hydra's node, with interpolations resolved. Raises InputError, also for `???`."""
+    former = HydraConfig.instance().cfg
+    if "hydra" in config:
+        HydraConfig.instance().cfg = cast(HydraConf, config)  # for ${hydra:runtime.choices.model}
+    try:
+        return {str(key): plain(config, str(key)) for key in config if key != "hydra"}
+    except CONFIG_ERRORS as error:
+        raise explained(error, [], {}) from None
+    finally:
+        HydraConfig.instance().cfg = former
+
+
+def plain(config: DictConfig, key: str) -> Any:
+    value = config[key]
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    return value

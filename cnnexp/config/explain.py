@@ -1,0 +1,132 @@
+"""What Hydra and OmegaConf raise about a config, said in one line: what, where, what is allowed."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import (
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+from yaml import YAMLError
+
+from cnnexp.config.check import shown
+from cnnexp.config.groups import Groups, listed
+from cnnexp.errors import InputError, nearest
+
+# What is raised for a wrong config; anything else is a bug and keeps its traceback.
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
+
+
+def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> InputError:
+    """The error as a line for a person. groups: all that exist, for what is allowed."""
+    match error:
+        case InputError():
+            return error
+        case OverrideParseException():
+            return InputError(syntax(error, groups))
+        case MissingConfigException() if error.missing_cfg_file:
+            return InputError(missing_option(error, groups))
+        case MissingMandatoryValue():
+            key = getattr(error, "full_key", None) or last_word(error)
+            return InputError(f"{key}: must be given: {key}=…")
+        case OmegaConfBaseException():
+            where = getattr(error, "full_key", None)
+            return InputError(f"{where + ': ' if where else ''}{first_line(error)}")
+    for override in parsed(overrides):
+        line = wrong_override(override, groups)
+        if line:
+            return InputError(line)
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and str(error) in ("", str(cause)):
+        return explained(cause, overrides, groups)
+    if isinstance(error, YAMLError):
+        return InputError(f"not valid YAML: {one_line(error)}")
+    text = one_line(error)
+    if isinstance(cause, OmegaConfBaseException):
+        text += f": {first_line(cause)}"
+    return InputError(text)
+
+
+def syntax(error: OverrideParseException, groups: Groups) -> str:
+    word = error.override
+    if re.fullmatch(r"[+~]*[\w./-]+", word) and not word.startswith("~"):
+        group = next((name for name, options in groups.items() if word in options), None)
+        hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)
+        return f"{word}: has no value{hint or ';'} write key=value, such as model=lenet5"
+    problem = first_line(error).partition("See ")[0].strip()
+    because = "" if "Exception" in problem else f" ({problem})"
+    return (
+        f"{word}: is not understood{because}; write key=value, +key=value or ~key, "
+        "and quote special characters twice: 'key=\"a=b, c\"'"
+    )
+
+
+def missing_option(error: MissingConfigException, groups: Groups) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    inside = re.match(r"In '([^']+)'", str(error))
+    where = f" (in {inside[1]}.yaml)" if inside and inside[1] != "config" else ""
+    options = sorted(groups.get(group, {}))
+    if not options:
+        return f"{one_line(error)}"
+    return (
+        f"{group}={option}: no such option{where}{nearest(option, options) or ';'} "
+        f"allowed: {listed(options, 20)}"
+    )
+
+
+def wrong_override(override: Override, groups: Groups) -> str | None:
+    """What is wrong with one override by itself, as far as Hydra's grammar knows it."""
+    group = override.key_or_group
+    line = override.input_line or group
+    if override.is_sweep_override():
+        inner = line.partition("=")[2]
+        listing = f"; a list is written {group}=[{inner}]" if "(" not in inner else ""
+        return f"{line}: several values make a sweep: add -m{listing}"
+    if group in groups and not override.is_delete():
+        value = override.value()
+        if value is None or isinstance(value, int | float | bool):
+            return f"{line}: no such option; allowed: {listed(sorted(groups[group]), 20)}"
+        if override.is_force_add():
+            return f"{line}: a config group is chosen with {group}={shown(value)}, without +"
+    return None
+
+
+def unknown_key(error: Exception) -> str | None:
+    """The key of "Could not override 'key'": one that the composed config has not."""
+    if isinstance(error, ConfigCompositionException):
+        match = re.match(r"Could not override '([^']+)'", str(error))
+        return match[1] if match else None
+    return None
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Those that parse."""
+    parser = OverridesParser.create()
+    found = []
+    for line in overrides:
+        try:
+            found.append(parser.parse_override(line))
+        except HydraException:
+            continue
+    return found
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def last_word(error: BaseException) -> str:
+    return first_line(error).rpartition(" ")[2]

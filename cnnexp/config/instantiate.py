@@ -1,0 +1,136 @@
+"""From a config node to an object: the one place where `_target_` is looked up and called.
+
+A config may come with somebody's checkpoint: what it names is called only where it is on this list.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnexp.config.source import forget
+from cnnexp.errors import InputError, nearest
+
+ALLOWED = (
+    "cnnexp.datasets.",
+    "cnnexp.augmentations.",
+    "cnnexp.models.",
+    "cnnexp.visualization.",
+    "cnnexp.tracking.",
+    "cnnexp.tasks.",
+    "torch.optim.",
+    "torchvision.models.",
+    "pytorch_lightning.Trainer",
+    "timm.",
+)
+
+_folders: list[Path] = []  # named on the command line by --config-dir, or in run(config_dir=…)
+
+
+def allow_folder(folder: Path) -> None:
+    """Let configs name what the Python files of `folder` define.
+
+    Last on sys.path: it can hide no installed module.
+    """
+    folder = folder.resolve()
+    if folder not in _folders:
+        _folders.append(folder)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    forget()
+
+
+def check_allowed(target: Any, key: str = "_target_") -> None:
+    """Raises InputError unless `target` may be called."""
+    if not isinstance(target, str):
+        raise InputError(f"{key}={target}: must be text such as cnnexp.models.baseline.baseline")
+    if any(target == name or (name.endswith(".") and target.startswith(name)) for name in ALLOWED):
+        return
+    top = target.partition(".")[0]
+    if home(top) in _folders:
+        return
+    names = [*ALLOWED, *(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))]
+    close = nearest(target, names) or nearest(f"{top}.", names)
+    raise InputError(
+        f"{key}={target}: not among what a config may call{close or ';'} "
+        f"allowed: {', '.join(name + '*' if name.endswith('.') else name for name in names)}, "
+        "and the Python files in the folder given by --config-dir"
+    )
+
+
+def home(top: str) -> Path | None:
+    """The folder in which Python would find a top-level module or package."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(spec.submodule_search_locations[0]).resolve().parent
+    return Path(spec.origin).resolve().parent if spec.origin else None
+
+
+def resolve(target: str, key: str = "_target_") -> Callable[..., Any]:
+    """The class or function. Raises InputError: not allowed, missing or not importable."""
+    check_allowed(target, key)
+    parts = target.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:length])
+        try:
+            found: Any = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+                continue  # this part of the target is no module: perhaps a class
+            raise InputError(f"{key}={target}: {error}") from error
+        except ImportError as error:
+            raise InputError(f"{key}={target}: {' '.join(str(error).split())}") from error
+        for part in parts[length:]:
+            if not hasattr(found, part):
+                names = [entry for entry in dir(found) if not entry.startswith("_")]
+                raise InputError(f"{key}={target}: '{name}' has no '{part}'{nearest(part, names)}")
+            found = getattr(found, part)
+        return callable_and_at_home(found, target, key)
+    raise InputError(f"{key}={target}: there is no module '{parts[0]}'; is it installed?")
+
+
+def callable_and_at_home(found: Any, target: str, key: str) -> Callable[..., Any]:
+    """Refuses `torch.optim.adam.torch.hub.load`: on the list by its name, but from elsewhere."""
+    top = target.partition(".")[0]
+    origin = getattr(found, "__module__", None) or ""
+    ours = home(top) in _folders
+    roots = [".".join(name.split(".")[:2]) for name in ALLOWED if target.startswith(name)]
+    if not callable(found):
+        raise InputError(f"{key}={target}: is not a class or a function")
+    if not ours and not any(
+        f"{origin}.".startswith(f"{root.rstrip('.')}.") for root in at_home(roots)
+    ):
+        raise InputError(f"{key}={target}: is defined in '{origin}', which a config may not call")
+    return found
+
+
+def at_home(roots: list[str]) -> list[str]:
+    """The Trainer is exported from the top of its package and defined below."""
+    return ["pytorch_lightning" if root == "pytorch_lightning.Trainer" else root for root in roots]
+
+
+def call(node: Mapping[str, Any], **injected: Any) -> Any:
+    """Call the node's `_target_` with the node's other keys and, before them, `injected`.
+
+    Nested lists and mappings are handed over as they are. Raises InputError for arguments that the
+    target does not take.
+    """
+    target = node["_target_"]
+    function = resolve(target)
+    arguments = {key: value for key, value in node.items() if key != "_target_"} | injected
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:  # "missing a required argument: 'root'"
+        raise InputError(f"{target}: {error}") from None
+    except ValueError:  # built in: has no signature
+        pass
+    return function(**arguments)

@@ -1,0 +1,186 @@
+"""The keys of a config that are the product's own, their types, and what must fit together.
+
+The arguments of models, datasets, … are not here: signatures say them (`signature.py`). Where a key
+is in both, as a library's `lr: float`, the type here counts.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import Strict
+
+from cnnexp.config.check import shown
+from cnnexp.config.types import (
+    Fraction01,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+from cnnexp.errors import InputError
+
+OpenFraction = Annotated[float, Gt(0), Lt(1)]
+Size = PositiveInt | OpenFraction  # images per class, or a share of them
+
+
+class Paths(TypedDict):
+    outputs: str
+    cache: str
+
+
+class Training(TypedDict):
+    loss: Literal["cross_entropy", "bce"]
+    label_smoothing: Fraction01
+    class_weights: Literal["balanced"] | None
+    mixup: NonNegativeFloat
+    cutmix: NonNegativeFloat
+    ema: OpenFraction | None
+    early_stopping: PositiveInt | None
+    monitor: Literal["val/accuracy", "val/loss"]
+
+
+class Config(TypedDict):
+    name: str
+    seed: Annotated[int, Ge(0), Lt(2**32)]  # as numpy's seeds
+    run: str | None
+    input: str | None
+    paths: Paths
+    training: Training
+    task: dict
+    dataset: dict
+    augmentation: dict
+    model: dict
+    optimizer: dict
+    scheduler: dict
+    trainer: dict
+    tracking: dict
+    visualization: dict | None
+
+
+class Split(TypedDict):
+    train: Size
+    validation: Size
+    test: Size
+
+
+class DatasetOptions(TypedDict):
+    """Keys of every dataset, beside its function's arguments."""
+
+    image_size: PositiveInt
+    resize: Literal["crop", "stretch", "pad"]
+    batch_size: PositiveInt
+    per_class: PositiveInt | None
+    split: Split
+    split_seed: NonNegativeInt
+    duplicates: Literal["leave_out", "keep"]
+
+
+class Optimizer(TypedDict):
+    """Bounds that torch's signatures do not say."""
+
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
+    momentum: Fraction01
+    dampening: Fraction01
+    alpha: Fraction01
+    eps: PositiveFloat
+    betas: Annotated[tuple[Fraction01, Fraction01], Strict(False)]  # a list in YAML
+
+
+class Scheduler(TypedDict):
+    max_lr: PositiveFloat
+    total_steps: None  # the program knows the run's steps
+    T_max: None
+    pct_start: Fraction01
+    div_factor: PositiveFloat
+    final_div_factor: PositiveFloat
+    eta_min: NonNegativeFloat
+    min_lr: NonNegativeFloat
+    factor: Annotated[float, Gt(0)]
+    patience: NonNegativeInt
+    step_size: PositiveInt
+
+
+class Trainer(TypedDict):
+    max_epochs: PositiveInt
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: Literal[1]
+    num_nodes: Literal[1]
+    accumulate_grad_batches: PositiveInt
+    gradient_clip_val: PositiveFloat | None
+    gradient_clip_algorithm: Literal["norm", "value"] | None
+    log_every_n_steps: PositiveInt
+    check_val_every_n_epoch: PositiveInt
+
+
+REFINED: dict[str, dict[str, Any]] = {
+    "optimizer": get_type_hints(Optimizer, include_extras=True),
+    "scheduler": get_type_hints(Scheduler, include_extras=True),
+    "trainer": get_type_hints(Trainer, include_extras=True),
+    "dataset": get_type_hints(DatasetOptions, include_extras=True),
+}
+
+# Arguments that the program fills in: they are no keys.
+FILLED_IN: dict[str, frozenset[str]] = {
+    "task": frozenset({"config"}),
+    "dataset": frozenset({"cache"}),
+    "model": frozenset({"image_size", "outputs"}),
+    "optimizer": frozenset({"params"}),
+    "scheduler": frozenset({"optimizer"}),
+    "trainer": frozenset(
+        {
+            "callbacks",
+            "default_root_dir",
+            "enable_model_summary",
+            "enable_progress_bar",
+            "logger",
+            "num_sanity_val_steps",
+            "use_distributed_sampler",
+        }
+    ),
+    "tracking": frozenset({"experiment", "run_name", "run_id", "folder", "tags"}),
+    "visualization": frozenset({"probe"}),
+}
+
+DATASET_DEFAULTS: dict[str, Any] = {
+    "resize": "crop",
+    "batch_size": 64,
+    "per_class": None,
+    "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
+    "split_seed": 0,
+    "duplicates": "leave_out",
+}
+
+NEEDS_RUN = ("evaluate", "predict", "visualize")
+
+
+def check_together(config: Mapping[str, Any]) -> None:
+    """What is right key by key and wrong together. Raises InputError."""
+    trainer, optimizer, name = config["trainer"], config["optimizer"], config["name"]
+    if not re.fullmatch(r"\w[\w .,+=()-]*", name):
+        raise InputError(
+            f"name={shown(name)}: names a folder; use letters, digits, - _ . and a letter first"
+        )
+    split = config["dataset"]["split"]
+    if len({isinstance(size, int) for size in split.values()}) > 1:
+        raise InputError(
+            f"dataset.split={shown(split)}: mixes images per class and fractions; "
+            "give three integers or three fractions"
+        )
+    if all(isinstance(size, float) for size in split.values()) and sum(split.values()) > 1 + 1e-9:
+        raise InputError(
+            f"dataset.split={shown(split)}: these fractions sum to {sum(split.values()):g}; "
+            "they may sum to at most 1"
+        )
+    if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
+        raise InputError(
+            "optimizer.nesterov=true: needs optimizer.momentum greater than 0 and no dampening"
+        )
+    if trainer.get("precision") == "16-mixed" and trainer.get("accelerator") == "cpu":
+        raise InputError(
+            "trainer.precision=16-mixed: needs a GPU; with trainer.accelerator=cpu use auto, "
+            "bf16-mixed or 32-true"
+        )

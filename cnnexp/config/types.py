@@ -1,0 +1,16 @@
+"""Types for the arguments of configurable functions: checked before anything heavy is imported.
+
+A model, dataset or augmentation annotates its arguments with these; the config is checked against
+them. Any `Annotated` type with bounds of annotated_types (or pydantic) works the same.
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+PositiveInt = Annotated[int, Gt(0)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+Fraction01 = Annotated[float, Ge(0), Lt(1)]  # [0, 1)
+Probability = Annotated[float, Ge(0), Le(1)]  # [0, 1]

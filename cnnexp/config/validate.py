@@ -1,0 +1,149 @@
+"""A composed config, checked whole: keys, types, bounds, combinations, paths. Imports no torch."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints, is_typeddict
+
+from cnnexp.config.check import check_keys, check_value, shown
+from cnnexp.config.instantiate import check_allowed
+from cnnexp.config.schema import (
+    DATASET_DEFAULTS,
+    FILLED_IN,
+    NEEDS_RUN,
+    REFINED,
+    Config,
+    check_together,
+)
+from cnnexp.config.signature import target_signature
+from cnnexp.errors import InputError, nearest
+
+NODES = (
+    "task",
+    "dataset",
+    "augmentation",
+    "model",
+    "optimizer",
+    "scheduler",
+    "trainer",
+    "tracking",
+    "visualization",
+)
+RUN_ID = re.compile("[0-9a-f]{4,32}")  # a whole id or its beginning
+
+
+def validate(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with the dataset's defaults filled in. Raises InputError."""
+    checked = dict(config)
+    if isinstance(config.get("dataset"), Mapping):
+        left = {k: v for k, v in DATASET_DEFAULTS.items() if k not in config["dataset"]}
+        checked["dataset"] = {**config["dataset"], **left}
+    check_top(checked)
+    check_section(get_type_hints(Config, include_extras=True), checked, "")
+    for group in NODES:
+        if group == "visualization":
+            for name, node in (checked[group] or {}).items():
+                check_value(dict, node, f"{group}.{name}")
+                check_node(group, node, f"{group}.{name}")
+        else:
+            check_node(group, checked[group], group)
+    check_together(checked)
+    return checked
+
+
+def check_top(config: Mapping[str, Any]) -> None:
+    """Unknown top-level keys; `lr=0.1` is answered with the key that ends in it."""
+    allowed = get_type_hints(Config)
+    for key, value in config.items():
+        if key not in allowed and not nearest(key, allowed):
+            for group, section in config.items():
+                if group in allowed and isinstance(section, Mapping) and key in section:
+                    raise InputError(
+                        f"{key}={shown(value)}: unknown key; did you mean '{group}.{key}'?"
+                    )
+    check_keys(config, allowed)
+
+
+def check_section(types: Mapping[str, Any], section: Mapping[str, Any], prefix: str) -> None:
+    """Exactly these keys, with these types; TypedDicts in them are sections of their own."""
+    check_keys(section, types, prefix)
+    for key, kind in types.items():
+        if key not in section:
+            raise InputError(
+                f"{prefix}{key}: is missing; give it a value, or take out ~{prefix}{key}"
+            )
+        check_key(kind, section[key], prefix + key)
+
+
+def check_key(kind: Any, value: Any, key: str) -> None:
+    if is_typeddict(kind):
+        check_value(dict, value, key)
+        check_section(get_type_hints(kind, include_extras=True), value, f"{key}.")
+    else:
+        check_value(kind, value, key)
+
+
+def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
+    """A node with a `_target_`: its keys are the target's arguments and have their types."""
+    if "_target_" not in node:
+        raise InputError(f"{path}._target_: is missing; it names the function or class to call")
+    target = node["_target_"]
+    check_allowed(target, f"{path}._target_")
+    takes = target_signature(target, f"{path}._target_")
+    filled_in = FILLED_IN.get(group, frozenset())
+    refined = REFINED.get(group, {}) | ({"name": str} if group == "task" else {})
+    allowed = takes.arguments.keys() - filled_in
+    if group in ("dataset", "task"):  # they have keys that the function does not take
+        allowed |= refined.keys()
+    given = {key: value for key, value in node.items() if key != "_target_"}
+    for key in sorted(given.keys() & filled_in):
+        raise InputError(
+            f"{path}.{key}={shown(given[key])}: is filled in by the program; take it out"
+        )
+    if not takes.open:
+        check_keys(given, allowed, f"{path}.")
+    for key, value in given.items():
+        if key in refined:
+            kind = refined[key]
+        else:
+            kind = takes.arguments[key].kind() if key in takes.arguments else Any
+        check_key(kind, value, f"{path}.{key}")
+    for key, argument in takes.arguments.items():
+        if argument.required and key not in given.keys() | filled_in and group != "scheduler":
+            raise InputError(f"{path}.{key}: is missing; {target} needs it")
+
+
+def check_paths(config: Mapping[str, Any]) -> None:
+    """What must be on the disk, and what the task needs to be told. Raises InputError."""
+    task, run, given = config["task"].get("name"), config["run"], config["input"]
+    if task in NEEDS_RUN and run is None:
+        raise InputError(
+            f"task={task}: needs run=<a run's folder or its MLflow id>{newest(config)}"
+        )
+    if task == "train" and run is not None:
+        raise InputError(
+            f"run={run}: task=train starts a new run; with it use task=evaluate, predict, visualize"
+        )
+    if task == "predict" and given is None:
+        raise InputError("task=predict: needs input=<an image, a folder or a glob>")
+    if run is not None and not Path(run).expanduser().is_dir() and not RUN_ID.fullmatch(run):
+        raise InputError(
+            f"run={run}: no such folder, and no MLflow id or its beginning (hexadecimal digits)"
+            f"{newest(config)}"
+        )
+    if given is not None and not set(given) & set("*?[") and not Path(given).expanduser().exists():
+        raise InputError(f"input={given}: no such file or folder")
+    root = config["dataset"].get("root")
+    if isinstance(root, str) and not Path(root).expanduser().exists():
+        raise InputError(f"dataset.root={root}: no such file or folder")
+    outputs = Path(config["paths"]["outputs"])
+    if outputs.exists() and not outputs.is_dir():
+        raise InputError(f"paths.outputs={outputs}: is a file; name a folder")
+
+
+def newest(config: Mapping[str, Any]) -> str:
+    """Of the runs here, the last one that started."""
+    folders = sorted(
+        Path(config["paths"]["outputs"]).glob("*/*/run.json"), key=lambda p: p.parent.name
+    )
+    return f"; the newest here is {folders[-1].parent}" if folders else ""

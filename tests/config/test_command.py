@@ -1,0 +1,207 @@
+"""The command line and `cnnexp.run`: what wins over what, sweeps, users' own folders."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+import cnnexp
+from cnnexp.config.arguments import hydra_argv, parse
+from cnnexp.config.compose import rewritten
+from cnnexp.config.groups import config_folder, default_groups
+from cnnexp.config.validate import check_paths
+from cnnexp.errors import InputError
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def composed(run_main: Run, *argv: str) -> dict:
+    code, out, err = run_main("--cfg", "job", *argv)
+    assert (code, err) == (0, "")
+    return yaml.safe_load(out)
+
+
+@pytest.mark.parametrize("word", ["experiment=mine", "+experiment=mine", "++experiment=mine"])
+def test_an_experiment_wins_over_the_defaults(run_main: Run, mine: Path, word: str) -> None:
+    config = composed(run_main, "--config-dir", str(mine), word)
+    assert (config["name"], config["seed"], config["model"]["dense"]) == ("mine", 7, [20])
+    assert config["model"]["_target_"] == "cnnexp.models.lenet5.lenet5"
+    assert (config["optimizer"]["_target_"], config["optimizer"]["lr"]) == ("torch.optim.SGD", 0.5)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_experiment_loses_to_what_is_typed(run_main: Run, mine: Path, first: bool) -> None:
+    typed = ["seed=3", "model=baseline", "optimizer.lr=0.25", "model.dense=[9]"]
+    argv = ["+experiment=mine", *typed] if first else [*typed, "+experiment=mine"]
+    config = composed(run_main, "--config-dir", str(mine), *argv)
+    assert (config["name"], config["seed"], config["model"]["dense"]) == ("mine", 3, [9])
+    assert config["model"]["_target_"] == "cnnexp.models.baseline.baseline"
+    assert (config["optimizer"]["_target_"], config["optimizer"]["lr"]) == ("torch.optim.SGD", 0.25)
+
+
+def test_no_experiment(run_main: Run) -> None:
+    assert composed(run_main, "experiment=null", "debug=null") == composed(run_main)
+
+
+def test_an_argument_that_the_yaml_does_not_list_needs_no_plus(run_main: Run) -> None:
+    assert composed(run_main, "optimizer.amsgrad=true")["optimizer"]["amsgrad"] is True
+
+
+OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(config_folder().glob("*/*.yaml"))]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_is_valid(run_main: Run, option: str) -> None:
+    """The schema and the signatures agree with the YAML files."""
+    composed(run_main, option)
+
+
+def test_groups_of_the_defaults_list() -> None:
+    primary = yaml.safe_load((config_folder() / "config.yaml").read_text())
+    names = [name for entry in primary["defaults"] if isinstance(entry, dict) for name in entry]
+    assert list(default_groups(config_folder())) == names
+    assert {"experiment", "model", "debug"} <= set(names)
+
+
+def test_rewriting_leaves_the_rest_alone() -> None:
+    kept = [
+        "+experimental=1",
+        "+model.depth=2",
+        "~model",
+        "seed=1",
+        "+name=experiment=x",
+        "hydra/launcher=x",
+    ]
+    assert rewritten([*kept, "+model=lenet5", "+experiment=a,b"]) == [
+        *kept, "model=lenet5", "experiment=a,b",
+    ]  # fmt: skip
+
+
+def test_options_and_overrides_in_any_order() -> None:
+    arguments = parse(["seed=1", "-m", "model=lenet5", "-cd", "mine", "+experiment=x", "~debug"])
+    assert (arguments.multirun, arguments.config_dir) == (True, "mine")
+    assert arguments.overrides == ["seed=1", "model=lenet5", "+experiment=x", "~debug"]
+    assert hydra_argv(arguments, ["seed=1"]) == ["--config-dir", "mine", "--multirun", "seed=1"]
+
+
+def test_the_task_gets_plain_containers(run_main: Run, mine: Path, work: Path) -> None:
+    code, _, err = run_main(
+        "--config-dir", str(mine), "task=say", "seed=2", "name=${hydra:job.name}"
+    )
+    assert (code, err) == (0, "")
+    config = json.loads((work / "said_2_512.json").read_text())
+    assert (config["name"], config["scheduler"]["max_lr"]) == ("cnnexp", config["optimizer"]["lr"])
+    assert "hydra" not in config
+    assert [path.name for path in work.iterdir()] == ["said_2_512.json"]
+
+
+def test_python_api(mine: Path, work: Path) -> None:
+    result = cnnexp.run(["task=say", "seed=3"], config_dir=mine)
+    assert result.metrics == {"val/accuracy": pytest.approx(0.3)}
+    with pytest.raises(InputError, match=r"optimizer\.lrr=1: unknown key; did you mean 'lr'"):
+        cnnexp.run(["optimizer.lrr=1"])
+    with pytest.raises(InputError, match="list of overrides"):
+        cnnexp.run("seed=1")
+    assert [path.name for path in work.iterdir()] == ["said_3_512.json"]
+
+
+def test_hydra_is_left_as_it_was(run_main: Run, mine: Path, work: Path) -> None:
+    """Also where cnnexp.run is called inside somebody's Hydra program."""
+    before = sys.argv, dict(os.environ), HydraConfig.instance().cfg
+    assert not GlobalHydra.instance().is_initialized()
+    cnnexp.run(["task=say"], config_dir=mine)
+    run_main("--config-dir", str(mine), "-m", "task=say", "seed=1,13")
+    run_main("modle=x")
+    assert not GlobalHydra.instance().is_initialized()
+    assert (sys.argv, dict(os.environ), HydraConfig.instance().cfg) == before
+
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cnnexp.run(["task=say"], config_dir=mine)
+        assert compose("config", ["seed=4"]).seed == 4
+
+
+def test_wrong_input_from_the_task(run_main: Run, mine: Path) -> None:
+    answer = run_main("--config-dir", str(mine), "task=say", "seed=13")
+    assert answer == (2, "", "error: seed=13: no luck; take another\n")
+
+
+def test_a_bug_keeps_its_traceback(run_main: Run, mine: Path) -> None:
+    with pytest.raises(KeyError, match="a bug"):
+        run_main("--config-dir", str(mine), "task=say", "seed=14")
+    with pytest.raises(KeyError, match="a bug"):
+        run_main("-m", "--config-dir", str(mine), "task=say", "seed=14,14")
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_interrupted(run_main: Run, mine: Path, mode: list[str]) -> None:
+    code, _, err = run_main(*mode, "--config-dir", str(mine), "task=say", "seed=15")
+    assert (code, err) == (130, "interrupted\n")
+
+
+def test_cfg_job(run_main: Run, mine: Path) -> None:
+    """What a run would be given; only running needs a run's folder."""
+    assert composed(run_main, "task=evaluate")["task"]["name"] == "evaluate"
+    assert composed(run_main)["scheduler"]["max_lr"] == "${optimizer.lr}"
+    assert composed(run_main, "--resolve")["scheduler"]["max_lr"] == 0.001
+    assert run_main("--cfg", "job", "-p", "optimizer.lr")[1] == "0.001\n"
+    assert (
+        yaml.safe_load(run_main("--cfg", "job", "-p", "model", "--resolve")[1])["norm"] == "batch"
+    )
+
+
+def test_help_names_every_option(run_main: Run, mine: Path) -> None:
+    code, out, err = run_main("--help")
+    assert (code, err) == (0, "")
+    for path in config_folder().glob("*/*.yaml"):
+        assert re.search(rf"^  {path.stem} ", out, re.M), path
+    assert run_main("-h")[1] == run_main("help")[1] == out
+    assert "Somebody's own." in run_main("--help", "--config-dir", str(mine))[1]
+    assert max(map(len, out.splitlines())) <= 110
+
+
+def test_version(run_main: Run) -> None:
+    assert run_main("--version") == (0, f"cnnexp {cnnexp.__version__}\n", "")
+
+
+def test_the_newest_run_is_offered(run_main: Run, work: Path) -> None:
+    for name in ("a/20260101-000000_aaaaaa", "b/20250101-000000_bbbbbb"):
+        (work / "outputs" / name).mkdir(parents=True)
+        (work / "outputs" / name / "run.json").write_text("{}")
+    assert "outputs/a/20260101-000000_aaaaaa" in run_main("task=evaluate")[2]
+
+
+def test_outputs_that_are_a_file(work: Path) -> None:
+    (work / "outputs").write_text("")
+    config = {"task": {"name": "train"}, "run": None, "input": None, "dataset": {}}
+    with pytest.raises(InputError, match=r"paths\.outputs=outputs: is a file"):
+        check_paths(config | {"paths": {"outputs": "outputs"}})
+
+
+def test_a_config_folder_is_not_left_behind(run_main: Run, mine: Path) -> None:
+    assert run_main("--config-dir", str(mine), "--cfg", "job", "+experiment=mine")[0] == 0
+    assert run_main("+experiment=mine")[0] == 2
+
+
+def test_broken_yaml_is_one_line(run_main: Run, mine: Path) -> None:
+    (mine / "experiment" / "broken.yaml").write_text("# @package _global_\nseed: [1\nname: x\n")
+    code, _, err = run_main("--config-dir", str(mine), "experiment=broken")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "broken.yaml" in err
+
+
+def test_wrong_option_inside_an_experiment(run_main: Run, mine: Path) -> None:
+    text = (mine / "experiment" / "mine.yaml").read_text()
+    (mine / "experiment" / "old.yaml").write_text(text.replace("lenet5", "lenet9"))
+    code, _, err = run_main("--config-dir", str(mine), "experiment=old")
+    assert code == 2
+    assert "model=lenet9: no such option" in err
+    assert "did you mean 'lenet5'?" in err

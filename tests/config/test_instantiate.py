@@ -1,0 +1,142 @@
+"""What configs may call, and how it is called."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from cnnexp.config import instantiate
+from cnnexp.config.instantiate import allow_folder, call, resolve
+from cnnexp.errors import InputError
+
+TINY = """
+import os
+def make(a, *, size=1, shape=None):
+    return a, size, shape
+class Inner:
+    class Nested:
+        def __init__(self, depth=2):
+            self.depth = depth
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "tinymod.py").write_text(TINY)
+    (tmp_path / "broken_import.py").write_text("import a_package_that_is_not_there\n")
+    (tmp_path / "broken_name.py").write_text("from math import no_such_thing\n")
+    (tmp_path / "json.py").write_text("def dumps(): return 'not the real one'\n")
+    (tmp_path / "tinypack").mkdir()
+    (tmp_path / "tinypack" / "__init__.py").write_text("")
+    (tmp_path / "tinypack" / "inner.py").write_text("def make():\n    return 'inner'\n")
+    path, modules, folders = list(sys.path), set(sys.modules), list(instantiate._folders)
+    yield tmp_path
+    sys.path[:] = path
+    instantiate._folders[:] = folders
+    for name in set(sys.modules) - modules:
+        if name.split(".")[0] in ("tinymod", "tinypack", "broken_import", "broken_name"):
+            del sys.modules[name]
+
+
+def test_a_library_class() -> None:
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    node = {"_target_": "torch.optim.SGD", "lr": 0.5, "momentum": 0.9}
+    optimizer = call(node, params=weights)
+    assert type(optimizer) is torch.optim.SGD
+    assert optimizer.defaults["momentum"] == 0.9
+    assert node == {"_target_": "torch.optim.SGD", "lr": 0.5, "momentum": 0.9}
+
+
+def test_a_users_folder_counts_once_it_is_named(folder: Path) -> None:
+    node = {"_target_": "tinymod.make", "size": 3, "shape": {"_target_": "os.system", "x": [1]}}
+    with pytest.raises(InputError, match=r"tinymod\.make: not among what a config may call"):
+        call(node, a=1)
+    allow_folder(folder)
+    assert call(node, a=1) == (1, 3, {"_target_": "os.system", "x": [1]}), "nested nodes stay data"
+    assert call({"_target_": "tinymod.Inner.Nested", "depth": 4}).depth == 4
+    assert call({"_target_": "tinypack.inner.make"}) == "inner"
+
+
+def test_what_is_injected_wins() -> None:
+    node = {"_target_": "cnnexp.models.lenet5.lenet5", "image_size": 5, "outputs": 3}
+    assert call(node, image_size=32, outputs=10)[-1][-1].out_features == 10
+
+
+def test_a_users_file_hides_no_installed_module(folder: Path) -> None:
+    allow_folder(folder)
+    with pytest.raises(InputError, match=r"json\.dumps: not among"):
+        resolve("json.dumps")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "torch.hub.load",
+        "torch.load",
+        "cnnexp.config.instantiate.call",
+        "cnnexp.files.whole_file",
+        "pytorch_lightning.Trainer.fit",
+        "pytorch_lightning.Callback",
+        "torch.optim.adam.torch.hub.load",
+        "torch.optim.lr_scheduler.math.sqrt",
+        "torchvision.models.vgg.torch.load",
+        "cnnexp.models.baseline.nn.Sequential",
+        "cnnexp.augmentations.photo.math.exp",
+        "cnnexp.tracking.store.os.system",
+        "timmy.create_model",
+        "",
+        ".",
+        "torch.optim.",
+        "torch.optim..SGD",
+    ],
+)
+def test_refused(target: str) -> None:
+    with pytest.raises(InputError):
+        resolve(target)
+
+
+@pytest.mark.parametrize("target", [None, 3, ["torch.optim.SGD"]])
+def test_a_target_is_text(target: object) -> None:
+    with pytest.raises(InputError, match="must be text"):
+        call({"_target_": target})
+
+
+def test_what_is_allowed_is_said(folder: Path) -> None:
+    allow_folder(folder)
+    with pytest.raises(InputError) as caught:
+        resolve("tinymd.make")
+    assert "did you mean 'tinymod.'?" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_real_import_error(folder: Path) -> None:
+    allow_folder(folder)
+    with pytest.raises(InputError, match=r"No module named 'a_package_that_is_not_there'"):
+        resolve("broken_import.make")
+    with pytest.raises(InputError, match=r"cannot import name 'no_such_thing' from 'math'"):
+        resolve("broken_name.make")
+
+
+def test_missing_names_and_arguments() -> None:
+    with pytest.raises(InputError, match=r"'cnnexp.models.lenet5' has no 'lenet'; did you mean"):
+        resolve("cnnexp.models.lenet5.lenet")
+    with pytest.raises(InputError, match=r"lenet5: missing a required argument: 'outputs'"):
+        call({"_target_": "cnnexp.models.lenet5.lenet5"}, image_size=32)
+    with pytest.raises(InputError, match=r"lenet5: got an unexpected keyword argument 'deep'"):
+        call({"_target_": "cnnexp.models.lenet5.lenet5", "deep": 1}, image_size=32, outputs=2)
+    with pytest.raises(InputError, match="not a class or a function"):
+        resolve("cnnexp.models.layers.ACTIVATIONS")
+
+
+def test_errors_inside_are_left_alone(folder: Path) -> None:
+    (folder / "tinymod.py").write_text("def make():\n    return {}['key']\n")
+    allow_folder(folder)
+    with pytest.raises(KeyError):
+        call({"_target_": "tinymod.make"})
+    assert os.getcwd()

@@ -1,0 +1,106 @@
+"""Sweeps: what Hydra's own main does, with jobs that are checked before the first one starts."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_a_sweep_runs_all_combinations(run_main: Run, mine: Path, work: Path) -> None:
+    code, out, err = run_main(
+        "-m",
+        "--config-dir",
+        str(mine),
+        "task=say",
+        "+experiment=mine,quickstart",
+        "seed=1,2",
+        "name=x",
+    )
+    assert (code, err) == (0, "")
+    names = sorted(path.name for path in work.glob("*.json"))
+    assert names == ["said_1_20.json", "said_1_512.json", "said_2_20.json", "said_2_512.json"]
+    assert re.findall(r"^job (\d): .*(seed=\d)", out, re.M) == [
+        ("0", "seed=1"), ("1", "seed=2"), ("2", "seed=1"), ("3", "seed=2"),
+    ]  # fmt: skip
+    assert [path.parent.parent.name for path in work.glob("outputs/sweeps/*/multirun.yaml")] == [
+        "sweeps"
+    ]
+
+
+def test_an_experiment_may_hold_a_sweep(run_main: Run, mine: Path, work: Path) -> None:
+    path = mine / "experiment" / "grid.yaml"
+    sweep = (
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 1,%s\n"
+    )
+    path.write_text(sweep % "2")
+    code, _, err = run_main("--config-dir", str(mine), "-m", "task=say", "experiment=grid")
+    assert (code, err) == (0, "")
+    assert sorted(path.name for path in work.glob("*.json")) == [
+        "said_1_512.json",
+        "said_2_512.json",
+    ]
+    path.write_text(sweep % "-2")
+    code, _, err = run_main("--config-dir", str(mine), "-m", "task=say", "experiment=grid")
+    assert (code, err[:14]) == (2, "error: seed=-2")
+
+
+def test_a_sweep_over_all_options(run_main: Run, mine: Path, work: Path) -> None:
+    code, _, err = run_main("-m", "--config-dir", str(mine), "task=say", "model=glob(lenet5*)")
+    assert (code, err) == (0, "")
+    assert [path.name for path in work.glob("*.json")] == ["said_0_120.json"]
+
+
+def test_wrong_input_in_a_sweep(run_main: Run, mine: Path, work: Path) -> None:
+    """Found by the task only: the other jobs run, the message names the job."""
+    code, _, err = run_main("-m", "--config-dir", str(mine), "task=say", "seed=13,2")
+    assert code == 2
+    assert err.splitlines()[-1] == "error: seed=13: no luck; take another"
+    assert "Traceback" not in err
+    assert (work / "said_2_512.json").exists()
+
+
+def test_hydra_sees_what_only_hydra_does(run_main: Run, mine: Path, work: Path) -> None:
+    code, _, err = run_main(
+        "--config-dir", str(mine), "task=say", "seed=1,2", "hydra.mode=MULTIRUN"
+    )
+    assert (code, err[:6]) == (2, "error:"), "several values want -m"
+    code, out, _ = run_main("--config-dir", str(mine), "task=say", "seed=1", "hydra.mode=MULTIRUN")
+    assert code == 0
+    assert out.startswith("job 0: ")
+    for argv in (["--cfg", "hydra"], ["--info", "searchpath"], ["--hydra-help"]):
+        code, out, err = run_main(*argv)
+        assert (code, err) == (0, "")
+        assert "hydra" in out.lower()
+
+
+def test_other_processes_know_the_users_folder(mine: Path, work: Path) -> None:
+    """A launcher unpickles the job elsewhere, where --config-dir was never read."""
+    code = """
+import sys
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+from cnnexp.config.command import job
+from cnnexp.config.compose import hydra_at
+from pathlib import Path
+with hydra_at(Path(sys.argv[1])) as extra:
+    config = compose("config", [*extra, "task=say", "seed=5"], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    print(job(config))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(mine)],
+        capture_output=True,
+        text=True,
+        cwd=work,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(0.5)

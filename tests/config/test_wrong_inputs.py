@@ -1,0 +1,183 @@
+"""Wrong inputs: exit code 2, one line that says what and what to do, nothing written."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+RUN = "0123456789abcdef" * 2  # looks like an MLflow id
+
+# What is typed, and the parts that the answer must have: the key, and what to do.
+WRONG: dict[str, tuple[str, list[str]]] = {
+    "misspelt group": ("modle=lenet5", ["modle=lenet5", "did you mean 'model'?"]),
+    "misspelt option": ("model=lenet6", ["model=lenet6", "did you mean 'lenet5'?", "baseline"]),
+    "misspelt experiment": ("+experiment=quikstart", ["experiment=quikstart", "'quickstart'"]),
+    "option of another kind": ("model=3", ["model=3", "no such option", "baseline"]),
+    "misspelt key": ("optimizer.lrr=1", ["optimizer.lrr=1", "'lr'", "betas"]),
+    "misspelt key, added": ("+optimizer.lrr=3", ["optimizer.lrr=3", "'lr'"]),
+    "misspelt key, forced": ("++optimizer.lrr=3", ["optimizer.lrr=3", "'lr'"]),
+    "key without its group": ("lr=0.1", ["lr=0.1", "'optimizer.lr'"]),
+    "argument of another optimizer": (
+        "optimizer=adamw +optimizer.momentum=0.9", ["optimizer.momentum=0.9", "unknown key"],
+    ),
+    "model's misspelt key": ("model.kernel_sise=5", ["model.kernel_sise=5", "'kernel_size'"]),
+    "picture's misspelt key": ("visualization.gradcam.imagess=2", ["gradcam.imagess", "'images'"]),
+    "key that the program fills in": ("+model.outputs=3", ["model.outputs=3", "take it out"]),
+    "negative size": ("model.kernel_size=-3", ["model.kernel_size=-3", "greater than 0"]),
+    "negative image size": ("dataset.image_size=-1", ["dataset.image_size=-1", "greater than 0"]),
+    "one wrong item of a list": ("model.widths=[[32,-1]]", ["model.widths[0][1]=-1", "an integer"]),
+    "wrong choice": ("training.loss=crossentropy", ["loss=crossentropy", "'cross_entropy'"]),
+    "wrong choice in a signature": ("model.norm=bach", ["model.norm=bach", "mean 'batch'?"]),
+    "text for a number": ("seed=one", ["seed=one", "must be an integer"]),
+    "quoted number": ("'seed=\"3\"'", ['seed="3"', "must be an integer"]),
+    "true for a number": ("seed=true", ["seed=true", "must be an integer"]),
+    "half an epoch": ("trainer.max_epochs=1.5", ["trainer.max_epochs=1.5", "must be an integer"]),
+    "no epoch": ("trainer.max_epochs=0", ["trainer.max_epochs=0", "greater than 0"]),
+    "negative rate": ("optimizer.lr=-0.1", ["optimizer.lr=-0.1", "greater than 0"]),
+    "infinite rate": ("optimizer.lr=.inf", ["optimizer.lr", "a number greater than 0"]),
+    "dropping everything": ("model.dropout=1", ["model.dropout=1", "less than 1"]),
+    "one beta": ("optimizer.betas=[0.9]", ["optimizer.betas=[0.9]", "a list of 2"]),
+    "fractions above one": ("dataset.split.train=0.9", ["dataset.split", "to 1.3", "at most 1"]),
+    "fractions and counts": ("dataset.split.train=30", ["dataset.split", "three fractions"]),
+    "no test images": ("dataset.split.test=0", ["dataset.split.test=0", "greater than 0"]),
+    "combination": ("optimizer=sgd optimizer.momentum=0", ["nesterov=true", "optimizer.momentum"]),
+"name that is a path": ("name=../elsewhere", ["name=../elsewhere", "folder"]),
+    "half precision on a CPU": (
+        "trainer.precision=16-mixed trainer.accelerator=cpu", ["precision=16-mixed", "bf16-mixed"],
+    ),
+    "target that is no target": (
+        "model._target_=os.system", ["model._target_=os.system", "allowed: cnnexp.datasets.*"],
+    ),
+    "misspelt target": (
+        "model._target_=cnnexp.models.baseline.baselin", ["model._target_", "'baseline'"],
+    ),
+    "left out": ("~model", ["model: is missing", "~model"]),
+    "bad interpolation": ("'name=${nmae}'", ["name", "'nmae' not found"]),
+    "unset variable": ("'name=${oc.env:CNNEXP_NO_SUCH}'", ["name", "CNNEXP_NO_SUCH"]),
+    "must be given": ("name=???", ["name: must be given", "name=…"]),
+    "sweep without -m": ("seed=0,1", ["seed=0,1", "add -m", "[0,1]"]),
+    "range without -m": ("'seed=range(0,3)'", ["seed=range(0,3)", "add -m"]),
+    "half a list": ("seed=[1", ["seed=[1", "key=value"]),
+    "no value": ("seed", ["seed: has no value", "key=value"]),
+    "option without its group": ("lenet5", ["lenet5", "'model=lenet5'"]),
+    "unknown option": ("--mutlirun", ["--mutlirun", "'--multirun'"]),
+    "option without its value": ("--config-dir", ["--config-dir", "expected one argument"]),
+    "no such config folder": ("--config-dir nowhere", ["--config-dir nowhere", "no such folder"]),
+    "wrong --cfg": ("--cfg jobs", ["--cfg", "'jobs'", "'job'"]),
+    "wrong --package": ("--cfg job -p modle", ["--package modle", "model"]),
+    "Hydra's misspelt key": ("hydra.sweep.dirr=x", ["hydra.sweep.dirr"]),
+    "sweep with one wrong value": ("-m seed=0,1 optimizer.lr=1,-1", ["optimizer.lr=-1", "than 0"]),
+    "sweep over a misspelt key": ("-m optimizer.lrr=1,2", ["optimizer.lrr=1", "'lr'"]),
+    "sweep with a misspelt option": ("-m model=lenet5,baselin", ["model=baselin", "'baseline'"]),
+    "sweep with a wrong end": (
+        "-m 'training.label_smoothing=interval(0,2)'", ["label_smoothing=2", "less than 1"],
+    ),
+    "sweep over no option": ("-m 'model=glob(nothing*)'", ["glob(nothing*)", "lenet5"]),
+    "sweep that is half written": ("-m seed=0,", ["seed=0,", "key=value"]),
+    "task without its run": ("task=evaluate", ["task=evaluate", "needs run="]),
+    "prediction of nothing": (f"task=predict run={RUN}", ["task=predict", "needs input="]),
+    "run that training ignores": (f"run={RUN}", [f"run={RUN}", "task=evaluate"]),
+    "no such run": ("task=evaluate run=outputs/no", ["run=outputs/no", "no such folder"]),
+    "no such input": (f"task=predict run={RUN} input=no.jpg", ["input=no.jpg", "no such file"]),
+    "no such images": ("dataset=image_folder dataset.root=no", ["dataset.root=no", "no such file"]),
+}  # fmt: skip
+
+# Found only when the data or the network is there.
+LATER: dict[str, tuple[str, list[str]]] = {
+    "images are not named": ("dataset=image_folder", ["dataset.root", "folder or zip"]),
+    "one class only": (
+        "dataset=image_folder dataset.root={single} dataset.image_size=16", ["class", "two"],
+    ),
+    "model too deep for the images": (
+        "dataset.image_size=8 model.widths=[[4],[4],[4],[4]]", ["model.widths", "larger dataset"],
+    ),
+    "LeNet on small images": ("model=lenet5 dataset.image_size=8", ["dataset.image_size", "16"]),
+    "batch of 1 with batch norm": ("dataset.batch_size=1", ["dataset.batch_size=1", "batch norm"]),
+    "one logit for ten classes": ("training.loss=bce", ["training.loss=bce", "cross_entropy"]),
+    "more images than there are": (
+        "dataset.split={{train:9000,validation:1,test:1}}", ["dataset.split", "9,0"],
+    ),
+}  # fmt: skip
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def words(line: str) -> list[str]:
+    """As a shell splits it, for the quotes that the table uses."""
+    return shlex.split(line)
+
+
+def check(answer: tuple[int, str, str], parts: list[str], folder: Path) -> None:
+    code, _, stderr = answer
+    assert code == 2
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert stderr.endswith("\n")
+    for part in parts:
+        assert part in stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong(name: str, run_main: Run, work: Path) -> None:
+    typed, parts = WRONG[name]
+    answer = run_main(*words(typed))
+    check(answer, parts, work)
+    assert answer[1] == ""
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_wrong_data(name: str, run_main: Run, work: Path, tmp_path: Path) -> None:
+    single = tmp_path / "single"
+    (single / "cat").mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for number in range(6):
+        pixels = noise.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(single / "cat" / f"{number}.png")
+    typed, parts = LATER[name]
+    check(run_main(*words(typed.format(single=single)), "tracking=none"), parts, work)
+
+
+HEAVY = "import sys; from cnnexp.__main__ import main; code = main(sys.argv[1:]); "
+HEAVY += (
+    "print(sorted({'torch', 'mlflow', 'pytorch_lightning', 'sklearn', 'PIL', 'numpy', 'pandas'} & "
+)
+HEAVY += "set(sys.modules))); sys.exit(code)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        (["model.kernel_sise=5"], 2),
+        (["modle=lenet5"], 2),
+        (["-m", "seed=0,1", "optimizer.lr=-1"], 2),
+        (["--cfg", "job"], 0),
+        (["--help"], 0),
+        (["--version"], 0),
+    ],
+)
+def test_nothing_heavy_is_imported(typed: list[str], code: int, work: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HEAVY, *typed], capture_output=True, text=True, cwd=work, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "Traceback" not in done.stderr
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize("typed", ["modle=lenet5", "-m optimizer.lr=0.1,-1"])
+def test_the_real_command(typed: str, work: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnexp", *words(typed)],
+        capture_output=True,
+        text=True,
+        cwd=work,
+        check=False,
+    )
+    check((done.returncode, done.stdout, done.stderr), [], work)
