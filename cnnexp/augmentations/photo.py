@@ -12,11 +12,11 @@ from cnnexp.config.types import NonNegativeFloat, PositiveFloat, Probability
 class Photo:
     """One affine sampling per image (crop, aspect, mirror, rotation), then its colours.
 
-    (B, 3, H, W) uint8 -> floating in [0, 1], same shape, drawn per image from torch's global generator.
+    (B, 3, H, W) uint8 -> floating in [0, 1], same shape; drawn per image, from torch's generator.
 
     scale: share of the area that a crop keeps; ratio: its width to height, log-uniform (Szegedy et
-    al. 2015, as torchvision's RandomResizedCrop). rotation: degrees either way. brightness, contrast,
-    saturation: factors from [1 - x, 1 + x], as torchvision's ColorJitter.
+    al. 2015, as torchvision's RandomResizedCrop). rotation: degrees either way. brightness,
+    contrast, saturation: factors from [1 - x, 1 + x], as torchvision's ColorJitter.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from cnnexp.config.types import Probability
 class TrivialAugment:
     """(B, 3, H, W) uint8 -> the same: mirrored at random, then one operation of random strength.
 
-    Mueller and Hutter 2021, "TrivialAugment", its wide space. torchvision draws once per call, so the
+    Mueller and Hutter 2021, "TrivialAugment", its wide space. torchvision draws once per call: the
     batch is taken apart: a few hundred microseconds per image.
     """
 

@@ -17,7 +17,8 @@ POOLS = {aten.max_pool2d_with_indices.default, aten.max_pool2d.default, aten.avg
 @dataclass(frozen=True)
 class Layer:
     """One row. shape: (C, H, W) or (features,). multiply_adds: per image. receptive_field: side in
-    input pixels that an output value can depend on, borders ignored; dense layers see the whole image.
+    input pixels that an output value can depend on, borders ignored; dense layers see the whole
+    image.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Layer:
 
 
 def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
-    """Rows in order of execution: layers with parameters, pooling, and whatever else changes a shape.
+    """Rows in order of execution: layers with parameters, or that change a shape.
 
     Activations, dropout and flattening compute nothing that the table counts. Runs on meta tensors:
     nothing is calculated, any size is quick. The network stays as it was.
@@ -91,7 +92,7 @@ def _one(value: Any) -> Any:
 
 
 class _ReceptiveFields(TorchDispatchMode):
-    """Follows (field, jump) through every operation, so that branches and functional calls count too.
+    """Follows (field, jump) through every operation: branches and functional calls count, too.
 
     A window of f at dilation d over values whose fields are r and whose neighbours lie j apart sees
     r + d (f - 1) j; a stride of s makes the distance s j (Araujo et al. 2019, "Computing receptive
@@ -123,7 +124,7 @@ class _ReceptiveFields(TorchDispatchMode):
             dilation = args[4] if func is not aten.avg_pool2d.default and len(args) > 4 else [1]
             field += dilation[0] * (args[1][0] - 1) * jump
             jump *= stride[0]
-        elif output.ndim < 3 or output.shape[-2:] == (1, 1) and tensors[0].shape[-2:] != (1, 1):
+        elif output.ndim < 3 or (output.shape[-2:] == (1, 1) and tensors[0].shape[-2:] != (1, 1)):
             field = max(field, self.image_size)  # dense layers and global pooling see everything
         self.known[output] = (field, jump)
         return result

@@ -15,7 +15,7 @@ def baseline(
     image_size: int,
     outputs: int,
     *,
-    widths: Sequence[Sequence[PositiveInt]] = ((32, 32), (64, 64)),
+    widths: Sequence[Sequence[PositiveInt]] = ((32, 32), (64, 64), (128, 128)),
     kernel_size: PositiveInt = 3,
     padding: Literal["same", "valid"] = "same",
     norm: Norm = "batch",
@@ -24,7 +24,7 @@ def baseline(
     dropout: Fraction01 = 0.0,
     reduce: Literal["flatten", "average"] = "flatten",
     dense: Sequence[PositiveInt] = (512,),
-    head_dropout: Fraction01 = 0.5,
+    head_dropout: Fraction01 = 0.25,
 ) -> nn.Sequential:
     """(B, 3, S, S) -> block1 .. blockN -> head -> (B, outputs); each stage ends in 2x2 pooling.
 
@@ -57,6 +57,12 @@ def baseline(
             *(layer for layer in layers if not isinstance(layer, nn.Identity))
         )
     blocks["head"] = dense_head(
-        channels, size, outputs, reduce=reduce, dense=dense, activation=activation, dropout=head_dropout
+        channels,
+        size,
+        outputs,
+        reduce=reduce,
+        dense=dense,
+        activation=activation,
+        dropout=head_dropout,
     )
     return nn.Sequential(blocks)

@@ -8,8 +8,8 @@ from torch import nn
 Norm = Literal["batch", "group", "none"]
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "elu"]
 
-# Modules, never functions and never in place: guided backpropagation replaces them, and a hook on the
-# layer before must see what that layer gave.
+# Modules, never functions and never in place: guided backpropagation replaces them, and a hook on
+# the layer before must see what that layer gave.
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,

@@ -9,7 +9,7 @@ from torch import nn
 class Normalize(nn.Module):
     """(B, 3, H, W), uint8 or floating in [0, 1] -> floating, (x - mean) / std per channel.
 
-    Part of the network that is saved, so that nobody has to remember it. mean, std: of [0, 1] images.
+    Part of the network that is saved: nobody has to remember it. mean, std: of [0, 1] images.
     """
 
     mean: torch.Tensor

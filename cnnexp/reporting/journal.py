@@ -29,7 +29,7 @@ class Journal:
             self._file.flush()
 
     def topic(self, name: str, text: str) -> None:
-        """"data      digits: 1,797 images": the first word in a column of its own."""
+        """`data      digits: 1,797 images`: the first word in a column of its own."""
         self.say(f"{name:<9} {text}")
 
     def open(self, folder: Path) -> None:

@@ -16,11 +16,11 @@ from torchmetrics.functional.classification import (
 def classification_metrics(
     logits: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]
 ) -> dict[str, float]:
-    """loss, accuracy, top5 (K > 5), precision, recall, f1 (macro, and per class), calibration error.
+    """Loss, accuracy, top5 (K > 5), precision, recall, f1 (macro, per class), calibration error.
 
-    logits: (N, K) or (N, 1). probabilities: (N, K), each row sums to 1. labels: (N,) int64. The loss is
-    the mean negative log-likelihood in nats; the calibration error is the expected one over 15 bins
-    (Guo et al. 2017), 0 to 1. A class without predictions has precision 0.
+    logits: (N, K) or (N, 1). probabilities: (N, K), each row sums to 1. labels: (N,) int64. The
+    loss is the mean negative log-likelihood in nats; the calibration error is the expected one
+    over 15 bins (Guo et al. 2017), 0 to 1. A class without predictions has precision 0.
     """
     count = len(classes)
     if logits.shape[1] == 1:
@@ -31,11 +31,19 @@ def classification_metrics(
     values = {
         "loss": float(loss),
         "accuracy": float((probabilities.argmax(1) == labels).float().mean()),
-        "calibration_error": float(multiclass_calibration_error(probabilities, labels, count, n_bins=15)),
+        "calibration_error": float(
+            multiclass_calibration_error(probabilities, labels, count, n_bins=15)
+        ),
     }
     if count > 5:
-        values["top5"] = float(multiclass_accuracy(probabilities, labels, count, top_k=5, average="micro"))
-    scores = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
+        values["top5"] = float(
+            multiclass_accuracy(probabilities, labels, count, top_k=5, average="micro")
+        )
+    scores = {
+        "precision": multiclass_precision,
+        "recall": multiclass_recall,
+        "f1": multiclass_f1_score,
+    }
     for name, score in scores.items():
         per_class = score(probabilities, labels, count, average="none")
         values[name] = float(per_class.mean())

@@ -67,6 +67,8 @@ def save_network(
     from mlflow.types import Schema, TensorSpec
 
     network = copy.deepcopy(network).cpu().float().eval()  # the graph stays where it was exported
+    # torch.export warns of incomplete tensors where weights lie channels-last (2.15).
+    network = network.to(memory_format=torch.contiguous_format)
     with torch.no_grad():
         logits = network(torch.from_numpy(example)).numpy()
     height, width = example.shape[2:]

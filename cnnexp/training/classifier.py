@@ -21,8 +21,8 @@ class Classifier(pl.LightningModule):
     """Trains `network`, (B, 3, H, W) uint8 or [0, 1] -> logits, and validates on whole splits.
 
     All randomness of a step (augmentation, mixing, dropout) is drawn from torch's global generator,
-    which is set from (seed, epoch, batch) when the step begins: a run that goes on from a checkpoint
-    is the run that was never interrupted.
+    which is set from (seed, epoch, batch) when the step begins: a run that goes on from a
+    checkpoint is the run that was never interrupted.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class Classifier(pl.LightningModule):
         images = self.augment(images)
         targets = labels
         if self.mix is not None:
-            images, targets = self.mix(images, labels)
+            shares = images / 255 if images.dtype == torch.uint8 else images
+            images, targets = self.mix(shares, labels)
         logits = self.network(images)
         loss = self.loss(logits, targets)
         right = (predicted(logits.detach()) == labels).float().mean()
@@ -67,7 +68,8 @@ class Classifier(pl.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self.logger and self.global_step % self.trainer.log_every_n_steps == 0:
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if self.logger and self.global_step % every == 0:
             loss, right = self._train[-1].tolist()
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             self.logger.log_metrics(
@@ -87,8 +89,8 @@ class Classifier(pl.LightningModule):
         loss = Loss(self.loss.name)(logits, labels)
         if not torch.isfinite(loss):
             raise InputError(
-                f"the validation loss is {loss.item()} after epoch {self.current_epoch + 1}: training "
-                "diverged; lower optimizer.lr or set trainer.gradient_clip_val=1"
+                f"the validation loss is {loss.item()} after epoch {self.current_epoch + 1}: "
+                "training diverged; lower optimizer.lr or set trainer.gradient_clip_val=1"
             )
         right = (predicted(logits) == labels).float().mean()
         self.log_dict({"val/loss": loss, "val/accuracy": right}, sync_dist=True)

@@ -15,8 +15,8 @@ from cnnexp.reporting.journal import Journal
 from cnnexp.training.classifier import Classifier
 from cnnexp.training.progress import EpochTable
 
-# What Lightning says of loaders' workers and of a CPU or GPU unused: there are no workers here, and the
-# run's own lines name the device.
+# What Lightning says of loaders' workers and of a CPU or GPU unused: there are no workers here,
+# and the run's own lines name the device.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
@@ -41,7 +41,10 @@ class RowAtEpochEnd(ModelCheckpoint):
 
     def __init__(self, table: EpochTable, folder: Path) -> None:
         super().__init__(
-            dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+            dirpath=folder,
+            filename="last",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
         )
         self.table = table
 
@@ -82,6 +85,7 @@ def fit(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
         # Lightning 2.6 asks torch 2.15 in a way that later versions will not answer.
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
         # Lightning calls the schedule once before the first step; torch warns of the order.

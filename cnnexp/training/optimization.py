@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 @dataclass(frozen=True)
 class Optimization:
-    """make_optimizer: parameter groups -> optimizer. make_scheduler: (optimizer, total steps) -> schedule."""
+    """make_optimizer: parameter groups -> optimizer. make_scheduler: it, steps -> schedule."""
 
     make_optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
     make_scheduler: Callable[[Optimizer, int], LRScheduler | ReduceLROnPlateau]

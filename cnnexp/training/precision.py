@@ -6,14 +6,13 @@ import torch
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """"auto" -> "bf16-mixed" where the hardware multiplies bfloat16 itself, else "32-true"."""
+    """`auto` -> "bf16-mixed" where the hardware multiplies bfloat16 itself, else "32-true"."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        flags = torch.backends.cpu.get_cpu_capability() and _cpu_flags()
-        native = bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+        native = bool(_cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
     return "bf16-mixed" if native else "32-true"
 
 

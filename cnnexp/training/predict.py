@@ -11,7 +11,7 @@ from cnnexp.training.precision import autocast
 def predict_logits(
     network: nn.Module, batches: Batches, *, precision: str, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """-> logits (N, K or 1) float32, labels (N,), indices (N,), on the CPU; the mode is restored."""
+    """Logits (N, K or 1) float32, labels (N,), indices (N,), on the CPU; restores the mode."""
     training = network.training
     network.eval().to(device)
     parts = []

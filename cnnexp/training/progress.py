@@ -41,7 +41,12 @@ class EpochTable(pl.Callback):
             self.bar.start()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         self._images += len(batch[1])
         if self.bar is not None:
@@ -82,9 +87,12 @@ class EpochTable(pl.Callback):
         sign = -1 if self.monitor.endswith("loss") else 1
         best = all(sign * row[self.monitor] > sign * past[self.monitor] for past in self.history)
         self.history.append(row)
-        left = timedelta(seconds=round(elapsed_s / len(self.history) * ((trainer.max_epochs or done) - done)))
+        left = timedelta(
+            seconds=round(elapsed_s / len(self.history) * ((trainer.max_epochs or done) - done))
+        )
         self.journal.say(
-            f"{done:>3}/{trainer.max_epochs:<3} {row['train/loss']:>12.4f} {row['train/accuracy']:>10.4f} "
+            f"{done:>3}/{trainer.max_epochs:<3} "
+            f"{row['train/loss']:>12.4f} {row['train/accuracy']:>10.4f} "
             f"{row['val/loss']:>12.4f} {row['val/accuracy']:>10.4f} {row['images_per_s']:>10,.0f} "
             f"{left!s:>10} {'best' if best else ''}".rstrip()
         )

@@ -11,7 +11,8 @@ from cnnexp.models.lenet5 import lenet5
 
 
 def test_lenet_table_to_the_digit() -> None:
-    # (output, size, parameters): (f*f*c_in + 1)*c_out for a convolution, (in + 1)*out for a dense layer.
+    # (output, size, parameters): (f*f*c_in + 1)*c_out for a convolution, (in + 1)*out for a dense
+    # layer.
     expected = [
         ((8, 28, 28), 6272, 608),
         ((8, 14, 14), 1568, 0),
@@ -32,8 +33,8 @@ def test_lenet_table_to_the_digit() -> None:
 
 
 def test_published_numbers_of_vgg16_and_resnet18() -> None:
-    # 138,357,544 and 11,689,512 parameters: torchvision's model cards. Receptive fields after the last
-    # pooling and the last stage: 212 and 435 (Araujo et al. 2019, table 1).
+    # 138,357,544 and 11,689,512 parameters: torchvision's model cards. Receptive fields after the
+    # last pooling and the last stage: 212 and 435 (Araujo et al. 2019, table 1).
     rows = anatomy(torchvision.models.vgg16(), 224)
     assert sum(row.parameters for row in rows) == 138_357_544
     assert sum(row.multiply_adds for row in rows) == 15_470_264_320

@@ -69,7 +69,7 @@ def test_exports(name: str) -> None:
 
 def test_the_assignments_network() -> None:
     """2x(conv32), pool, 2x(conv64), pool, dense 512 on CIFAR-10, counted by hand."""
-    network = baseline(32, 10, norm="none", head_dropout=0.0)
+    network = baseline(32, 10, widths=[[32, 32], [64, 64]], norm="none", head_dropout=0.0)
     convolutions = 28 * 32 + 289 * 32 + 289 * 64 + 577 * 64
     dense = (64 * 8 * 8 + 1) * 512 + 513 * 10
     assert sum(p.numel() for p in network.parameters()) == convolutions + dense
@@ -77,16 +77,16 @@ def test_the_assignments_network() -> None:
 
 def test_settings_change_the_network() -> None:
     network = baseline(
-        32, 3, widths=[[8], [16, 16], [24]], kernel_size=5, padding="valid", norm="group",
-        activation="silu", pool="average", dropout=0.1, reduce="average", dense=[], head_dropout=0.0,
-    )  # fmt: skip
+        48, 3, widths=[[8], [16, 16], [24]], kernel_size=5, padding="valid", norm="group",
+        activation="silu", pool="average", dropout=0.1, reduce="average", dense=[],
+    head_dropout=0.0, )  # fmt: skip
     kinds = [type(m).__name__ for m in network.modules()]
     assert [kinds.count(k) for k in ("Conv2d", "GroupNorm", "SiLU", "AvgPool2d", "Dropout2d")] == [
         4, 4, 4, 3, 3,
     ]  # fmt: skip
-    # 32 -5+1 = 28 -> 14 -> 10 -> 6 -> 3, too small for another 5x5.
+    # 32 -> 28 -> 14 -> 10 -> 6 -> 3, too small for another 5x5.
     with pytest.raises(InputError, match=r"stage 3 of 3 .*dataset.image_size"):
-        baseline(16, 3, widths=[[8], [16, 16], [24]], kernel_size=5, padding="valid")
+        baseline(32, 3, widths=[[8], [16, 16], [24]], kernel_size=5, padding="valid")
 
 
 def test_normalize_takes_bytes_and_shares() -> None:

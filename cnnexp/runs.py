@@ -1,0 +1,80 @@
+"""A run's folder: made once, filled with whole files, enough to evaluate and explain the run
+anywhere.
+"""
+
+import csv
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from cnnexp.errors import InputError
+from cnnexp.files import whole_file
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task gives back: metrics by name, the run's folder and, after training, its
+    network.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    folder: Path | None = None
+    network: nn.Sequential | None = None
+
+
+def create_run_folder(outputs: Path, name: str) -> Path:
+    """outputs/<name>/<time>_<id>, new: two runs that start in the same second never share one."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}_{secrets.token_hex(3)}"
+    folder = (outputs / name / stamp).absolute()
+    try:
+        (folder / "figures").mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"paths.outputs={outputs}: cannot make a folder there ({error.strerror}); "
+            "choose one that you may write to"
+        ) from None
+    return folder
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    with whole_file(path) as file:
+        json.dump(values, file, indent=2, default=str)
+        file.write("\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); is this a run's folder?") from None
+
+
+def write_predictions(
+    path: Path,
+    *,
+    classes: Sequence[str],
+    paths: Sequence[str],
+    indices: np.ndarray,
+    probabilities: np.ndarray,
+    labels: np.ndarray | None,
+) -> None:
+    """CSV: path, index, label (where known), prediction, and p_<class> for each class.
+
+    probabilities: (N, K); indices: (N,), the images' places in the data set.
+    """
+    header = ["path", "index", *(["label"] if labels is not None else []), "prediction"]
+    with whole_file(path) as file:
+        out = csv.writer(file)
+        out.writerow(header + [f"p_{name}" for name in classes])
+        for row, index in enumerate(indices):
+            label = [classes[labels[row]]] if labels is not None else []
+            shares = [f"{p:.6g}" for p in probabilities[row]]
+            best = classes[int(probabilities[row].argmax())]
+            out.writerow([paths[row], int(index), *label, best, *shares])

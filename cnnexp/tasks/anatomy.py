@@ -1,0 +1,78 @@
+"""task=anatomy: the layer table of the configured network, printed and saved as CSV."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cnnexp.experiment import build_network, find_images
+from cnnexp.files import whole_file
+from cnnexp.models.anatomy import Layer, anatomy
+from cnnexp.runs import Result
+
+COLUMNS = ("layer", "kind", "kernel", "stride", "padding", "dilation", "output", "size",
+           "parameters", "multiply-adds", "receptive field")  # fmt: skip
+
+
+def cells(layer: Layer) -> list[str]:
+    """A row as courses write it: HxWxC, thousands apart, nothing where nothing applies."""
+    setting = [layer.kernel, layer.stride, layer.padding, layer.dilation]
+    shape = layer.shape[1:] + layer.shape[:1]  # (C, H, W) -> HxWxC
+    return [
+        layer.name,
+        layer.kind,
+        *("" if value is None else str(value) for value in setting),
+        "x".join(map(str, shape)),
+        f"{layer.size:,}",
+        f"{layer.parameters:,}",
+        f"{layer.multiply_adds:,}",
+        str(layer.receptive_field),
+    ]
+
+
+def anatomy_table(rows: list[Layer], title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_footer=True, box=None, pad_edge=False)
+    totals = {
+        "layer": "total",
+        "parameters": f"{sum(row.parameters for row in rows):,}",
+        "multiply-adds": f"{sum(row.multiply_adds for row in rows):,}",
+    }
+    for column in COLUMNS:
+        left = column in ("layer", "kind")
+        table.add_column(
+            column, totals.get(column, ""), justify="left" if left else "right", no_wrap=True
+        )
+    for row in rows:
+        table.add_row(*cells(row))
+    return table
+
+
+def write_anatomy(path: Path, rows: list[Layer]) -> None:
+    """CSV with plain numbers: the columns of the table."""
+    with whole_file(path) as file:
+        out = csv.writer(file)
+        out.writerow(COLUMNS)
+        for row in rows:
+            setting = [row.kernel, row.stride, row.padding, row.dilation]
+            shape = "x".join(map(str, row.shape[1:] + row.shape[:1]))
+            counts = [row.size, row.parameters, row.multiply_adds, row.receptive_field]
+            out.writerow([row.name, row.kind, *setting, shape, *counts])
+
+
+def run_anatomy(config: Mapping[str, Any]) -> Result:
+    source = find_images(config)
+    network = build_network(config, len(source.classes))
+    size = config["dataset"]["image_size"]
+    rows = anatomy(network, size)
+    path = Path(config["paths"]["outputs"]).absolute() / "anatomy" / f"{config['name']}_{size}.csv"
+    write_anatomy(path, rows)
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(anatomy_table(rows, f"input {size}x{size}x3"), highlight=False)
+    console.print(f"\nsaved to {path}", highlight=False, soft_wrap=True)
+    parameters = float(sum(row.parameters for row in rows))
+    return Result(
+        {"parameters": parameters, "multiply_adds": float(sum(r.multiply_adds for r in rows))}
+    )

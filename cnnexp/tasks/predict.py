@@ -1,0 +1,118 @@
+"""task=predict: classify files with a finished run, print the answers and write them as CSV."""
+
+import glob
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from cnnexp.data.batches import Batches
+from cnnexp.data.gate import quiet, read
+from cnnexp.data.resize import fit
+from cnnexp.errors import InputError
+from cnnexp.experiment import device_of
+from cnnexp.finished import load_run
+from cnnexp.reporting.journal import Journal
+from cnnexp.runs import Result, write_predictions
+from cnnexp.training.loss import probabilities
+from cnnexp.training.predict import predict_logits
+
+SHOWN = 20  # rows on the terminal; the CSV has all
+AT_ONCE = 256  # images decoded and in memory together
+
+
+def predict(config: Mapping[str, Any]) -> Result:
+    with Journal() as journal, quiet():
+        paths = find_files(config["input"])
+        run = load_run(config)
+        options = run.config["dataset"]
+        good: list[Path] = []
+        shares: list[np.ndarray] = []
+        left_out: list[tuple[Path, str]] = []
+        for start in range(0, len(paths), AT_ONCE):
+            pixels = []
+            for path in paths[start : start + AT_ONCE]:
+                image = read(path.read_bytes(), options["image_size"])
+                if isinstance(image, str):
+                    left_out.append((path, image))
+                    continue
+                good.append(path)
+                pixels.append(fit(image, options["image_size"], options["resize"]))
+            if pixels:
+                logits, _, _ = predict_logits(
+                    run.network,
+                    in_order(np.stack(pixels)),
+                    precision=run.info["precision"],
+                    device=device_of(run.config),
+                )
+                shares.append(probabilities(logits).numpy())
+        for path, reason in left_out:
+            journal.topic("left out", f"{path}: {reason}")
+        if not good:
+            raise InputError(
+                f"input={config['input']}: none of {len(paths)} files is a readable image"
+            )
+        table = np.concatenate(shares)
+        show(journal, run.classes, good, table)
+        outputs = Path(config["paths"]["outputs"]).absolute() / "predict"
+        target = outputs / f"{run.folder.name}_{time.strftime('%Y%m%d-%H%M%S')}.csv"
+        write_predictions(
+            target,
+            classes=run.classes,
+            paths=[str(path) for path in good],
+            indices=np.arange(len(good)),
+            probabilities=table,
+            labels=None,
+        )
+        journal.topic("saved", str(target))
+    return Result({"images": float(len(good))}, run.folder, run.network)
+
+
+def find_files(wanted: str) -> list[Path]:
+    """A file, all files below a folder, or a glob (** goes into folders), sorted; hidden ones
+    not.
+    """
+    path = Path(wanted).expanduser()
+    if path.is_file():
+        return [path]
+    pattern = str(path / "**" / "*") if path.is_dir() else str(path)
+    found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
+    files = [file for file in found if file.is_file()]
+    if not files:
+        raise InputError(
+            f"input={wanted}: no such file, and no file matches; quote a glob: 'input=a/*.jpg'"
+        )
+    return files
+
+
+def in_order(pixels: np.ndarray) -> Batches:
+    """(N, S, S, 3) uint8 as one batch; their labels are not known."""
+    count = len(pixels)
+    unknown = torch.zeros(count, dtype=torch.int64)
+    return Batches(torch.from_numpy(pixels), unknown, np.arange(count), batch_size=count)
+
+
+def show(
+    journal: Journal, classes: tuple[str, ...], paths: list[Path], probabilities: np.ndarray
+) -> None:
+    """The first rows: path, the class, its probability, the runner-up."""
+    table = Table(box=None, pad_edge=False)
+    for column, side in (
+        ("image", "left"),
+        ("prediction", "left"),
+        ("probability", "right"),
+        ("next", "left"),
+    ):
+        table.add_column(column, justify=side, overflow="fold")  # type: ignore[arg-type]
+    for path, row in list(zip(paths, probabilities, strict=True))[:SHOWN]:
+        first, second = np.argsort(-row)[:2]
+        table.add_row(
+            str(path), classes[first], f"{row[first]:.3f}", f"{classes[second]} {row[second]:.3f}"
+        )
+    journal.console.print(table)
+    if len(paths) > SHOWN:
+        journal.say(f"… and {len(paths) - SHOWN} more in the file")

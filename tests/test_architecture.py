@@ -1,0 +1,105 @@
+"""Rules of the house: who may import whom, and what stands beside what."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cnnexp"
+CONFIGS = ROOT / "configs"
+COMMON = {"errors", "files", "config.types"}
+
+# folder -> what of ours it may import beside itself and COMMON.
+ALLOWED = {
+    "datasets": {"data.download"},
+    "augmentations": set(),
+    "models": set(),
+    "visualization": {"reporting.page", "reporting.style"},
+    "data": {"datasets.source"},
+    "training": {"data.batches", "reporting.journal"},
+    "tracking": {"data.image_set"},
+    "reporting": set(),
+    "config": set(),
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, at its top or inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_arrows_point_one_way(folder: str) -> None:
+    for path in (PACKAGE / folder).rglob("*.py"):
+        for name in imports(path):
+            if not name.startswith("cnnexp."):
+                continue
+            inner = name.removeprefix("cnnexp.")
+            allowed = {folder} | COMMON | ALLOWED[folder]
+            assert any(f"{inner}.".startswith(f"{a}.") for a in allowed), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("library", "folders"),
+    [
+        ("mlflow", {"tracking"}),
+        ("hydra", {"config", "__main__.py", "__init__.py"}),
+        ("omegaconf", {"config", "__main__.py", "__init__.py"}),
+        ("captum", {"visualization"}),
+    ],
+)
+def test_libraries_have_one_door(library: str, folders: set[str]) -> None:
+    users = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in FILES
+        if any(f"{name}.".startswith(f"{library}.") for name in imports(path))
+    }
+    assert users <= folders
+    assert users
+
+
+def test_pyplot_is_never_used() -> None:
+    """It keeps every figure, and picks a window system."""
+    assert not [path for path in FILES if any("pyplot" in name for name in imports(path))]
+
+
+@pytest.mark.parametrize("group", ["model", "dataset", "augmentation", "visualization", "task"])
+def test_code_is_found_from_the_config(group: str) -> None:
+    for path in (CONFIGS / group).glob("*.yaml"):
+        target = yaml.safe_load(path.read_text()).get("_target_")
+        if target is None:
+            continue
+        module = PACKAGE.parent.joinpath(*target.split(".")[:-1]).with_suffix(".py")
+        assert module.is_file(), f"{path.name}: {target}"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_says_what_it_is(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# ")
+    assert lines[0].endswith("."), lines[0]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "experiment").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_an_experiment_is_named_as_its_file(path: Path) -> None:
+    text = path.read_text()
+    assert yaml.safe_load(text)["name"] == path.stem
+    assert f"experiment={path.stem}" in text, "its head shows its command"
+
+
+def test_files_fit_one_sitting() -> None:
+    long = {p.name: n for p in FILES if (n := len(p.read_text().splitlines())) > 280}
+    assert long == {}
