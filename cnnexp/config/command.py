@@ -52,6 +52,8 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
 def execute(config: dict[str, Any]) -> Any:
     """The task's function, given the whole config; its Result."""
+    if sys.stdout.isatty():  # importing torch, Lightning and the rest takes some seconds
+        print("loading torch …", end="\r", flush=True)
     return resolve(config["task"]["_target_"], "task._target_")(config)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def _build(folder: Path, source: Source, image_size: int, resize: str, more: Mor
 
 
 def _fill(
-    file: BinaryIO,
+    file: IO[bytes],
     folder: Path,
     tried: Tried,
     source: Source,
