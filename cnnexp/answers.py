@@ -57,6 +57,15 @@ def answer(
     )
 
 
+def verdict(tested: Tested) -> str:
+    """One line: accuracy with its interval, and the loss."""
+    low, high = tested.interval
+    return (
+        f"accuracy {tested.metrics['test/accuracy']:.4f} (95% interval {low:.3f} to {high:.3f}, "
+        f"{len(tested.labels):,} images), loss {tested.metrics['test/loss']:.4f}"
+    )
+
+
 def save_predictions(path: Path, tested: Tested, images: ImageSet) -> None:
     write_predictions(
         path,
@@ -66,6 +75,13 @@ def save_predictions(path: Path, tested: Tested, images: ImageSet) -> None:
         probabilities=tested.probabilities,
         labels=tested.labels,
     )
+
+
+def check_pictures(config: Config, network: nn.Sequential, images: ImageSet) -> None:
+    """Let each visualiser look at two training images: its mistakes come before the training."""
+    probe = make_probe(network, images, device_of(config), split="train", count=2)
+    for visualise in visualisers(config).values():
+        visualise(probe)
 
 
 def draw(
@@ -94,16 +110,20 @@ def draw(
 
 
 def make_probe(
-    network: nn.Sequential, images: ImageSet, device: torch.device, count: int = 64
+    network: nn.Sequential,
+    images: ImageSet,
+    device: torch.device,
+    split: str = "test",
+    count: int = 64,
 ) -> Probe:
-    """Up to `count` test images: the first of each class, then the second of each, and so on."""
-    test = images.split["test"]
-    labels = np.asarray(images.labels)[test]
-    turn = np.empty(len(test), dtype=int)
+    """Up to `count` images: the first of each class, then the second of each, and so on."""
+    members = images.split[split]
+    labels = np.asarray(images.labels)[members]
+    turn = np.empty(len(members), dtype=int)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
         turn[own] = np.arange(len(own))
-    chosen = test[np.lexsort((labels, turn))][:count]
+    chosen = members[np.lexsort((labels, turn))][:count]
     pixels = torch.from_numpy(images.images[chosen]).permute(0, 3, 1, 2)
     return Probe(
         network=network.eval().to(device),

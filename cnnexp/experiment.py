@@ -1,4 +1,4 @@
-"""Config -> images, network, training, test, pictures: the only reader of config keys.
+"""Config -> images, network, training: what the tasks have in common.
 
 A config here is a plain dict that the command line has composed and checked.
 """
@@ -13,6 +13,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cnnexp.config.instantiate import call, resolve
 from cnnexp.data.batches import Batches, channel_statistics, on_device
@@ -37,13 +38,15 @@ STEPS = ("total_steps", "T_max")
 def device_of(config: Config) -> torch.device:
     """The device that the trainer will choose."""
     accelerator = config["trainer"]["accelerator"]
-    wanted = accelerator if accelerator != "auto" else "gpu" if torch.cuda.is_available() else "cpu"
-    if wanted in ("gpu", "cuda"):
-        if not torch.cuda.is_available():
-            raise InputError(
-                f"trainer.accelerator={accelerator}: torch sees no GPU here; use auto or cpu"
-            )
-        return torch.device("cuda")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    found = next((kind for kind, is_there in there.items() if is_there), "cpu")
+    wanted = {"auto": found, "gpu": found if found != "cpu" else "cuda"}.get(
+        accelerator, accelerator
+    )
+    if not there.get(wanted, True):
+        raise InputError(
+            f"trainer.accelerator={accelerator}: torch sees no such device here; use auto or cpu"
+        )
     return torch.device(wanted)
 
 
@@ -125,7 +128,7 @@ def check_network(network: nn.Sequential, config: Config) -> None:
 
 
 def fit_normalization(network: nn.Sequential, images: ImageSet) -> None:
-    """Normalise by the training images, unless the network came with its own statistics."""
+    """Normalise by the training images' mean and standard deviation per channel."""
     mean, std = channel_statistics(images.images, images.split["train"])
     block = network.get_submodule("normalize")
     assert isinstance(block, Normalize)
@@ -139,7 +142,7 @@ def build_classifier(config: Config, network: nn.Sequential, images: ImageSet) -
     balanced = training["class_weights"] == "balanced"
     augment: Augmentation = call(config["augmentation"])
     return Classifier(
-        network.to(memory_format=torch.channels_last),
+        network.train().to(memory_format=torch.channels_last),
         classes=classes,
         loss=Loss(
             training["loss"],
@@ -148,17 +151,26 @@ def build_classifier(config: Config, network: nn.Sequential, images: ImageSet) -
         ),
         optimization=Optimization(
             make_optimizer=lambda groups: call(config["optimizer"], params=groups),
-            make_scheduler=lambda optimizer, steps: call(
-                {k: v for k, v in config["scheduler"].items() if k not in STEPS},
-                optimizer=optimizer,
-                **{k: steps for k in STEPS if k in config["scheduler"]},
-            ),
+            make_scheduler=lambda optimizer, steps: build_scheduler(config, optimizer, steps),
         ),
         augment=augment,
         mixup=training["mixup"],
         cutmix=training["cutmix"],
         seed=config["seed"],
     )
+
+
+def build_scheduler(
+    config: Config, optimizer: torch.optim.Optimizer, steps: int
+) -> LRScheduler | ReduceLROnPlateau:
+    """The schedule, told how many steps the run has."""
+    options = {key: value for key, value in config["scheduler"].items() if key not in STEPS}
+    if "pct_start" in options:
+        # OneCycleLR divides by pct_start * steps - 1 and by the steps that are left after it.
+        options["pct_start"] = min(max(options["pct_start"], 1.5 / steps), 0.5)
+        steps = max(steps, 4)
+    known = {key: steps for key in STEPS if key in config["scheduler"]}
+    return call(options, optimizer=optimizer, **known)
 
 
 def build_batches(config: Config, images: ImageSet, split: str) -> Batches:
@@ -189,7 +201,10 @@ def train_network(
     training = config["training"]
     classifier = build_classifier(config, network, images)
     options = dict(config["trainer"])
-    options["precision"] = precision_of(config)
+    device = device_of(config)
+    options |= {"precision": precision_of(config), "accelerator": device.type}
+    if options["deterministic"] and device.type == "cuda":
+        options["deterministic"] = "warn"  # adaptive pooling has no deterministic backward there
 
     def make_trainer(**injected: Any) -> pl.Trainer:
         return call(

@@ -1,16 +1,19 @@
 """A finished run, from its folder alone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-import yaml
 from torch import nn
 
+from cnnexp.config.rerun import rerun, saved_config
+from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
-from cnnexp.experiment import build_network
+from cnnexp.experiment import build_network, find_images, load_images, precision_of
 from cnnexp.runs import read_json
 from cnnexp.tracking.store import find_run_folder
 from cnnexp.training.fit import load_network
@@ -18,9 +21,10 @@ from cnnexp.training.fit import load_network
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """folder: of the run. config: as it ran, with what this command says about data and pictures.
+    """folder: of the run. config: as it ran, with what this command says of data and pictures.
 
-    network: with the best checkpoint's weights, in eval mode.
+    network: with the best checkpoint's weights, in eval mode. precision: the one it was tested in,
+    or the one that this command names.
     """
 
     folder: Path
@@ -28,6 +32,7 @@ class FinishedRun:
     info: dict[str, Any]
     classes: tuple[str, ...]
     network: nn.Sequential
+    precision: str
 
 
 def run_folder(run: str, tracking_uri: str | None) -> Path:
@@ -43,22 +48,12 @@ def run_folder(run: str, tracking_uri: str | None) -> Path:
 
 
 def load_run(config: Mapping[str, Any]) -> FinishedRun:
-    """The run that `run=` names; what this command line says of data, pictures and
-    the device wins over the run's own."""
+    """The run that `run=` names; nothing that lies in its folder is executed."""
     folder = run_folder(config["run"], config["tracking"].get("uri"))
     info = read_json(folder / "run.json")
     if "classes" not in info:
         raise InputError(f"run={folder}: the run ended before its network was built")
-    try:
-        own = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"run={folder}: config.yaml cannot be read ({error})") from None
-    # What belongs to the machine and to this command comes from this command.
-    merged = {**own, **{key: config[key] for key in ("paths", "tracking", "run", "input", "task")}}
-    for line in config["overrides"]:
-        key = line.lstrip("+~").partition("=")[0]
-        if key.partition(".")[0] in ("dataset", "visualization", "trainer"):
-            _copy(config, merged, key.split("."))
+    merged = rerun(saved_config(folder), config, config["overrides"])
     network = build_network(merged, len(info["classes"]))
     checkpoint = folder / "checkpoints" / "best.ckpt"
     if not checkpoint.is_file():
@@ -69,11 +64,32 @@ def load_run(config: Mapping[str, Any]) -> FinishedRun:
         line = str(error).splitlines()[0]
         raise InputError(f"{checkpoint} cannot be loaded: {line}") from None
     network.to(memory_format=torch.channels_last)
-    return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval())
+    typed = any(line.lstrip("+").startswith("trainer.precision=") for line in config["overrides"])
+    precision = precision_of(merged) if typed else info["precision"]
+    return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval(), precision)
 
 
-def _copy(source: Mapping[str, Any], target: dict[str, Any], key: list[str]) -> None:
-    """target[a][b] = source[a][b] for the key [a, b]."""
-    for part in key[:-1]:
-        source, target = source[part], target.setdefault(part, {})
-    target[key[-1]] = source[key[-1]]
+def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
+    """The run's images as they are found today; none that it learned from is in their test split.
+
+    Raises InputError where the classes are others, or nothing is left to test on.
+    """
+    images = load_images(run.config, find_images(run.config))
+    if images.classes != run.classes:
+        raise InputError(
+            f"dataset: the classes are {', '.join(images.classes)}, the run learned "
+            f"{', '.join(run.classes)}; point dataset.root at the run's data"
+        )
+    if images.digest == run.info["data"]["digest"]:
+        return images
+    with (run.folder / "splits.csv").open(encoding="utf-8", newline="") as file:
+        known = {row["sha256"] for row in csv.DictReader(file) if row["split"] != "test"}
+    test = images.split["test"]
+    unseen = np.array([i for i in test if images.sha256[i] not in known], dtype=test.dtype)
+    note(
+        f"the images are not those of the run: of {len(test):,} test images, "
+        f"{len(test) - len(unseen):,} were trained or validated on and are left out"
+    )
+    if not len(unseen):
+        raise InputError("dataset: the run has seen every test image; give it others")
+    return replace(images, split={**images.split, "test": unseen})

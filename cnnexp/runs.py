@@ -71,7 +71,7 @@ def write_predictions(
     """
     header = ["path", "index", *(["label"] if labels is not None else []), "prediction"]
     with whole_file(path) as file:
-        out = csv.writer(file)
+        out = csv.writer(file, lineterminator="\n")
         out.writerow(header + [f"p_{name}" for name in classes])
         for row, index in enumerate(indices):
             label = [classes[labels[row]]] if labels is not None else []

@@ -27,8 +27,8 @@ from cnnexp.config.compose import (
 from cnnexp.config.explain import CONFIG_ERRORS, explained
 from cnnexp.config.groups import config_folder, read_groups
 from cnnexp.config.instantiate import allow_folder, resolve
+from cnnexp.config.rerun import check_command, effective, takes_run
 from cnnexp.config.sweep import check_sweep
-from cnnexp.config.validate import check_paths, validate
 from cnnexp.errors import InputError
 
 
@@ -45,9 +45,7 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
     overrides: what was typed, kept with the run; a finished run's config yields to it.
     """
-    plain = validate(resolved(config))
-    check_paths(plain)
-    return {**plain, "overrides": list(overrides)}
+    return {**check_command(resolved(config), overrides), "overrides": list(overrides)}
 
 
 def execute(config: dict[str, Any]) -> Any:
@@ -70,7 +68,7 @@ def command(arguments: Namespace) -> int:
         return hydra_main(arguments, given)
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":
-        print_config(composed.config, arguments)
+        print_config(composed.config, composed.overrides, arguments)
     elif wants_hydra(composed.config):
         return hydra_main(arguments, composed.overrides)
     else:
@@ -86,10 +84,11 @@ def wants_hydra(config: DictConfig) -> bool:
     )
 
 
-def print_config(config: DictConfig, arguments: Namespace) -> None:
+def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namespace) -> None:
     """--cfg job: checked as for a run, but for what only running needs."""
-    plain = validate(resolved(config))
-    if arguments.resolve:
+    composed = resolved(config)
+    plain = effective(composed, overrides)
+    if arguments.resolve or takes_run(composed):
         config = OmegaConf.create(plain)
     else:
         with open_dict(config):

@@ -37,8 +37,8 @@ def completion_line() -> Iterator[None]:
 
 def hydra_line(line: str) -> str:
     """Without python -m, and with earlier words' `+experiment=` as `experiment=`."""
-    from cnnexp.config.compose import rewritten
+    from cnnexp.config.compose import without_plus
 
     line = re.sub(r"^\s*\S*python[\d.]*\s+-m\s+cnnexp\b", "cnnexp", line)
     words = line.split(" ")
-    return " ".join([*rewritten(words[:-1]), words[-1]])
+    return " ".join([*without_plus(words[:-1]), words[-1]])

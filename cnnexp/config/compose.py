@@ -17,6 +17,7 @@ from packaging.version import Version
 from cnnexp.config.explain import CONFIG_ERRORS, explained, unknown_key
 from cnnexp.config.groups import config_folder, default_groups, read_groups
 from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.quoting import in_quotes, quoted
 from cnnexp.errors import InputError
 
 VERSION_BASE = "1.3"
@@ -83,7 +84,7 @@ def hydra_at(config_dir: Path | None) -> Iterator[list[str]]:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), "cnnexp", version_base=VERSION_BASE):
-            yield [f'hydra.searchpath=["file://{escaped(config_dir)}"]'] if config_dir else []
+            yield [f"hydra.searchpath=[{in_quotes(f'file://{config_dir}')}]"] if config_dir else []
     finally:
         HydraConfig.instance().cfg = config
         if outer is not None:
@@ -92,11 +93,12 @@ def hydra_at(config_dir: Path | None) -> Iterator[list[str]]:
             version.VersionBase.instance().setbase(base)
 
 
-def escaped(folder: Path) -> str:
-    return str(folder).replace("\\", "\\\\").replace('"', '\\"')
+def rewritten(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
+    """As Hydra wants them: groups without `+`, paths and names in quotes where they need some."""
+    return [quoted(line, sweep=sweep) for line in without_plus(overrides)]
 
 
-def rewritten(overrides: Sequence[str]) -> list[str]:
+def without_plus(overrides: Sequence[str]) -> list[str]:
     """`+experiment=x` and `experiment=x` are one thing; so for each group of the defaults list.
 
     `experiment=null`, Hydra's default and no option, is dropped.

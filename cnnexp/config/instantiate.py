@@ -14,18 +14,19 @@ from typing import Any
 from cnnexp.config.source import forget
 from cnnexp.errors import InputError, nearest
 
-ALLOWED = (
-    "cnnexp.datasets.",
-    "cnnexp.augmentations.",
-    "cnnexp.models.",
-    "cnnexp.visualization.",
-    "cnnexp.tracking.",
-    "cnnexp.tasks.",
-    "torch.optim.",
-    "torchvision.models.",
-    "pytorch_lightning.Trainer",
-    "timm.",
-)
+# What each group may name: a whole name, or with a dot at its end all that begins so.
+ROLES: dict[str, tuple[str, ...]] = {
+    "dataset": ("cnnexp.datasets.",),
+    "augmentation": ("cnnexp.augmentations.",),
+    "model": ("cnnexp.models.", "torchvision.models.", "timm.create_model"),
+    "optimizer": ("torch.optim.",),
+    "scheduler": ("torch.optim.lr_scheduler.",),
+    "trainer": ("pytorch_lightning.Trainer",),
+    "tracking": ("cnnexp.tracking.",),
+    "visualization": ("cnnexp.visualization.",),
+    "task": ("cnnexp.tasks.",),
+}
+ALLOWED = tuple(dict.fromkeys(name for names in ROLES.values() for name in names))
 
 _folders: list[Path] = []  # named on the command line by --config-dir, or in run(config_dir=…)
 
@@ -44,16 +45,19 @@ def allow_folder(folder: Path) -> None:
     forget()
 
 
-def check_allowed(target: Any, key: str = "_target_") -> None:
-    """Raises InputError unless `target` may be called."""
+def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -> None:
+    """Raises InputError unless `target` may be called. role: the config group; None: any."""
+    listed = ALLOWED if role is None else ROLES[role]
     if not isinstance(target, str):
         raise InputError(f"{key}={target}: must be text such as cnnexp.models.baseline.baseline")
-    if any(target == name or (name.endswith(".") and target.startswith(name)) for name in ALLOWED):
+    if any(part.startswith("_") for part in target.split(".")):
+        raise InputError(f"{key}={target}: a name that begins with _ is private to its module")
+    if any(target == name or (name.endswith(".") and target.startswith(name)) for name in listed):
         return
     top = target.partition(".")[0]
     if home(top) in _folders:
         return
-    names = [*ALLOWED, *(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))]
+    names = [*listed, *(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))]
     close = nearest(target, names) or nearest(f"{top}.", names)
     raise InputError(
         f"{key}={target}: not among what a config may call{close or ';'} "
@@ -114,8 +118,8 @@ def callable_and_at_home(found: Any, target: str, key: str) -> Callable[..., Any
 
 
 def at_home(roots: list[str]) -> list[str]:
-    """The Trainer is exported from the top of its package and defined below."""
-    return ["pytorch_lightning" if root == "pytorch_lightning.Trainer" else root for root in roots]
+    """What is listed as a whole name is exported from the top of its package, defined below."""
+    return [root.partition(".")[0] if root in ALLOWED else root for root in roots]
 
 
 def call(node: Mapping[str, Any], **injected: Any) -> Any:

@@ -18,6 +18,7 @@ from cnnexp.config.types import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Share,
 )
 from cnnexp.errors import InputError
 
@@ -104,16 +105,20 @@ class Scheduler(TypedDict):
 
 
 class Trainer(TypedDict):
+    """All that a config may say to Lightning: its other options would break a run."""
+
     max_epochs: PositiveInt
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: Literal[1]
-    num_nodes: Literal[1]
     accumulate_grad_batches: PositiveInt
     gradient_clip_val: PositiveFloat | None
     gradient_clip_algorithm: Literal["norm", "value"] | None
+    deterministic: bool
+    benchmark: bool | None
+    max_time: str | None
+    limit_train_batches: PositiveInt | Share | None
     log_every_n_steps: PositiveInt
-    check_val_every_n_epoch: PositiveInt
 
 
 REFINED: dict[str, dict[str, Any]] = {
@@ -160,10 +165,14 @@ NEEDS_RUN = ("evaluate", "predict", "visualize")
 def check_together(config: Mapping[str, Any]) -> None:
     """What is right key by key and wrong together. Raises InputError."""
     trainer, optimizer, name = config["trainer"], config["optimizer"], config["name"]
-    if not re.fullmatch(r"\w[\w .,+=()-]*", name):
+    if not re.fullmatch(r"\w([\w .+-]*[\w.+-])?", name):
         raise InputError(
-            f"name={shown(name)}: names a folder; use letters, digits, - _ . and a letter first"
+            f"name={shown(name)}: names a folder; use letters, digits, spaces, - _ . + "
+            "and a letter first"
         )
+    if "image_size" not in config["dataset"]:
+        raise InputError("dataset.image_size: is missing; it is the images' side in pixels")
+    check_augmentation(config["augmentation"], config["dataset"]["image_size"])
     split = config["dataset"]["split"]
     if len({isinstance(size, int) for size in split.values()}) > 1:
         raise InputError(
@@ -184,3 +193,25 @@ def check_together(config: Mapping[str, Any]) -> None:
             "trainer.precision=16-mixed: needs a GPU; with trainer.accelerator=cpu use auto, "
             "bf16-mixed or 32-true"
         )
+    limit = trainer.get("max_time")
+    if limit is not None and not re.fullmatch(r"\d\d:\d\d:\d\d:\d\d", limit):
+        raise InputError(
+            f"trainer.max_time={shown(limit)}: must be days:hours:minutes:seconds, "
+            "such as 00:01:30:00"
+        )
+
+
+def check_augmentation(node: Mapping[str, Any], image_size: int) -> None:
+    """Of our own ones: said before anything is written."""
+    if node["_target_"] == "cnnexp.augmentations.crop_flip.CropFlip":
+        padding = node.get("padding", 4)
+        if padding >= image_size:
+            raise InputError(
+                f"augmentation.padding={padding}: must be less than dataset.image_size={image_size}"
+            )
+    if node["_target_"] == "cnnexp.augmentations.photo.Photo":
+        for key in ("scale", "ratio"):
+            if key in node and node[key][0] > node[key][1]:
+                raise InputError(
+                    f"augmentation.{key}={shown(node[key])}: the smaller number comes first"
+                )

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from cnnexp.config.compose import compose, resolved, rewritten, search_folders
 from cnnexp.config.explain import explained
 from cnnexp.config.groups import Groups, listed, read_groups
-from cnnexp.config.validate import check_paths, validate
+from cnnexp.config.rerun import check_command
 from cnnexp.errors import InputError
 
 MOST = 64  # combinations that are checked one by one; of larger sweeps each value once
@@ -20,7 +20,7 @@ MOST = 64  # combinations that are checked one by one; of larger sweeps each val
 
 def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
     """The overrides as Hydra is to have them. Raises InputError for the first job that is wrong."""
-    given = rewritten(overrides)
+    given = rewritten(overrides, sweep=True)
     groups = read_groups(search_folders(config_dir))
     try:
         parsed = OverridesParser.create().parse_overrides(given)
@@ -39,7 +39,7 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
         added |= {
             line.partition("=")[0][2:] for line in composed.overrides if line.startswith("++")
         }
-        check_paths(validate(resolved(composed.config)))
+        check_command(resolved(composed.config), composed.overrides)
     return [f"++{line}" if line.partition("=")[0] in added else line for line in given]
 
 

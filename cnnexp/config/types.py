@@ -13,4 +13,5 @@ NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 Fraction01 = Annotated[float, Ge(0), Lt(1)]  # [0, 1)
+Share = Annotated[float, Gt(0), Le(1)]  # (0, 1]
 Probability = Annotated[float, Ge(0), Le(1)]  # [0, 1]

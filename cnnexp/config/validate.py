@@ -32,8 +32,12 @@ NODES = (
 RUN_ID = re.compile("[0-9a-f]{4,32}")  # a whole id or its beginning
 
 
-def validate(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with the dataset's defaults filled in. Raises InputError."""
+def validate(config: Mapping[str, Any], *, known: bool = True) -> dict[str, Any]:
+    """The config with the dataset's defaults filled in. Raises InputError.
+
+    known: False where the dataset and all but the typed keys will be those of a run that is found
+    later: then only what belongs to this command is checked.
+    """
     checked = dict(config)
     if isinstance(config.get("dataset"), Mapping):
         left = {k: v for k, v in DATASET_DEFAULTS.items() if k not in config["dataset"]}
@@ -41,13 +45,18 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
     check_top(checked)
     check_section(get_type_hints(Config, include_extras=True), checked, "")
     for group in NODES:
+        if group == "dataset" and not known:
+            continue
         if group == "visualization":
             for name, node in (checked[group] or {}).items():
                 check_value(dict, node, f"{group}.{name}")
+                if not re.fullmatch(r"\w[\w-]*", str(name)):
+                    raise InputError(f"{group}.{name}: names files; use letters, digits, - and _")
                 check_node(group, node, f"{group}.{name}")
         else:
             check_node(group, checked[group], group)
-    check_together(checked)
+    if known:
+        check_together(checked)
     return checked
 
 
@@ -88,19 +97,21 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
     if "_target_" not in node:
         raise InputError(f"{path}._target_: is missing; it names the function or class to call")
     target = node["_target_"]
-    check_allowed(target, f"{path}._target_")
+    check_allowed(target, f"{path}._target_", group)
     takes = target_signature(target, f"{path}._target_")
     filled_in = FILLED_IN.get(group, frozenset())
     refined = REFINED.get(group, {}) | ({"name": str} if group == "task" else {})
     allowed = takes.arguments.keys() - filled_in
     if group in ("dataset", "task"):  # they have keys that the function does not take
         allowed |= refined.keys()
+    if group == "trainer":  # it has options that the program cannot bear
+        allowed = set(refined)
     given = {key: value for key, value in node.items() if key != "_target_"}
     for key in sorted(given.keys() & filled_in):
         raise InputError(
             f"{path}.{key}={shown(given[key])}: is filled in by the program; take it out"
         )
-    if not takes.open:
+    if not takes.open or group == "trainer":
         check_keys(given, allowed, f"{path}.")
     for key, value in given.items():
         if key in refined:
@@ -133,9 +144,11 @@ def check_paths(config: Mapping[str, Any]) -> None:
         )
     if given is not None and not set(given) & set("*?[") and not Path(given).expanduser().exists():
         raise InputError(f"input={given}: no such file or folder")
-    root = config["dataset"].get("root")
+    # task=predict reads none of the run's images; they may be on another machine.
+    root = config["dataset"].get("root") if task != "predict" else None
     if isinstance(root, str) and not Path(root).expanduser().exists():
-        raise InputError(f"dataset.root={root}: no such file or folder")
+        anew = "; where are the run's images now?" if task in NEEDS_RUN else ""
+        raise InputError(f"dataset.root={root}: no such file or folder{anew}")
     outputs = Path(config["paths"]["outputs"])
     if outputs.exists() and not outputs.is_dir():
         raise InputError(f"paths.outputs={outputs}: is a file; name a folder")

@@ -45,15 +45,16 @@ def confusion_matrix(
 ) -> Figure:
     """Counts, shaded by their share of the true class; recall per class; the worst pairs.
 
-    labels, predictions: N class numbers, 0 to K-1. classes: K names, K up to about 100.
+    labels, predictions: N class numbers, 0 to K-1. classes: K names, written up to K = 150.
     """
     counts = confusion_counts(labels, predictions, len(classes))
     per_class = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(per_class, 1)
     k = len(classes)
-    cell = float(np.clip(6.4 / k, 0.115, 1.1))  # inches
+    named = k <= 150  # more would be a page that no one reads and memory that no one has
+    cell = float(np.clip(6.4 / k, 0.115 if named else 12 / k, 1.1))  # inches
     font = min(10.0, 0.85 * 72 * cell)
-    names = [fitted(name, LONGEST, font) for name in classes]
+    names = [fitted(name, LONGEST, font) if named else "" for name in classes]
     longest = max(text_width(name, font) for name in names)
     upright = longest > 0.92 * cell and k > 5
     below = longest if upright else font / 72
@@ -74,8 +75,10 @@ def confusion_matrix(
     axes = page.axes(left, 0.2, side, side)
     norm = PowerNorm(0.5, 0, 1)  # a share of 1% is seen, which is what one looks for
     axes.imshow(shares, cmap="Blues", norm=norm, aspect="auto")
-    axes.set_xticks(range(k), under, rotation=90 if upright else 0, fontsize=font)
-    axes.set_yticks(range(k), names, fontsize=font)
+    axes.set_xticks(range(k) if named else [], under if named else [])
+    axes.tick_params(axis="x", labelrotation=90 if upright else 0)
+    axes.set_yticks(range(k) if named else [], names if named else [])
+    axes.tick_params(labelsize=font)
     axes.tick_params(length=0, pad=3)
     axes.set_xlabel("predicted", color=QUIET)
     page.text(MARGIN, 0.2 + side / 2, "true", rotation=90, va="center", color=QUIET)
@@ -85,8 +88,9 @@ def confusion_matrix(
         axes.grid(which="minor", color="white", linewidth=1.5 if k <= MANY else 0.5)
         axes.tick_params(which="minor", length=0)
     _write_counts(axes, counts, shares, cell)
-    page.text(left + side + 0.1, 0.0, "recall", fontsize=8, color=QUIET)
-    for row in range(k):
+    if named:
+        page.text(left + side + 0.1, 0.0, "recall", fontsize=8, color=QUIET)
+    for row in range(k if named else 0):
         value = _percent(shares[row, row]) if per_class[row, 0] else "none"
         y = 0.2 + (row + 0.5) * cell
         page.text(left + side + 0.1, y, value, va="center_baseline", fontsize=min(font, 9))

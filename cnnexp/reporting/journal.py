@@ -11,11 +11,11 @@ from rich.console import Console
 class Journal:
     """Prints lines; from `open` on it also appends them, and those before, to <folder>/log.txt.
 
-    As a context manager it does the same with the warnings of cnnexp's own modules.
+    As a context manager it does the same with what cnnexp's own modules log.
     """
 
     def __init__(self) -> None:
-        self.console = Console(soft_wrap=True, highlight=False)
+        self.console = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
         self._early: list[str] = []
         self._file: TextIO | None = None
         self._handler = _Lines(self)
@@ -38,7 +38,10 @@ class Journal:
         self._early.clear()
 
     def __enter__(self) -> "Journal":
-        logging.getLogger("cnnexp").addHandler(self._handler)
+        logger = logging.getLogger("cnnexp")
+        self._level = logger.level
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self._handler)
         return self
 
     def __exit__(
@@ -47,7 +50,9 @@ class Journal:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        logging.getLogger("cnnexp").removeHandler(self._handler)
+        logger = logging.getLogger("cnnexp")
+        logger.removeHandler(self._handler)
+        logger.setLevel(self._level)
         if self._file is not None:
             if problem is not None:
                 self._file.write(f"ended by {type(problem).__name__}: {problem}\n")
@@ -56,7 +61,7 @@ class Journal:
 
 class _Lines(logging.Handler):
     def __init__(self, journal: Journal) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self.journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:

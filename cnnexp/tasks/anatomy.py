@@ -53,7 +53,7 @@ def anatomy_table(rows: list[Layer], title: str) -> Table:
 def write_anatomy(path: Path, rows: list[Layer]) -> None:
     """CSV with plain numbers: the columns of the table."""
     with whole_file(path) as file:
-        out = csv.writer(file)
+        out = csv.writer(file, lineterminator="\n")
         out.writerow(COLUMNS)
         for row in rows:
             setting = [row.kernel, row.stride, row.padding, row.dilation]

@@ -1,6 +1,7 @@
 """task=predict: classify files with a finished run, print the answers and write them as CSV."""
 
 import glob
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,10 @@ def predict(config: Mapping[str, Any]) -> Result:
         for start in range(0, len(paths), AT_ONCE):
             pixels = []
             for path in paths[start : start + AT_ONCE]:
-                image = read(path.read_bytes(), options["image_size"])
+                try:
+                    image = read(path.read_bytes(), options["image_size"])
+                except OSError as error:
+                    image = f"cannot be read: {error.strerror}"
                 if isinstance(image, str):
                     left_out.append((path, image))
                     continue
@@ -46,7 +50,7 @@ def predict(config: Mapping[str, Any]) -> Result:
                 logits, _, _ = predict_logits(
                     run.network,
                     in_order(np.stack(pixels)),
-                    precision=run.info["precision"],
+                    precision=run.precision,
                     device=device_of(run.config),
                 )
                 shares.append(probabilities(logits).numpy())
@@ -59,7 +63,8 @@ def predict(config: Mapping[str, Any]) -> Result:
         table = np.concatenate(shares)
         show(journal, run.classes, good, table)
         outputs = Path(config["paths"]["outputs"]).absolute() / "predict"
-        target = outputs / f"{run.folder.name}_{time.strftime('%Y%m%d-%H%M%S')}.csv"
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}_{secrets.token_hex(3)}"
+        target = outputs / f"{run.folder.name}_{stamp}.csv"
         write_predictions(
             target,
             classes=run.classes,
@@ -79,7 +84,8 @@ def find_files(wanted: str) -> list[Path]:
     path = Path(wanted).expanduser()
     if path.is_file():
         return [path]
-    pattern = str(path / "**" / "*") if path.is_dir() else str(path)
+    inside = Path(glob.escape(str(path))) / "**" / "*"
+    pattern = str(inside if path.is_dir() else path)
     found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
     files = [file for file in found if file.is_file()]
     if not files:

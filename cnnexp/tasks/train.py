@@ -1,5 +1,7 @@
 """task=train: train, test once with the best checkpoint, draw, log; read it from top to bottom."""
 
+import hashlib
+import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -9,7 +11,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from cnnexp.answers import Tested, answer, draw, save_predictions
+from cnnexp.answers import (
+    Tested,
+    answer,
+    check_pictures,
+    draw,
+    save_predictions,
+    verdict,
+)
 from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.split import write_splits
@@ -39,17 +48,18 @@ def train(config: Mapping[str, Any]) -> Result:
     """Whole or not at all: nothing is written before data, network and config are known to fit."""
     with Journal() as journal:
         journal.topic("run", f"{config['name']}, seed {config['seed']}")
+        precision = precision_of(config)
         source = find_images(config)
         network = build_network(config, len(source.classes))
         images = load_images(config, source)
         fit_normalization(network, images)
         for number, line in enumerate(summary(images)):
             journal.topic("" if number else "data", line)
+        check_pictures(config, network, images)
 
         folder = create_run_folder(Path(config["paths"]["outputs"]), config["name"])
         journal.open(folder)
         environment = capture()
-        precision = precision_of(config)
         info: dict[str, Any] = {
             "name": config["name"],
             "status": "RUNNING",
@@ -60,21 +70,14 @@ def train(config: Mapping[str, Any]) -> Result:
             "environment": environment,
         }
         write_run_files(folder, config, images, info)
-
-        tracker: NullTracker = call(
-            config["tracking"],
-            experiment=config["name"],
-            run_name=f"{config['name']}-seed{config['seed']}-{folder.name[-6:]}",
-            folder=folder,
-            tags=as_tags(environment) | {"seed": config["seed"]},
-        )
-        logger = RunLogger(folder, tracker)
         try:
-            with tracker:
+            with open_tracker(config, folder, environment) as tracker:
                 info["mlflow_run_id"] = tracker.run_id
                 write_json(folder / "run.json", info)
+                logger = RunLogger(folder, tracker)
                 tracker.log_params(flat(config))
                 tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
+                log_files(tracker, folder, "config.yaml", "splits.csv", "left_out.csv")
 
                 rows = anatomy(network, config["dataset"]["image_size"])
                 write_anatomy(folder / "anatomy.csv", rows)
@@ -98,32 +101,29 @@ def train(config: Mapping[str, Any]) -> Result:
                     "multiply_adds": float(products),
                 }
                 logger.log_metrics(metrics, step=len(fitted.history) * fitted.steps_per_epoch)
-                journal.topic("test", verdict(tested, fitted))
+                logger.flush()
+                info["metrics"] = metrics
+                write_json(folder / "run.json", info)
+                journal.topic("test", f"{verdict(tested)}, weights of epoch {fitted.best_epoch}")
 
                 figures = folder / "figures"
                 curves = learning_curves(fitted.history, monitor=config["training"]["monitor"])
                 save_figure(curves, figures / "learning_curves.png")
                 draw(
-                    config,
-                    network,
-                    images,
-                    tested,
-                    figures,
-                    lambda line: journal.topic("picture", line),
+                    config, network, images, tested, figures, lambda s: journal.topic("picture", s)
                 )
-                example = np.ascontiguousarray(
-                    images.images[images.split["test"][:2]].transpose(0, 3, 1, 2)
+                network.cpu()
+                pixels = images.images[images.split["test"][:2]]  # (2, S, S, 3)
+                tracker.log_model(
+                    network, np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), images.classes
                 )
-                tracker.log_model(network.cpu(), example, images.classes)
-                info |= {"status": "FINISHED", "metrics": metrics}
+                info["status"] = "FINISHED"
                 write_json(folder / "run.json", info)
-                logger.flush()
                 for topic, text in last_words(folder, tracker):
                     journal.topic(topic, text)
                 tracker.log_folder(figures, "figures")
-                for name in ("config.yaml", "run.json", "splits.csv", "left_out.csv", "anatomy.csv",
-                             "predictions.csv", "metrics.csv", "log.txt"):  # fmt: skip
-                    tracker.log_file(folder / name)
+                log_files(tracker, folder, "run.json", "anatomy.csv", "predictions.csv",
+                          "metrics.csv", "log.txt")  # fmt: skip
         except BaseException as problem:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)
@@ -131,10 +131,38 @@ def train(config: Mapping[str, Any]) -> Result:
     return Result(metrics, folder, network)
 
 
+def open_tracker(
+    config: Mapping[str, Any], folder: Path, environment: Mapping[str, Any]
+) -> NullTracker:
+    """The run in MLflow, or nowhere; found again by its name, seed, folder, config and code."""
+    own = {key: config[key] for key in config if key not in ("paths", "tracking", "overrides")}
+    text = json.dumps(own, sort_keys=True, default=str)
+    return call(
+        config["tracking"],
+        experiment=config["name"],
+        run_name=f"{config['name']}-seed{config['seed']}-{folder.name[-6:]}",
+        folder=folder,
+        tags=as_tags(dict(environment))
+        | {
+            "seed": config["seed"],
+            "config_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
+        },
+    )
+
+
+def log_files(tracker: NullTracker, folder: Path, *names: str) -> None:
+    for name in names:
+        tracker.log_file(folder / name)
+
+
 def write_run_files(
     folder: Path, config: Mapping[str, Any], images: ImageSet, info: Mapping[str, Any]
 ) -> None:
-    """What a run is made of, before it starts."""
+    """What a run is made of, before it starts; its data is found again from any folder."""
+    root = config["dataset"].get("root")
+    if root is not None:
+        place = str(Path(root).expanduser().absolute())
+        config = {**config, "dataset": {**config["dataset"], "root": place}}
     with whole_file(folder / "config.yaml") as file:
         file.write(mask(yaml.safe_dump(dict(config), sort_keys=False)))
     write_json(folder / "run.json", info)
@@ -179,15 +207,6 @@ def figures_of_merit(fitted: Fitted, tested: Tested, monitor: str) -> dict[str, 
         "train_s": fitted.train_s,
         "images_per_s": fitted.images_per_s,
     }
-
-
-def verdict(tested: Tested, fitted: Fitted) -> str:
-    low, high = tested.interval
-    return (
-        f"accuracy {tested.metrics['test/accuracy']:.4f} (95% interval {low:.3f} to {high:.3f}, "
-        f"{len(tested.labels):,} images), loss {tested.metrics['test/loss']:.4f}, "
-        f"with the weights of epoch {fitted.best_epoch}"
-    )
 
 
 def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnexp.answers import answer, draw
-from cnnexp.experiment import find_images, load_images
-from cnnexp.finished import load_run
+from cnnexp.finished import load_run, load_test_images
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result
 
@@ -14,14 +13,15 @@ def visualize(config: Mapping[str, Any]) -> Result:
     with Journal() as journal:
         run = load_run(config)
         journal.topic("run", str(run.folder))
-        images = load_images(run.config, find_images(run.config))
-        tested = answer(run.config, run.network, images, precision=run.info["precision"])
+        images = load_test_images(run, lambda line: journal.topic("note", line))
+        tested = answer(run.config, run.network, images, precision=run.precision)
+        folder = run.folder / "figures"
         written = draw(
             run.config,
             run.network,
             images,
             tested,
-            run.folder / "figures",
+            folder,
             lambda line: journal.topic("picture", line),
         )
         for path in written:

@@ -27,7 +27,7 @@ class RunLogger(Logger):
         super().__init__()
         self.folder = Path(folder)
         self.tracker = tracker or NullTracker()
-        self._epoch = 0
+        self._epoch = 1
         self._flushed = time.monotonic()
         self._path = self.folder / "metrics.csv"
         self._rows: list[tuple[int, int, str, float]] = []
@@ -51,10 +51,12 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """metrics: name -> number or one-element tensor; `epoch` among them names the epoch."""
+        """metrics: name -> number or one-element tensor; `epoch` among them is Lightning's, from 0."""
         step = step or 0
         values = {name: float(value) for name, value in metrics.items()}
-        epoch = int(values.setdefault("epoch", self._epoch))
+        # Lightning counts from 0; people, and the table on the terminal, from 1.
+        epoch = int(values["epoch"]) + 1 if "epoch" in values else self._epoch
+        values["epoch"] = epoch
         if epoch != self._epoch or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
             self._epoch = epoch

@@ -217,8 +217,11 @@ class Tracker(NullTracker):
 
 
 def clean(name: str) -> str:
-    """`name` as MLflow allows it on every system: letters, digits, / . - _ and spaces."""
-    parts = "".join(c if c.isalnum() or c in "/_.- " else "_" for c in name).split("/")
+    """`name` as MLflow allows it on every system: letters, digits, / . - _ and spaces.
+
+    Other characters become their code, so that C# and C+ stay two classes.
+    """
+    parts = "".join(c if c.isalnum() or c in "/_.- " else f"_{ord(c):x}_" for c in name).split("/")
     return "/".join(part for part in parts if part not in ("", ".", ".."))[:250] or "_"
 
 

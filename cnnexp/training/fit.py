@@ -1,6 +1,7 @@
 """One phase of training: fit, keep the best and the last, say what was reached."""
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
 from cnnexp.data.batches import Batches
 from cnnexp.reporting.journal import Journal
@@ -81,7 +82,7 @@ def fit(
     if early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=early_stopping))
     if ema is not None:
-        callbacks.append(EMAWeightAveraging(decay=ema))
+        callbacks.append(WeightAveraging(avg_fn=moving_average(ema)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
@@ -91,9 +92,18 @@ def fit(
         # Lightning calls the schedule once before the first step; torch warns of the order.
         warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
         trainer = make_trainer(callbacks=callbacks, logger=logger)
-        trainer.fit(classifier, train, validation)
+        try:
+            trainer.fit(classifier, train, validation)
+        except SystemExit as leaving:
+            # Lightning answers Ctrl-C by ignoring further ones and leaving with code 1.
+            if isinstance(leaving.__context__, KeyboardInterrupt):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise KeyboardInterrupt from None
+            raise
     sign = 1 if mode == "max" else -1
     rows = table.history
+    if early_stopping is not None and len(rows) < (trainer.max_epochs or 0):
+        journal.topic("stopped", f"{monitor} has not improved for {early_stopping} epochs")
     chosen = max(rows, key=lambda row: sign * row[monitor])
     return Fitted(
         best=folder / "best.ckpt",
@@ -104,6 +114,21 @@ def fit(
         train_s=rows[-1]["elapsed_s"],
         images_per_s=sum(row["images_per_s"] for row in rows) / len(rows),
     )
+
+
+def moving_average(decay: float) -> Callable[..., torch.Tensor]:
+    """An exponential moving average whose first steps forget faster: min(decay, (1 + n)/(10 + n)).
+
+    With a constant decay a short run would end with its initial weights. The schedule is that of
+    TensorFlow's ExponentialMovingAverage with num_updates. For torch's AveragedModel.
+    """
+
+    def average(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        n = float(count)
+        share = min(decay, (1 + n) / (10 + n))
+        return share * averaged + (1 - share) * current
+
+    return average
 
 
 def load_network(network: torch.nn.Module, checkpoint: Path) -> None:

@@ -4,9 +4,16 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from cnnexp.errors import InputError
+
 
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` -> "bf16-mixed" where the hardware multiplies bfloat16 itself, else "32-true"."""
+    if precision == "16-mixed" and device.type != "cuda":
+        raise InputError(
+            f"trainer.precision=16-mixed: needs a GPU, this is {device.type}; "
+            "use auto, bf16-mixed or 32-true"
+        )
     if precision != "auto":
         return precision
     if device.type == "cuda":

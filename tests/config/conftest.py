@@ -40,7 +40,7 @@ def say(config: dict) -> Said:
     if config["seed"] == 15:
         raise KeyboardInterrupt
     Path(f"said_{config['seed']}_{config['model']['dense'][0]}.json").write_text(json.dumps(config))
-    return Said({"val/accuracy": 0.1 * config["seed"]})
+    return Said({"best/val/accuracy": 0.1 * config["seed"]})
 """
 
 

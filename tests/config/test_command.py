@@ -54,6 +54,24 @@ def test_an_argument_that_the_yaml_does_not_list_needs_no_plus(run_main: Run) ->
     assert composed(run_main, "optimizer.amsgrad=true")["optimizer"]["amsgrad"] is True
 
 
+def test_what_lightning_may_be_told_beside(run_main: Run) -> None:
+    typed = {
+        "gradient_clip_algorithm": "value",
+        "max_time": "00:01:30:00",
+        "benchmark": True,
+        "limit_train_batches": 0.5,
+    }
+    trainer = composed(run_main, *(f"trainer.{key}={value}" for key, value in typed.items()))
+    assert typed.items() <= trainer["trainer"].items()
+    augmented = composed(run_main, "augmentation=photo", "augmentation.scale=[0.5,1]")
+    assert augmented["augmentation"]["scale"] == [0.5, 1]
+
+
+@pytest.mark.parametrize("name", ["2024", "été 2+1.x", "a-b_c", "true", "日本"])
+def test_names(run_main: Run, name: str) -> None:
+    assert composed(run_main, f"name={name}")["name"] == name
+
+
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(config_folder().glob("*/*.yaml"))]
 
 
@@ -76,7 +94,7 @@ def test_rewriting_leaves_the_rest_alone() -> None:
         "+model.depth=2",
         "~model",
         "seed=1",
-        "+name=experiment=x",
+        "+model.note=experiment=x",
         "hydra/launcher=x",
     ]
     assert rewritten([*kept, "+model=lenet5", "+experiment=a,b"]) == [
@@ -104,7 +122,7 @@ def test_the_task_gets_plain_containers(run_main: Run, mine: Path, work: Path) -
 
 def test_python_api(mine: Path, work: Path) -> None:
     result = cnnexp.run(["task=say", "seed=3"], config_dir=mine)
-    assert result.metrics == {"val/accuracy": pytest.approx(0.3)}
+    assert result.metrics == {"best/val/accuracy": pytest.approx(0.3)}
     with pytest.raises(InputError, match=r"optimizer\.lrr=1: unknown key; did you mean 'lr'"):
         cnnexp.run(["optimizer.lrr=1"])
     with pytest.raises(InputError, match="list of overrides"):

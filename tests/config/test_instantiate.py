@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cnnexp.config import instantiate
-from cnnexp.config.instantiate import allow_folder, call, resolve
+from cnnexp.config.instantiate import ROLES, allow_folder, call, check_allowed, resolve
 from cnnexp.errors import InputError
 
 TINY = """
@@ -94,11 +94,55 @@ def test_a_users_file_hides_no_installed_module(folder: Path) -> None:
         ".",
         "torch.optim.",
         "torch.optim..SGD",
+        "torch.optim._functional.sgd",
+        "cnnexp.models.baseline.__loader__.load_module",
+        "timm.models.load_checkpoint",
+        "timm.create_model_of_mine",
+        "pytorch_lightning.Trainers",
     ],
 )
 def test_refused(target: str) -> None:
     with pytest.raises(InputError):
         resolve(target)
+
+
+EACH = {
+    "dataset": "cnnexp.datasets.digits.digits",
+    "augmentation": "cnnexp.augmentations.none.none",
+    "model": "cnnexp.models.lenet5.lenet5",
+    "optimizer": "torch.optim.Adam",
+    "scheduler": "torch.optim.lr_scheduler.ConstantLR",
+    "trainer": "pytorch_lightning.Trainer",
+    "tracking": "cnnexp.tracking.none.NullTracker",
+    "visualization": "cnnexp.visualization.gradcam.gradcam",
+    "task": "cnnexp.tasks.train.train",
+}
+
+
+def test_each_group_names_its_own(folder: Path) -> None:
+    allow_folder(folder)
+    assert EACH.keys() == ROLES.keys()
+    for group in EACH:
+        check_allowed("tinymod.make", role=group)
+        for other, target in EACH.items():
+            # A schedule's name begins as an optimizer's does; torch refuses it as one.
+            if group == other or (group, other) == ("optimizer", "scheduler"):
+                check_allowed(target, role=group)
+            else:
+                with pytest.raises(InputError, match=r"not among what a config may call"):
+                    check_allowed(target, role=group)
+
+
+def test_whole_names_lead_below_their_package() -> None:
+    assert resolve("pytorch_lightning.Trainer").__name__ == "Trainer"
+    assert resolve("torchvision.models.resnet18").__name__ == "resnet18"
+
+
+@pytest.mark.parametrize(("scale", "ratio"), [([0.8, 0.4], [1, 1]), ([0.4, 1.0], [2, 1])])
+def test_an_augmentations_range_from_high_to_low(scale: list[float], ratio: list[float]) -> None:
+    node = {"_target_": "cnnexp.augmentations.photo.Photo", "scale": scale, "ratio": ratio}
+    with pytest.raises(InputError, match=r"augmentation\.(scale|ratio)=\[.*the smaller number"):
+        call(node)
 
 
 @pytest.mark.parametrize("target", [None, 3, ["torch.optim.SGD"]])

@@ -46,13 +46,43 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "fractions and counts": ("dataset.split.train=30", ["dataset.split", "three fractions"]),
     "no test images": ("dataset.split.test=0", ["dataset.split.test=0", "greater than 0"]),
     "combination": ("optimizer=sgd optimizer.momentum=0", ["nesterov=true", "optimizer.momentum"]),
-"name that is a path": ("name=../elsewhere", ["name=../elsewhere", "folder"]),
+    "name that is a path": ("name=../elsewhere", ["name=../elsewhere", "folder"]),
     "half precision on a CPU": (
         "trainer.precision=16-mixed trainer.accelerator=cpu", ["precision=16-mixed", "bf16-mixed"],
     ),
     "target that is no target": (
-        "model._target_=os.system", ["model._target_=os.system", "allowed: cnnexp.datasets.*"],
+        "model._target_=os.system", ["model._target_=os.system", "allowed: cnnexp.models.*, torch"],
     ),
+    "target of another group": (
+        "model._target_=torch.optim.SGD", ["model._target_=torch.optim.SGD", "cnnexp.models.*"],
+    ),
+    "private target": (
+        "model._target_=cnnexp.models.baseline._stage", ["model._target_", "begins with _"],
+    ),
+    "Lightning's option that breaks runs": (
+        "trainer.fast_dev_run=true", ["trainer.fast_dev_run=true", "unknown key", "max_epochs"],
+    ),
+    "validation now and then": (
+        "trainer.check_val_every_n_epoch=2", ["check_val_every_n_epoch=2", "unknown key"],
+    ),
+    "half deterministic": ("trainer.deterministic=warn", ["deterministic=warn", "true or false"]),
+    "time without days": ("'trainer.max_time=10m'", ["trainer.max_time=10m", "00:01:30:00"]),
+    "one end of a range": (
+        "augmentation=photo augmentation.scale=[0.4]", ["augmentation.scale=[0.4]", "a list of 2"],
+    ),
+    "range from high to low": (
+        "augmentation=photo augmentation.ratio=[2,0.5]", ["augmentation.ratio=[2, 0.5]", "first"],
+    ),
+    "crops larger than the image": (
+        "augmentation=photo augmentation.scale=[0.4,1.5]", ["scale[1]=1.5", "of at most 1"],
+    ),
+    "shifts larger than the image": (
+        "augmentation=crop_flip augmentation.padding=32",
+        ["augmentation.padding=32", "less than dataset.image_size=32"],
+    ),
+    "images without a size": ("~dataset.image_size", ["dataset.image_size: is missing"]),
+    "name with a comma": ("name=a,b", ["name=a,b", "letters, digits"]),
+    "name with a bracket": ("'name=a (b)'", ["name=a (b)", "letters, digits"]),
     "misspelt target": (
         "model._target_=cnnexp.models.baseline.baselin", ["model._target_", "'baseline'"],
     ),

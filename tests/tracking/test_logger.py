@@ -27,10 +27,10 @@ def test_lines(tmp_path: Path) -> None:
     logger.flush()
     assert lines(tmp_path) == [
         "step,epoch,metric,value",
-        "9,0,train/loss,0.5",
-        "9,0,lr,0.1",
-        '19,1,"f1/""a"", b",1.0',
-        "29,1,nan,nan",
+        "9,1,train/loss,0.5",
+        "9,1,lr,0.1",
+        '19,2,"f1/""a"", b",1.0',
+        "29,2,nan,nan",
     ]
 
 
@@ -39,22 +39,22 @@ def test_lines_are_on_disk_when_the_next_epoch_starts(tmp_path: Path) -> None:
     logger.log_metrics({"loss": 1.0, "epoch": 0}, 1)
     assert lines(tmp_path) == ["step,epoch,metric,value"]
     logger.log_metrics({"loss": 2.0, "epoch": 1}, 2)
-    assert lines(tmp_path)[1:] == ["1,0,loss,1.0"]
+    assert lines(tmp_path)[1:] == ["1,1,loss,1.0"]
     logger.finalize("success")
-    assert lines(tmp_path)[1:] == ["1,0,loss,1.0", "2,1,loss,2.0"]
+    assert lines(tmp_path)[1:] == ["1,1,loss,1.0", "2,2,loss,2.0"]
     logger.log_metrics({"test/loss": 3.0, "epoch": 2}, 2)  # after fit comes test
     logger.flush()
-    assert lines(tmp_path)[3:] == ["2,2,test/loss,3.0"]
+    assert lines(tmp_path)[3:] == ["2,3,test/loss,3.0"]
 
 
 @pytest.mark.parametrize("torn", ["", "12,1,lo", "12,1,loss,0.1"])
 def test_a_resumed_run_goes_on_after_the_last_whole_line(tmp_path: Path, torn: str) -> None:
-    whole = "step,epoch,metric,value\n1,0,loss,1.0\n"
+    whole = "step,epoch,metric,value\n1,1,loss,1.0\n"
     (tmp_path / "metrics.csv").write_text(whole + torn)
     logger = RunLogger(tmp_path)
     logger.log_metrics({"loss": 0.5, "epoch": 1}, 2)
     logger.flush()
-    assert (tmp_path / "metrics.csv").read_text() == whole + "2,1,loss,0.5\n"
+    assert (tmp_path / "metrics.csv").read_text() == whole + "2,2,loss,0.5\n"
 
 
 class OneLayer(pl.LightningModule):
@@ -98,15 +98,15 @@ def test_lightning_writes_steps_and_epochs(tmp_path: Path, uri: str) -> None:
         assert client.get_run(tracker.run_id).info.status == "RUNNING"  # fit ends, the run not
     found = [tuple(line.split(",")[:3]) for line in lines(tmp_path / "cats" / "run1")[1:]]
     assert found == [
-        ("1", "0", "train/loss"),
-        ("3", "0", "train/loss"),
-        ("3", "0", "val/accuracy"),
-        ("5", "1", "train/loss"),
-        ("7", "1", "train/loss"),
-        ("7", "1", "val/accuracy"),
+        ("1", "1", "train/loss"),
+        ("3", "1", "train/loss"),
+        ("3", "1", "val/accuracy"),
+        ("5", "2", "train/loss"),
+        ("7", "2", "train/loss"),
+        ("7", "2", "val/accuracy"),
     ]
     epochs = {m.step: m.value for m in client.get_metric_history(tracker.run_id, "epoch")}
-    assert epochs == {1: 0, 3: 0, 5: 1, 7: 1}
+    assert epochs == {1: 1, 3: 1, 5: 2, 7: 2}
     accuracy = client.get_metric_history(tracker.run_id, "val/accuracy")
     assert [(m.step, m.value) for m in accuracy] == [(3, 0.25), (7, 0.5)]
 
@@ -124,7 +124,7 @@ def test_ctrl_c_in_lightning_is_a_killed_run(tmp_path: Path, uri: str) -> None:
     run = store.connect(uri).get_run(tracker.run_id)
     assert run.info.status == "KILLED"
     assert run.data.metrics["val/accuracy"] == 0.25
-    assert lines(tmp_path)[-1].startswith("5,1,train/loss")
+    assert lines(tmp_path)[-1].startswith("5,2,train/loss")
 
 
 def test_a_step_costs_microseconds(tmp_path: Path) -> None:

@@ -1,0 +1,187 @@
+"""A command about a finished run: the run's own config, and what is typed over it."""
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+
+from cnnexp.config.check import shown
+from cnnexp.config.explain import parsed
+from cnnexp.config.schema import NEEDS_RUN
+from cnnexp.config.validate import check_paths, validate
+from cnnexp.errors import InputError
+
+OF_THE_COMMAND = ("paths", "tracking", "run", "input", "task")
+TYPED = ("dataset", "visualization", "trainer")
+# What a network has learned to see, and which images are whose: other data do not change these.
+OF_THE_RUN = (
+    "image_size",
+    "resize",
+    "batch_size",
+    "per_class",
+    "split",
+    "split_seed",
+    "duplicates",
+)
+
+
+def check_command(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The composed config, found valid in itself and on this disk, with defaults filled in.
+
+    For a task that takes run=, what is checked is the config that the task will work with.
+    """
+    checked = effective(config, overrides)
+    check_paths(checked)
+    return dict(config) if takes_run(config) else checked
+
+
+def effective(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """What the task will work with, validated: with run=<folder> the run's config, see `rerun`.
+
+    Where run= is an id, the run is not looked for yet: the composed config, checked as far as it
+    is this command's.
+    """
+    if not takes_run(config):
+        return validate(config)
+    folder = Path(config["run"]).expanduser()
+    if folder.is_dir():
+        return rerun(saved_config(folder), config, overrides)
+    check_typed(typed(overrides))
+    own = dict(config)
+    if isinstance(own.get("visualization"), Mapping):  # but for pictures that the run may have
+        own["visualization"] = {
+            name: node
+            for name, node in own["visualization"].items()
+            if not isinstance(node, Mapping) or "_target_" in node
+        }
+    validate(own, known=False)
+    return dict(config)
+
+
+def takes_run(config: Mapping[str, Any]) -> bool:
+    """Whether the command is about a finished run and names one."""
+    task = config.get("task")
+    name = task.get("name") if isinstance(task, Mapping) else None
+    return name in NEEDS_RUN and isinstance(config.get("run"), str)
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """A run's config.yaml. Raises InputError where `folder` is not that of a run."""
+    try:
+        saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(
+            f"run={folder}: is not a run's folder: its config.yaml cannot be read ({problem})"
+        ) from None
+    if not isinstance(saved, dict):
+        raise InputError(f"run={folder}: its config.yaml is not a config")
+    return saved
+
+
+def rerun(
+    saved: Mapping[str, Any], config: Mapping[str, Any], overrides: Sequence[str]
+) -> dict[str, Any]:
+    """The run's config with this command's paths, tracking, task and typed keys; validated.
+
+    saved: the run's config.yaml. config: composed from this command; overrides: what it typed, as
+    Hydra was given it. Raises InputError for what a finished run cannot change, such as its model,
+    and for a saved config that is not valid: it may be somebody else's.
+    """
+    lines = typed(overrides)
+    check_typed(lines)
+    merged = {str(key): copy.deepcopy(saved[key]) for key in saved if key != "overrides"}
+    merged |= {key: copy.deepcopy(config[key]) for key in OF_THE_COMMAND if key in config}
+    for line in lines:  # whole groups first: Hydra too lets keys count more, wherever they stand
+        if line.key_or_group in TYPED and not line.is_delete():
+            choose(merged, config, line.key_or_group)
+    for line in lines:
+        path = line.key_or_group.split(".")
+        if path[0] in TYPED and line.is_delete():
+            delete(merged, path)
+        elif path[0] in TYPED and len(path) > 1:
+            for leaf in leaves(path, line.value()):
+                put(merged, config, leaf)
+    check_size(merged, saved)
+    try:
+        checked = validate(merged)
+    except InputError as error:
+        group = re.match(r"\w*", str(error))
+        known = {*OF_THE_COMMAND, *(line.key_or_group.partition(".")[0] for line in lines)}
+        if group and group[0] in known:
+            raise
+        raise InputError(f"run={config['run']}: its config.yaml: {error}") from None
+    return {**checked, "overrides": list(overrides)}
+
+
+def typed(overrides: Sequence[str]) -> list[Override]:
+    """All but Hydra's own; a group's package (`model@x`) is none of ours."""
+    lines = parsed(overrides)
+    return [line for line in lines if not re.match(r"hydra\b", line.key_or_group)]
+
+
+def check_typed(lines: Sequence[Override]) -> None:
+    """Raises InputError for keys that a finished run has its own of."""
+    for line in lines:
+        group = line.key_or_group.partition(".")[0]
+        if group not in OF_THE_COMMAND + TYPED:
+            raise InputError(f"{line.input_line}: the run's own {group} is used; leave it out")
+
+
+def choose(merged: dict[str, Any], config: Mapping[str, Any], group: str) -> None:
+    """`group=option`: the option's node; other images are still cut to the run's size."""
+    own = merged.get(group) if group == "dataset" else None
+    kept = {key: own[key] for key in OF_THE_RUN if key in own} if isinstance(own, dict) else {}
+    node = copy.deepcopy(config.get(group))
+    merged[group] = {**node, **kept} if isinstance(node, dict) else node
+
+
+def put(merged: dict[str, Any], config: Mapping[str, Any], path: list[str]) -> None:
+    """merged[a][b] = config[a][b]; of a picture that the run has not, the whole node."""
+    if path[0] == "visualization" and path[1] not in (merged.get(path[0]) or {}):
+        path = path[:2]
+    source: Any = config
+    for part in path:
+        if not isinstance(source, Mapping) or part not in source:
+            return  # typed, and taken out again
+        source = source[part]
+    target = merged
+    for part in path[:-1]:
+        if not isinstance(target.get(part), dict):
+            target[part] = {}
+        target = target[part]
+    target[path[-1]] = copy.deepcopy(source)
+
+
+def delete(merged: dict[str, Any], path: list[str]) -> None:
+    target: Any = merged
+    for part in path[:-1]:
+        target = target.get(part) if isinstance(target, dict) else None
+    if isinstance(target, dict):
+        target.pop(path[-1], None)
+
+
+def leaves(path: list[str], value: Any) -> Iterator[list[str]]:
+    """`dataset.split={train: 9}` sets dataset.split.train alone, as Hydra has it."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves([*path, str(key)], inner)
+    else:
+        yield path
+
+
+def check_size(merged: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """The network has learned from images of one size, made in one way."""
+    ours, theirs = merged.get("dataset"), saved.get("dataset")
+    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
+        return  # validation says so
+    for key in ("image_size", "resize"):
+        if key in theirs and ours.get(key) != theirs[key]:
+            raise InputError(
+                f"dataset.{key}={shown(ours.get(key))}: the run was trained with "
+                f"{shown(theirs[key])}; leave it out"
+            )
