@@ -50,12 +50,14 @@ def device_of(config: Config) -> torch.device:
     return torch.device(wanted)
 
 
-def find_images(config: Config) -> Source:
-    """Where the images are; nothing is decoded yet."""
+def find_images(config: Config, download: bool = True) -> Source:
+    """Where the images are; nothing is decoded yet. download: fetch them where that is needed."""
     options = config["dataset"]
     accepted = inspect.signature(resolve(options["_target_"])).parameters
     own = {key: value for key, value in options.items() if key in accepted or key == "_target_"}
-    injected = {"cache": cache_of(config)} if "cache" in accepted else {}
+    injected: dict[str, Any] = {"cache": cache_of(config)} if "cache" in accepted else {}
+    if "download" in accepted and not download:
+        injected["download"] = False
     return call(own, **injected)
 
 

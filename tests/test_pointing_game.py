@@ -18,10 +18,18 @@ from cnnexp.visualization.gradcam import gradcam_maps
 
 # Four convolutions at the end: where a place sees the whole object, it can speak for it; with a
 # smaller receptive field tips and corners do, and the maximum lies beside them.
-OVERRIDES = ["dataset=shapes", "model.widths=[[16,16],[32,32],[64,64,64,64]]", "model.reduce=average",
-             "model.dense=[]", "model.head_dropout=0", "optimizer.lr=5e-3", "trainer.max_epochs=15",
-             "augmentation=crop_flip",
-             "tracking=none", "visualization=none"]  # fmt: skip
+OVERRIDES = [
+    "dataset=shapes",
+    "augmentation=crop_flip",
+    "model.widths=[[16,16],[32,32],[64,64,64,64]]",
+    "model.reduce=average",
+    "model.dense=[]",
+    "model.head_dropout=0",
+    "optimizer.lr=5e-3",
+    "trainer.max_epochs=15",
+    "tracking=none",
+    "visualization=none",
+]
 
 
 # With one logit, discs are what squares are not: a square's corners speak louder than its middle.

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cnnexp.errors import InputError
 from cnnexp.experiment import build_network, find_images
 from cnnexp.files import whole_file
 from cnnexp.models.anatomy import Layer, anatomy
@@ -62,15 +63,25 @@ def write_anatomy(path: Path, rows: list[Layer]) -> None:
             out.writerow([row.name, row.kind, *setting, shape, *counts])
 
 
+def count_classes(config: Mapping[str, Any]) -> tuple[int, str]:
+    """The data's classes, or 10 where the data is not here: a table is worth no download."""
+    try:
+        return len(find_images(config, download=False).classes), ""
+    except InputError:
+        return 2 if config["training"]["loss"] == "bce" else 10, " (assumed: no images here)"
+
+
 def run_anatomy(config: Mapping[str, Any]) -> Result:
-    source = find_images(config)
-    network = build_network(config, len(source.classes))
+    classes, how = count_classes(config)
+    network = build_network(config, classes)
     size = config["dataset"]["image_size"]
     rows = anatomy(network, size)
     path = Path(config["paths"]["outputs"]).absolute() / "anatomy" / f"{config['name']}_{size}.csv"
     write_anatomy(path, rows)
     console = Console(width=None if Console().is_terminal else 160)
-    console.print(anatomy_table(rows, f"input {size}x{size}x3"), highlight=False)
+    console.print(
+        anatomy_table(rows, f"input {size}x{size}x3, {classes} classes{how}"), highlight=False
+    )
     console.print(f"\nsaved to {path}", highlight=False, soft_wrap=True)
     parameters = float(sum(row.parameters for row in rows))
     return Result(

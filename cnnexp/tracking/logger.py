@@ -51,7 +51,7 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """metrics: name -> number or one-element tensor; `epoch` among them is Lightning's, from 0."""
+        """metrics: name -> number or one-element tensor; an `epoch` among them counts from 0."""
         step = step or 0
         values = {name: float(value) for name, value in metrics.items()}
         # Lightning counts from 0; people, and the table on the terminal, from 1.

@@ -1,0 +1,123 @@
+"""A finished run meets its data again: moved, changed, or somebody else's."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import cnnexp
+from cnnexp.errors import InputError
+
+SHORT = [
+    "dataset=image_folder",
+    "dataset.image_size=16",
+    "dataset.batch_size=8",
+    "model.widths=[[8],[16]]",
+    "trainer.max_epochs=3",
+    "visualization=[gradcam]",
+    "tracking=none",
+]
+
+
+def write_images(folder: Path, name: str, count: int, first: int = 0) -> None:
+    """Noise, bright in its left half for one class, in its right half for the other."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for i in range(first, first + count):
+        noise = np.random.default_rng((i, len(name))).integers(0, 90, (20, 20, 3), dtype=np.uint8)
+        half = np.s_[:, :10] if name == "left" else np.s_[:, 10:]
+        noise[half] += 120
+        Image.fromarray(noise).save(folder / name / f"{i:03}.png")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "own photos, ü=1"
+    for name in ("left", "right"):
+        write_images(folder, name, 40)
+    return folder
+
+
+def test_moved_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    new = data.rename(data.parent / "moved")
+    run = [f"run={result.folder}", "tracking=none"]
+    with pytest.raises(InputError, match="no such file or folder"):
+        cnnexp.run(["task=evaluate", *run])
+    again = cnnexp.run(["task=evaluate", *run, f"dataset.root={new}"])
+    assert again.metrics["test/accuracy"] == result.metrics["test/accuracy"]
+    assert again.metrics["test/loss"] == pytest.approx(result.metrics["test/loss"])
+    with pytest.raises(InputError, match="model"):
+        cnnexp.run(["task=evaluate", *run, f"dataset.root={new}", "model=lenet5"])
+
+
+def test_images_that_the_run_learned_from_are_not_tested_on(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    for name in ("left", "right"):
+        write_images(data, name, 10, first=500)
+    run = [f"run={result.folder}", "tracking=none"]
+    cnnexp.run(["task=evaluate", *run])
+    assert "not those of the run" in " ".join(capsys.readouterr().out.split())
+    with (result.folder / "splits.csv").open() as file:
+        learned = {row["path"] for row in csv.DictReader(file) if row["split"] != "test"}
+    with (result.folder / "evaluation" / "predictions.csv").open() as file:
+        tested = {row["path"] for row in csv.DictReader(file)}
+    assert tested
+    assert not tested & learned
+
+
+def test_other_classes_are_refused(data: Path) -> None:
+    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    shutil.move(data / "left", data / "zebra")
+    with pytest.raises(InputError, match="classes are right, zebra, the run learned left, right"):
+        cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none"])
+
+
+def test_a_strangers_config_calls_nothing(data: Path) -> None:
+    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    path = result.folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    for target in ("os.system", "subprocess.run", "torch.load", "cnnexp.tasks.train.train"):
+        config["dataset"]["_target_"] = target
+        path.write_text(yaml.safe_dump(config))
+        with pytest.raises(InputError, match="_target_"):
+            cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none"])
+
+
+def test_a_strangers_checkpoint_is_not_unpickled(data: Path) -> None:
+    import torch
+
+    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    bait = data.parent / "executed"
+
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (bait,))
+
+    torch.save({"state_dict": Trap()}, result.folder / "checkpoints" / "best.ckpt")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none"])
+    assert not bait.exists()
+
+
+def test_a_mistake_in_a_picture_comes_before_the_training(data: Path) -> None:
+    with pytest.raises(InputError, match="blok2"):
+        cnnexp.run([*SHORT, f"dataset.root={data}", "visualization.gradcam.layer=blok2"])
+    assert not (data.parent / "outputs").exists()
+
+
+@pytest.mark.parametrize("batches", [1, 2, 4])
+def test_few_steps(data: Path, batches: int) -> None:
+    """One-cycle's own arithmetic fails at 4 steps; 48 training images in 1, 2 or 4 batches."""
+    size = 48 // batches
+    result = cnnexp.run(
+        [*SHORT, f"dataset.root={data}", f"dataset.batch_size={size}", "trainer.max_epochs=1",
+         "dataset.split={train: 0.6, validation: 0.2, test: 0.2}", "visualization=none"]
+    )  # fmt: skip
+    assert result.metrics["best/epoch"] == 1
