@@ -72,7 +72,7 @@ examples:
   python -m cnnexp +experiment=cifar10_baseline debug=smoke   try an experiment out in seconds
   python -m cnnexp dataset=image_folder dataset.root=photos   your images, one folder per class
   python -m cnnexp -m model=baseline,lenet5 seed=0,1,2        six runs
-  python -m cnnexp task=evaluate run=outputs/<name>/<run>            test a finished run again
+  python -m cnnexp task=evaluate run=outputs/<name>/<run>     test a finished run again
   python -m cnnexp task=predict run=outputs/<name>/<run> input=cat.jpg
 
 Results: outputs/<name>/<time>_<id>/, and `mlflow ui` compares runs. More: README.md.
