@@ -8,11 +8,14 @@ BIN := .venv/bin
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
 
+# Two workers of one thread each: workers that both want all cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-slow: .venv/dev.stamp
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
