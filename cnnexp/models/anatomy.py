@@ -35,7 +35,7 @@ class Layer:
 
 
 def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
-    """Rows in order of execution: layers with parameters, or that change a shape.
+    """Rows in order of execution: layers with parameters, with windows, or that change a shape.
 
     Activations, dropout and flattening compute nothing that the table counts. Runs on meta tensors:
     nothing is calculated, any size is quick. The network stays as it was.
@@ -55,7 +55,8 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
             own = sum(p.numel() for p in module.parameters()) if name not in seen else 0
             seen.add(name)
             changed = tuple(output.shape) != tuple(inputs[0].shape)
-            if isinstance(module, nn.Flatten | nn.Identity) or not (own or changed):
+            windowed = hasattr(module, "kernel_size")  # pooling of stride 1, too
+            if isinstance(module, nn.Flatten | nn.Identity) or not (own or changed or windowed):
                 return
             shape = tuple(output.shape[1:])
             rows.append(

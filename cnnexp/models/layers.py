@@ -23,14 +23,33 @@ def activation_layer(name: Activation) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-def norm_layer(name: Norm, channels: int) -> nn.Module:
-    """Batch norm, group norm of at most 32 groups (Wu and He 2018), or nothing."""
+def norm_layers(name: Norm, channels: int) -> list[nn.Module]:
+    """Batch norm, group norm of at most 32 groups (Wu and He 2018), or no layer."""
     if name == "batch":
-        return nn.BatchNorm2d(channels)
+        return [nn.BatchNorm2d(channels)]
     if name == "group":
         groups = max(g for g in range(1, min(32, channels) + 1) if channels % g == 0)
-        return nn.GroupNorm(groups, channels)
-    return nn.Identity()
+        return [nn.GroupNorm(groups, channels)]
+    return []
+
+
+def convolution(
+    channels: int,
+    filters: int,
+    kernel_size: int,
+    *,
+    norm: Norm,
+    activation: Activation | None,
+    stride: int = 1,
+    padding: int | Literal["same", "valid"] = "same",
+) -> list[nn.Module]:
+    """A convolution, then what there is of normalisation and activation."""
+    return [
+        # A bias before a normalisation is subtracted again by it.
+        nn.Conv2d(channels, filters, kernel_size, stride, padding, bias=norm == "none"),
+        *norm_layers(norm, filters),
+        *([] if activation is None else [activation_layer(activation)]),
+    ]
 
 
 def dense_head(
