@@ -1,4 +1,4 @@
-"""Config -> images, network, training: what the tasks have in common.
+"""Config -> images and network: what the tasks have in common.
 
 A config here is a plain dict that the command line has composed and checked.
 """
@@ -13,26 +13,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cnnexp.config.instantiate import call, resolve
-from cnnexp.data.batches import Batches, channel_statistics, on_device
+from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.prepare import prepare
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
-from cnnexp.reporting.journal import Journal
-from cnnexp.training.classifier import Augmentation, Classifier
-from cnnexp.training.fit import Fitted, fit
-from cnnexp.training.loss import Loss, balanced_weights
-from cnnexp.training.optimization import Optimization
 from cnnexp.training.precision import resolve_precision
 
 Config = Mapping[str, Any]
-
-# What a schedule needs to know of the run and a config cannot.
-STEPS = ("total_steps", "T_max")
 
 
 def device_of(config: Config) -> torch.device:
@@ -81,9 +72,10 @@ def load_images(config: Config, source: Source) -> ImageSet:
 
 
 def build_network(config: Config, classes: int) -> nn.Sequential:
-    """The spine: normalize, blocks, head. Its weights depend on the seed alone.
+    """The spine: normalize, blocks, head. Weights that are drawn depend on the seed alone.
 
-    The statistics are 0 and 1 until `fit_normalization` or a checkpoint sets them.
+    A model with trained weights brings the normalize block that belongs to them; that of any other
+    waits for `fit_normalization` or a checkpoint.
     """
     one_logit = config["training"]["loss"] == "bce"
     if one_logit and classes != 2:
@@ -99,11 +91,18 @@ def build_network(config: Config, classes: int) -> nn.Sequential:
             f"model._target_={config['model']['_target_']}: the last block of a network is named "
             f"'head', this one's are {', '.join(blocks)}"
         )
-    network = nn.Sequential(
-        OrderedDict([("normalize", Normalize([0.0] * 3, [1.0] * 3)), *blocks.items()])
-    )
+    if "normalize" not in blocks:
+        blocks = OrderedDict([("normalize", Normalize()), *blocks.items()])
+    network = nn.Sequential(blocks)
     check_network(network, config)
     return network
+
+
+def without_weights(config: Config) -> Config:
+    """The same network, drawn: its trained weights will come from a run's checkpoint."""
+    if "weights" not in config["model"]:
+        return config
+    return {**config, "model": {**config["model"], "weights": None}}
 
 
 def check_network(network: nn.Sequential, config: Config) -> None:
@@ -130,106 +129,49 @@ def check_network(network: nn.Sequential, config: Config) -> None:
 
 
 def fit_normalization(network: nn.Sequential, images: ImageSet) -> None:
-    """Normalise by the training images' mean and standard deviation per channel."""
-    mean, std = channel_statistics(images.images, images.split["train"])
+    """Normalise by the training images' mean and standard deviation per channel, if the network
+    brought no statistics of its own.
+    """
+    block = normalization(network)
+    if not block.fitted:
+        block.fit(*channel_statistics(images.images, images.split["train"]))
+
+
+def normalization(network: nn.Sequential) -> Normalize:
     block = network.get_submodule("normalize")
     assert isinstance(block, Normalize)
-    block.mean.copy_(torch.tensor(mean).view(3, 1, 1))
-    block.std.copy_(torch.tensor(std).view(3, 1, 1))
+    return block
 
 
-def build_classifier(config: Config, network: nn.Sequential, images: ImageSet) -> Classifier:
-    training, classes = config["training"], len(images.classes)
-    labels = torch.from_numpy(np.asarray(images.labels)[images.split["train"]])
-    balanced = training["class_weights"] == "balanced"
-    augment: Augmentation = call(config["augmentation"])
-    return Classifier(
-        network.train().to(memory_format=torch.channels_last),
-        classes=classes,
-        loss=Loss(
-            training["loss"],
-            training["label_smoothing"],
-            balanced_weights(labels, classes) if balanced else None,
-        ),
-        optimization=Optimization(
-            make_optimizer=lambda groups: call(config["optimizer"], params=groups),
-            make_scheduler=lambda optimizer, steps: build_scheduler(config, optimizer, steps),
-        ),
-        augment=augment,
-        mixup=training["mixup"],
-        cutmix=training["cutmix"],
-        seed=config["seed"],
-    )
+def build_batches(
+    config: Config,
+    images: ImageSet,
+    split: str,
+    *,
+    first_epoch: int = 0,
+    stored: torch.Tensor | None = None,
+) -> Batches:
+    """A split's batches: shuffled for training, in order else.
 
-
-def build_scheduler(
-    config: Config, optimizer: torch.optim.Optimizer, steps: int
-) -> LRScheduler | ReduceLROnPlateau:
-    """The schedule, told how many steps the run has."""
-    options = {key: value for key, value in config["scheduler"].items() if key not in STEPS}
-    if "pct_start" in options:
-        # OneCycleLR divides by pct_start * steps - 1 and by the steps that are left after it.
-        options["pct_start"] = min(max(options["pct_start"], 1.5 / steps), 0.5)
-        steps = max(steps, 4)
-    known = {key: steps for key in STEPS if key in config["scheduler"]}
-    return call(options, optimizer=optimizer, **known)
-
-
-def build_batches(config: Config, images: ImageSet, split: str) -> Batches:
-    """A split's batches: shuffled for training, in order else."""
-    pixels, labels = on_device(images.images, images.labels, device_of(config))
-    size = config["dataset"]["batch_size"]
-    train = split == "train"
+    stored: what the first blocks made of the split's images, (views * N, ...), in place of them.
+    """
+    device, members = device_of(config), images.split[split]
+    labels = torch.from_numpy(np.asarray(images.labels, dtype=np.int64))
+    if stored is None:
+        source = as_tensor(images.images)
+    else:
+        source, labels, members = stored, labels[members], np.arange(len(members))
+    pixels, labels = on_device(source, labels, device)
+    size, train = config["dataset"]["batch_size"], split == "train"
     return Batches(
         pixels,
         labels,
-        images.split[split],
+        members,
         # Without gradients there is room for more.
         batch_size=size if train else max(size, 256),
         shuffle_seed=config["seed"] if train else None,
-    )
-
-
-def train_network(
-    config: Config,
-    network: nn.Sequential,
-    images: ImageSet,
-    *,
-    folder: Path,
-    logger: object,
-    journal: Journal,
-) -> Fitted:
-    """Train; checkpoints go to folder/checkpoints."""
-    training = config["training"]
-    classifier = build_classifier(config, network, images)
-    options = dict(config["trainer"])
-    device = device_of(config)
-    options |= {"precision": precision_of(config), "accelerator": device.type}
-    if options["deterministic"] and device.type == "cuda":
-        options["deterministic"] = "warn"  # adaptive pooling has no deterministic backward there
-
-    def make_trainer(**injected: Any) -> pl.Trainer:
-        return call(
-            options,
-            default_root_dir=str(folder),
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            **injected,
-        )
-
-    return fit(
-        classifier,
-        build_batches(config, images, "train"),
-        build_batches(config, images, "validation"),
-        make_trainer=make_trainer,
-        logger=logger,
-        folder=folder / "checkpoints",
-        monitor=training["monitor"],
-        early_stopping=training["early_stopping"],
-        ema=training["ema"],
-        journal=journal,
+        first_epoch=first_epoch,
+        views=len(pixels) // len(labels) if stored is not None else 1,
     )
 
 

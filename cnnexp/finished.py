@@ -13,10 +13,16 @@ from torch import nn
 from cnnexp.config.rerun import rerun, saved_config
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
-from cnnexp.experiment import build_network, find_images, load_images, precision_of
+from cnnexp.experiment import (
+    build_network,
+    find_images,
+    load_images,
+    precision_of,
+    without_weights,
+)
 from cnnexp.runs import read_json
 from cnnexp.tracking.store import find_run_folder
-from cnnexp.training.fit import load_network
+from cnnexp.training.checkpoints import best_checkpoint, load_network
 
 
 @dataclass(frozen=True)
@@ -35,14 +41,14 @@ class FinishedRun:
     precision: str
 
 
-def run_folder(run: str, tracking_uri: str | None) -> Path:
+def run_folder(run: str, tracking_uri: str | None, key: str = "run") -> Path:
     """The folder that `run` names: itself, or that of the MLflow run with this id."""
     folder = Path(run).expanduser()
     if folder.is_dir():
         return folder.absolute()
     if tracking_uri is None:
         raise InputError(
-            f"run={run}: no such folder; with tracking=none a run is named by its folder"
+            f"{key}={run}: no such folder; with tracking=none a run is named by its folder"
         )
     return find_run_folder(run, tracking_uri)
 
@@ -54,10 +60,13 @@ def load_run(config: Mapping[str, Any]) -> FinishedRun:
     if "classes" not in info:
         raise InputError(f"run={folder}: the run ended before its network was built")
     merged = rerun(saved_config(folder), config, config["overrides"])
-    network = build_network(merged, len(info["classes"]))
-    checkpoint = folder / "checkpoints" / "best.ckpt"
-    if not checkpoint.is_file():
-        raise InputError(f"run={folder}: it has no checkpoint yet (checkpoints/best.ckpt)")
+    network = build_network(without_weights(merged), len(info["classes"]))
+    checkpoint = best_checkpoint(folder, list(merged["phases"]))
+    if checkpoint is None:
+        raise InputError(
+            f"run={folder}: it has no checkpoint yet (checkpoints/<phase>/best.ckpt); "
+            f"train it on with resume={folder}"
+        )
     try:
         load_network(network, checkpoint)
     except Exception as error:

@@ -41,7 +41,8 @@ def test_the_folder_has_everything(trained: Result) -> None:
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names >= {
         "config.yaml", "run.json", "splits.csv", "left_out.csv", "metrics.csv", "predictions.csv",
-        "log.txt", "anatomy.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "log.txt", "anatomy.csv", "checkpoints/train/best.ckpt",
+        "checkpoints/train/last.ckpt",
         "figures/confusion_matrix.png", "figures/learning_curves.png", "figures/gradcam.png",
     }  # fmt: skip
     assert not [name for name in names if "/." in f"/{name}"], "a half-written file was left"

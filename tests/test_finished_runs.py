@@ -100,7 +100,7 @@ def test_a_strangers_checkpoint_is_not_unpickled(data: Path) -> None:
         def __reduce__(self) -> tuple:
             return (Path.touch, (bait,))
 
-    torch.save({"state_dict": Trap()}, result.folder / "checkpoints" / "best.ckpt")
+    torch.save({"state_dict": Trap()}, result.folder / "checkpoints" / "train" / "best.ckpt")
     with pytest.raises(InputError, match="cannot be loaded"):
         cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none"])
     assert not bait.exists()

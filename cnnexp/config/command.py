@@ -45,7 +45,8 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
     overrides: what was typed, kept with the run; a finished run's config yields to it.
     """
-    return {**check_command(resolved(config), overrides), "overrides": list(overrides)}
+    checked = check_command(resolved(config), overrides)
+    return {"overrides": list(overrides), **checked}
 
 
 def execute(config: dict[str, Any]) -> Any:

@@ -45,7 +45,10 @@ MEANING = {
 KEYS = (
     ("name", "of the experiment: its runs are in outputs/<name>/"),
     ("seed", "0, 1, …: the same seed gives the same run"),
-    ("run, input", "a finished run's folder; images to classify"),
+    (
+        "run, input, format",
+        "a finished run's folder; images to classify; of its export: onnx, torch",
+    ),
     ("dataset.root", "folder or zip with your images"),
     ("dataset.image_size", "side in pixels that images are resized to"),
     ("dataset.batch_size", "images per step"),
@@ -74,6 +77,7 @@ examples:
   python -m cnnexp -m model=baseline,lenet5 seed=0,1,2        six runs
   python -m cnnexp task=evaluate run=outputs/<name>/<run>     test a finished run again
   python -m cnnexp task=predict run=outputs/<name>/<run> input=cat.jpg
+  python -m cnnexp task=export run=outputs/<name>/<run> format=onnx   for other programs
 
 Results: outputs/<name>/<time>_<id>/, and `mlflow ui` compares runs. More: README.md.
 """

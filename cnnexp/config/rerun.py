@@ -15,7 +15,8 @@ from cnnexp.config.schema import NEEDS_RUN
 from cnnexp.config.validate import check_paths, validate
 from cnnexp.errors import InputError
 
-OF_THE_COMMAND = ("paths", "tracking", "run", "input", "task")
+WHERE = ("paths", "tracking")
+OF_THE_COMMAND = ("paths", "tracking", "run", "input", "format", "task")
 TYPED = ("dataset", "visualization", "trainer")
 # What a network has learned to see, and which images are whose: other data do not change these.
 OF_THE_RUN = (
@@ -45,6 +46,8 @@ def effective(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, 
     Where run= is an id, the run is not looked for yet: the composed config, checked as far as it
     is this command's.
     """
+    if config.get("resume") is not None:
+        return resumed(config, overrides)
     if not takes_run(config):
         return validate(config)
     folder = Path(config["run"]).expanduser()
@@ -62,6 +65,32 @@ def effective(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, 
     return dict(config)
 
 
+def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The config of the run that `resume` names; only where things lie may have changed."""
+    task, folder = config.get("task"), config["resume"]
+    if not isinstance(task, Mapping) or task.get("name") != "train":
+        raise InputError(f"resume={shown(folder)}: only task=train goes on with a run")
+    if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():
+        raise InputError(f"resume={shown(folder)}: no such folder; name an interrupted run's")
+    lines = typed(overrides)
+    for line in lines:
+        group = line.key_or_group.partition(".")[0]
+        if group not in (*WHERE, "resume", "task") and line.key_or_group != "dataset.root":
+            raise InputError(
+                f"{line.input_line}: the run goes on with its own config; leave it out"
+            )
+    saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
+    merged = {**saved, **{key: copy.deepcopy(config[key]) for key in (*WHERE, "resume")}}
+    if any(line.key_or_group == "dataset.root" for line in lines):
+        merged["dataset"] = {**saved["dataset"], "root": config["dataset"]["root"]}
+    own = {key: value for key, value in merged.items() if key != "overrides"}
+    try:
+        checked = validate(own)
+    except InputError as error:
+        raise InputError(f"resume={folder}: its config.yaml: {error}") from None
+    return {**checked, "overrides": saved.get("overrides", [])}
+
+
 def takes_run(config: Mapping[str, Any]) -> bool:
     """Whether the command is about a finished run and names one."""
     task = config.get("task")
@@ -69,17 +98,17 @@ def takes_run(config: Mapping[str, Any]) -> bool:
     return name in NEEDS_RUN and isinstance(config.get("run"), str)
 
 
-def saved_config(folder: Path) -> dict[str, Any]:
+def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
     """A run's config.yaml. Raises InputError where `folder` is not that of a run."""
     try:
         saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
         raise InputError(
-            f"run={folder}: is not a run's folder: its config.yaml cannot be read ({problem})"
+            f"{key}={folder}: is not a run's folder: its config.yaml cannot be read ({problem})"
         ) from None
     if not isinstance(saved, dict):
-        raise InputError(f"run={folder}: its config.yaml is not a config")
+        raise InputError(f"{key}={folder}: its config.yaml is not a config")
     return saved
 
 
@@ -94,7 +123,7 @@ def rerun(
     """
     lines = typed(overrides)
     check_typed(lines)
-    merged = {str(key): copy.deepcopy(saved[key]) for key in saved if key != "overrides"}
+    merged = {key: value for key, value in completed(saved, config).items() if key != "overrides"}
     merged |= {key: copy.deepcopy(config[key]) for key in OF_THE_COMMAND if key in config}
     for line in lines:  # whole groups first: Hydra too lets keys count more, wherever they stand
         if line.key_or_group in TYPED and not line.is_delete():
@@ -116,6 +145,14 @@ def rerun(
             raise
         raise InputError(f"run={config['run']}: its config.yaml: {error}") from None
     return {**checked, "overrides": list(overrides)}
+
+
+def completed(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a run's config; keys that came after it have their defaults."""
+    whole = {**config, **saved}
+    if isinstance(saved.get("training"), Mapping):
+        whole["training"] = {**config["training"], **saved["training"]}
+    return copy.deepcopy({str(key): value for key, value in whole.items() if key != "hydra"})
 
 
 def typed(overrides: Sequence[str]) -> list[Override]:

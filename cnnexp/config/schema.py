@@ -40,6 +40,24 @@ class Training(TypedDict):
     ema: OpenFraction | None
     early_stopping: PositiveInt | None
     monitor: Literal["val/accuracy", "val/loss"]
+    prefix_cache: bool
+    prefix_cache_gb: PositiveFloat
+    views: PositiveInt | None
+
+
+class Phase(TypedDict):
+    """One stretch of training; what is left out comes from PHASE_DEFAULTS.
+
+    optimizer, scheduler: laid over the run's own, or in their place where they name a `_target_`.
+    """
+
+    trainable: Literal["all"] | PositiveInt | list[str]
+    epochs: PositiveInt
+    lr_scale: PositiveFloat | dict[str, PositiveFloat]
+    warmup: NonNegativeFloat
+    early_stopping: PositiveInt | None
+    optimizer: dict
+    scheduler: dict
 
 
 class Config(TypedDict):
@@ -47,6 +65,9 @@ class Config(TypedDict):
     seed: Annotated[int, Ge(0), Lt(2**32)]  # as numpy's seeds
     run: str | None
     input: str | None
+    format: Literal["onnx", "torch"]
+    resume: str | None
+    init_from: str | None
     paths: Paths
     training: Training
     task: dict
@@ -55,6 +76,7 @@ class Config(TypedDict):
     model: dict
     optimizer: dict
     scheduler: dict
+    phases: dict
     trainer: dict
     tracking: dict
     visualization: dict | None
@@ -91,7 +113,6 @@ class Optimizer(TypedDict):
 
 
 class Scheduler(TypedDict):
-    max_lr: PositiveFloat
     total_steps: None  # the program knows the run's steps
     T_max: None
     pct_start: Fraction01
@@ -107,7 +128,7 @@ class Scheduler(TypedDict):
 class Trainer(TypedDict):
     """All that a config may say to Lightning: its other options would break a run."""
 
-    max_epochs: PositiveInt
+    max_epochs: PositiveInt | None
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: Literal[1]
@@ -134,7 +155,7 @@ FILLED_IN: dict[str, frozenset[str]] = {
     "dataset": frozenset({"cache"}),
     "model": frozenset({"image_size", "outputs"}),
     "optimizer": frozenset({"params"}),
-    "scheduler": frozenset({"optimizer"}),
+    "scheduler": frozenset({"optimizer", "max_lr"}),
     "trainer": frozenset(
         {
             "callbacks",
@@ -159,7 +180,17 @@ DATASET_DEFAULTS: dict[str, Any] = {
     "duplicates": "leave_out",
 }
 
-NEEDS_RUN = ("evaluate", "predict", "visualize")
+PHASE_DEFAULTS: dict[str, Any] = {
+    "trainable": "all",
+    "epochs": 20,
+    "lr_scale": 1.0,
+    "warmup": 0,
+    "early_stopping": None,
+    "optimizer": {},
+    "scheduler": {},
+}
+
+NEEDS_RUN = ("evaluate", "predict", "visualize", "export")
 
 
 def check_together(config: Mapping[str, Any]) -> None:

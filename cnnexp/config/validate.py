@@ -7,12 +7,14 @@ from typing import Any, get_type_hints, is_typeddict
 
 from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.instantiate import check_allowed
+from cnnexp.config.phases import check_phase, filled, laid_over
 from cnnexp.config.schema import (
     DATASET_DEFAULTS,
     FILLED_IN,
     NEEDS_RUN,
     REFINED,
     Config,
+    Phase,
     check_together,
 )
 from cnnexp.config.signature import target_signature
@@ -42,6 +44,8 @@ def validate(config: Mapping[str, Any], *, known: bool = True) -> dict[str, Any]
     if isinstance(config.get("dataset"), Mapping):
         left = {k: v for k, v in DATASET_DEFAULTS.items() if k not in config["dataset"]}
         checked["dataset"] = {**config["dataset"], **left}
+    if "phases" in config:
+        checked["phases"] = filled(config["phases"])
     check_top(checked)
     check_section(get_type_hints(Config, include_extras=True), checked, "")
     for group in NODES:
@@ -55,9 +59,27 @@ def validate(config: Mapping[str, Any], *, known: bool = True) -> dict[str, Any]
                 check_node(group, node, f"{group}.{name}")
         else:
             check_node(group, checked[group], group)
+    check_phases(checked)
     if known:
         check_together(checked)
     return checked
+
+
+def check_phases(config: Mapping[str, Any]) -> None:
+    """Each phase, with the optimizer and the schedule that it will have."""
+    if not config["phases"]:
+        raise InputError("phases: there is none; phases=whole trains all blocks in one")
+    types = get_type_hints(Phase, include_extras=True)
+    for name, phase in config["phases"].items():
+        key = f"phases.{name}"
+        check_value(dict, phase, key)
+        check_section(types, phase, f"{key}.")
+        nodes = {
+            group: laid_over(config[group], phase[group]) for group in ("optimizer", "scheduler")
+        }
+        for group, node in nodes.items():
+            check_node(group, node, f"{key}.{group}")
+        check_phase(str(name), phase, nodes["scheduler"])
 
 
 def check_top(config: Mapping[str, Any]) -> None:
@@ -133,7 +155,7 @@ def check_paths(config: Mapping[str, Any]) -> None:
         )
     if task == "train" and run is not None:
         raise InputError(
-            f"run={run}: task=train starts a new run; with it use task=evaluate, predict, visualize"
+            f"run={run}: task=train starts a new run; with it use task={', '.join(NEEDS_RUN)}"
         )
     if task == "predict" and given is None:
         raise InputError("task=predict: needs input=<an image, a folder or a glob>")
@@ -142,12 +164,19 @@ def check_paths(config: Mapping[str, Any]) -> None:
             f"run={run}: no such folder, and no MLflow id or its beginning (hexadecimal digits)"
             f"{newest(config)}"
         )
+    start = config["init_from"] if task == "train" and config["resume"] is None else None
+    if start is not None and not Path(start).expanduser().is_dir() and not RUN_ID.fullmatch(start):
+        raise InputError(
+            f"init_from={start}: no such folder, and no MLflow id or its beginning "
+            f"(hexadecimal digits){newest(config)}"
+        )
     if given is not None and not set(given) & set("*?[") and not Path(given).expanduser().exists():
         raise InputError(f"input={given}: no such file or folder")
     # task=predict reads none of the run's images; they may be on another machine.
     root = config["dataset"].get("root") if task != "predict" else None
     if isinstance(root, str) and not Path(root).expanduser().exists():
         anew = "; where are the run's images now?" if task in NEEDS_RUN else ""
+        anew += " the exported file is checked on them" if task == "export" else ""
         raise InputError(f"dataset.root={root}: no such file or folder{anew}")
     outputs = Path(config["paths"]["outputs"])
     if outputs.exists() and not outputs.is_dir():

@@ -13,10 +13,12 @@ class Batches:
     """Goes through a split in batches of nearly equal size, in order or shuffled.
 
     Yields images (B, 3, S, S) uint8 (a view of channels-last memory, which convolutions like best),
-    labels (B,) int64, and each image's index in the store (B,) int64.
+    labels (B,) int64, and each image's index in the store (B,) int64. Instead of images it may hold
+    what a network's first blocks made of them: (B, C, H, W) or (B, F), floating.
 
     Batches differ by at most one image, so that no last batch of one image meets batch norm.
-    The order is a function of seed and epoch alone.
+    The order is a function of seed and epoch of the run (first_epoch + Lightning's) alone. views:
+    `images` holds so many forms of the whole set, one after the other; an epoch goes through one.
     """
 
     def __init__(
@@ -26,12 +28,15 @@ class Batches:
         indices: np.ndarray,
         batch_size: int,
         shuffle_seed: int | None = None,
+        first_epoch: int = 0,
+        views: int = 1,
     ) -> None:
-        self.images, self.labels = images, labels  # (N, S, S, 3) uint8, (N,) int64
+        self.images, self.labels = images, labels  # (views * N, S, S, 3) uint8, (N,) int64
         self.indices = torch.from_numpy(np.asarray(indices, dtype=np.int64))
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
-        self.epoch = 0
+        self.epoch = self.first_epoch = first_epoch
+        self.views = views
 
     @property
     def batch_sampler(self) -> "Batches":
@@ -39,7 +44,7 @@ class Batches:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self.epoch = self.first_epoch + epoch
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)
@@ -49,22 +54,31 @@ class Batches:
         if self.shuffle_seed is not None:
             mixed = np.random.default_rng((self.shuffle_seed, self.epoch)).permutation(len(order))
             order = order[torch.from_numpy(mixed)]
+        view = self.epoch % self.views * len(self.labels)
         for chosen in order.tensor_split(len(self)):
             where = chosen.to(self.images.device)
-            yield self.images[where].permute(0, 3, 1, 2), self.labels[where], where
+            yield channels_first(self.images[where + view]), self.labels[where], where
+
+
+def channels_first(stored: torch.Tensor) -> torch.Tensor:
+    """(B, H, W, C) -> (B, C, H, W), the same memory; (B, F) as it is."""
+    return stored.permute(0, 3, 1, 2) if stored.ndim == 4 else stored
+
+
+def as_tensor(images: np.ndarray) -> torch.Tensor:
+    """The same memory, mapped as it is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
+        return torch.from_numpy(images)
 
 
 def on_device(
-    images: np.ndarray, labels: np.ndarray, device: torch.device
+    images: torch.Tensor, labels: torch.Tensor, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The store as tensors: on a GPU if a quarter of its free memory is enough, else mapped."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
-        pixels = torch.from_numpy(images)
-    targets = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-    if device.type == "cuda" and pixels.nbytes <= torch.cuda.mem_get_info(device)[0] // 4:
-        return pixels.to(device), targets.to(device)
-    return pixels, targets
+    """Both on a GPU if a quarter of its free memory is enough, else where they are."""
+    if device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] // 4:
+        return images.to(device), labels.to(device)
+    return images, labels
 
 
 def channel_statistics(images: np.ndarray, indices: np.ndarray) -> tuple[list[float], list[float]]:

@@ -153,9 +153,14 @@ def _percent(share: float) -> str:
 
 @house_style
 def learning_curves(
-    metrics: Sequence[Mapping[str, Any]], *, monitor: str = "val/accuracy"
+    metrics: Sequence[Mapping[str, Any]],
+    *,
+    monitor: str = "val/accuracy",
+    phases: Mapping[str, int] | None = None,
 ) -> Figure:
     """Loss, accuracy and learning rate against the epoch; the best epoch is marked.
+
+    phases: name -> its epochs, in order; a line is drawn between two.
 
     metrics: a row per epoch: epoch (from 1), train/loss, val/loss, train/accuracy, val/accuracy,
     lr; what is missing, None or not finite isn't drawn. monitor: whose best epoch is
@@ -185,6 +190,15 @@ def learning_curves(
             axes.set_ylim(0, 1.05 * max(rate for _, rate in rates) or None)
         else:
             _training_and_validation(axes, metrics, name, best[0] if best else None)
+        begun = 0
+        for phase, epochs in (phases or {}).items():
+            if begun:
+                axes.axvline(begun + 0.5, color=QUIET, linewidth=1, linestyle=":")
+            if phases and len(phases) > 1:
+                place = (begun + 0.5 + epochs / 2, 0.99)
+                axes.text(*place, phase, transform=axes.get_xaxis_transform(), color=QUIET,
+                          ha="center", va="top", fontsize="small")  # fmt: skip
+            begun += epochs
         if len(metrics) == 1:
             axes.set_xticks([int(metrics[0].get("epoch", 1))])
         x += width + 0.75

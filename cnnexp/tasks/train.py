@@ -1,15 +1,12 @@
-"""task=train: train, test once with the best checkpoint, draw, log; read it from top to bottom."""
+"""task=train: phase by phase train and test with the best checkpoint, draw, log; top to bottom."""
 
-import hashlib
-import json
 import shlex
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+from torch import nn
 
 from cnnexp.answers import (
     Tested,
@@ -19,65 +16,53 @@ from cnnexp.answers import (
     save_predictions,
     verdict,
 )
-from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet
-from cnnexp.data.split import write_splits
-from cnnexp.data.summary import summary, write_left_out
-from cnnexp.experiment import (
-    build_network,
-    device_of,
-    find_images,
-    fit_normalization,
-    load_images,
-    precision_of,
-    train_network,
-)
-from cnnexp.files import whole_file
+from cnnexp.data.summary import summary
+from cnnexp.experiment import find_images, fit_normalization, load_images
 from cnnexp.models.anatomy import anatomy
+from cnnexp.phases import plan_lines, plan_phases, short_name, train_phase
+from cnnexp.recording import flat, log_files, open_tracker
 from cnnexp.reporting.figures import learning_curves, save_figure
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, create_run_folder, write_json
+from cnnexp.runs import Result, write_json
+from cnnexp.start import interrupted_run, new_run, start_network
 from cnnexp.tasks.anatomy import write_anatomy
-from cnnexp.tracking.environment import as_tags, capture, mask
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
-from cnnexp.training.fit import Fitted, load_network
+from cnnexp.training.checkpoints import best_checkpoint, load_network
+from cnnexp.training.phases import Phase, check_frozen, fingerprints
+
+Records = dict[str, dict[str, Any]]  # phase -> what is known of it, as run.json has it
 
 
 def train(config: Mapping[str, Any]) -> Result:
-    """Whole or not at all: nothing is written before data, network and config are known to fit."""
+    """Whole or not at all: nothing is written before data, network and config are known to fit.
+
+    With `resume`, a run's folder, the run goes on in the phase and epoch where it was.
+    """
     with Journal() as journal:
         journal.topic("run", f"{config['name']}, seed {config['seed']}")
-        precision = precision_of(config)
         source = find_images(config)
-        network = build_network(config, len(source.classes))
+        network = start_network(config, len(source.classes), journal)
+        phases = plan_phases(config, network)
         images = load_images(config, source)
         fit_normalization(network, images)
         for number, line in enumerate(summary(images)):
             journal.topic("" if number else "data", line)
         check_pictures(config, network, images)
 
-        folder = create_run_folder(Path(config["paths"]["outputs"]), config["name"])
+        new = config["resume"] is None
+        folder, info = new_run(config, images) if new else interrupted_run(config, images)
         journal.open(folder)
-        environment = capture()
-        info: dict[str, Any] = {
-            "name": config["name"],
-            "status": "RUNNING",
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "classes": images.classes,
-            "data": {"name": images.name, "digest": images.digest},
-            "precision": precision,
-            "environment": environment,
-        }
-        write_run_files(folder, config, images, info)
         try:
-            with open_tracker(config, folder, environment) as tracker:
-                info["mlflow_run_id"] = tracker.run_id
+            with open_tracker(config, folder, info) as tracker:
+                info["mlflow_run_id"] = tracker.run_id or info.get("mlflow_run_id")
                 write_json(folder / "run.json", info)
                 logger = RunLogger(folder, tracker)
-                tracker.log_params(flat(config))
-                tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
-                log_files(tracker, folder, "config.yaml", "splits.csv", "left_out.csv")
+                if new:
+                    tracker.log_params(flat(config))
+                    tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
+                    log_files(tracker, folder, "config.yaml", "splits.csv", "left_out.csv")
 
                 rows = anatomy(network, config["dataset"]["image_size"])
                 write_anatomy(folder / "anatomy.csv", rows)
@@ -85,30 +70,42 @@ def train(config: Mapping[str, Any]) -> Result:
                 products = sum(row.multiply_adds for row in rows)
                 journal.topic(
                     "network",
-                    f"{target(config['model'])}: {parameters:,} parameters, "
+                    f"{short_name(config['model'])}: {parameters:,} parameters, "
                     f"{products / 1e6:,.1f} million multiply-adds per image",
                 )
-                journal.topic("training", plan(config, precision))
-                fitted = train_network(
-                    config, network, images, folder=folder, logger=logger, journal=journal
-                )
+                for number, line in enumerate(plan_lines(config, network, phases, images)):
+                    journal.topic("" if number else "training", line)
 
-                load_network(network, fitted.best)
-                tested = answer(config, network, images, precision=precision)
+                records: Records = info["phases"]
+                for phase in phases:
+                    train_once(config, network, images, phase, folder, records, logger, journal)
+                    write_json(folder / "run.json", info)
+                    tested = answer(config, network, images, precision=info["precision"])
+                    records[phase.name]["test"] = tested.metrics
+                    after = f"after {phase.name}: " if len(phases) > 1 else ""
+                    of = f"weights of epoch {records[phase.name]['best_epoch']}"
+                    journal.topic("test", f"{after}{verdict(tested)}, {of}")
+
                 save_predictions(folder / "predictions.csv", tested, images)
-                metrics = figures_of_merit(fitted, tested, config["training"]["monitor"]) | {
+                metrics = figures_of_merit(records, tested, config["training"]["monitor"]) | {
                     "parameters": float(parameters),
                     "multiply_adds": float(products),
                 }
-                logger.log_metrics(metrics, step=len(fitted.history) * fitted.steps_per_epoch)
+                logger.begin_phase(0, 0)
+                logger.log_metrics(metrics, step=sum(r["steps"] for r in records.values()))
                 logger.flush()
                 info["metrics"] = metrics
                 write_json(folder / "run.json", info)
-                journal.topic("test", f"{verdict(tested)}, weights of epoch {fitted.best_epoch}")
 
                 figures = folder / "figures"
-                curves = learning_curves(fitted.history, monitor=config["training"]["monitor"])
-                save_figure(curves, figures / "learning_curves.png")
+                save_figure(
+                    learning_curves(
+                        [row for record in records.values() for row in record["history"]],
+                        monitor=config["training"]["monitor"],
+                        phases={name: len(record["history"]) for name, record in records.items()},
+                    ),
+                    figures / "learning_curves.png",
+                )
                 draw(
                     config, network, images, tested, figures, lambda s: journal.topic("picture", s)
                 )
@@ -131,81 +128,63 @@ def train(config: Mapping[str, Any]) -> Result:
     return Result(metrics, folder, network)
 
 
-def open_tracker(
-    config: Mapping[str, Any], folder: Path, environment: Mapping[str, Any]
-) -> NullTracker:
-    """The run in MLflow, or nowhere; found again by its name, seed, folder, config and code."""
-    own = {key: config[key] for key in config if key not in ("paths", "tracking", "overrides")}
-    text = json.dumps(own, sort_keys=True, default=str)
-    return call(
-        config["tracking"],
-        experiment=config["name"],
-        run_name=f"{config['name']}-seed{config['seed']}-{folder.name[-6:]}",
-        folder=folder,
-        tags=as_tags(dict(environment))
-        | {
-            "seed": config["seed"],
-            "config_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
-        },
-    )
-
-
-def log_files(tracker: NullTracker, folder: Path, *names: str) -> None:
-    for name in names:
-        tracker.log_file(folder / name)
-
-
-def write_run_files(
-    folder: Path, config: Mapping[str, Any], images: ImageSet, info: Mapping[str, Any]
+def train_once(
+    config: Mapping[str, Any],
+    network: nn.Sequential,
+    images: ImageSet,
+    phase: Phase,
+    folder: Path,
+    records: Records,
+    logger: RunLogger,
+    journal: Journal,
 ) -> None:
-    """What a run is made of, before it starts; its data is found again from any folder."""
-    root = config["dataset"].get("root")
-    if root is not None:
-        place = str(Path(root).expanduser().absolute())
-        config = {**config, "dataset": {**config["dataset"], "root": place}}
-    with whole_file(folder / "config.yaml") as file:
-        file.write(mask(yaml.safe_dump(dict(config), sort_keys=False)))
-    write_json(folder / "run.json", info)
-    write_splits(folder / "splits.csv", images)
-    write_left_out(folder / "left_out.csv", images.left_out)
+    """Train the phase unless it was done before an interruption; `network` has its best weights."""
+    earlier = [record for name, record in records.items() if name != phase.name]
+    record = records.setdefault(phase.name, {})
+    if "history" not in record:
+        if len(config["phases"]) > 1:
+            journal.topic("phase", f"{phase.name}: {', '.join(phase.trainable)}")
+        frozen = [n for n, _ in network.named_children() if n not in phase.trainable]
+        record.setdefault("frozen", fingerprints(network, frozen))
+        first_epoch = sum(len(done["history"]) for done in earlier)
+        logger.begin_phase(first_epoch, sum(done["steps"] for done in earlier))
+        fitted = train_phase(
+            config, network, images, phase,
+            first_epoch=first_epoch, folder=folder, logger=logger, journal=journal,
+        )  # fmt: skip
+        record |= {
+            "best_epoch": fitted.best_epoch,
+            "steps": fitted.steps,
+            "train_s": fitted.train_s,
+            "history": fitted.history,
+        }
+    best = best_checkpoint(folder, [phase.name])
+    assert best is not None
+    load_network(network, best)
+    check_frozen(network, record["frozen"], phase.name)
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    values: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{prefix}{key}.")
-        else:
-            values[prefix + key] = value
-    return values
-
-
-def target(node: Mapping[str, Any]) -> str:
-    return str(node["_target_"]).rsplit(".", 1)[-1]
-
-
-def plan(config: Mapping[str, Any], precision: str) -> str:
-    options = config["trainer"]
-    return (
-        f"{options['max_epochs']} epochs, batches of {config['dataset']['batch_size']}, "
-        f"{target(config['optimizer'])} at {config['optimizer']['lr']:g}, "
-        f"{target(config['scheduler'])}, augmentation {target(config['augmentation'])}, "
-        f"{precision} on {device_of(config)}"
-    )
-
-
-def figures_of_merit(fitted: Fitted, tested: Tested, monitor: str) -> dict[str, float]:
-    """The run's figures: the test set's, the best validation's, and what training took."""
-    best = fitted.history[fitted.best_epoch - 1]
+def figures_of_merit(records: Records, tested: Tested, monitor: str) -> dict[str, float]:
+    """The run's figures: the test set's after each phase, the best validation's, what it took."""
+    last = list(records.values())[-1]
+    rows = [row for record in records.values() for row in record["history"]]
+    after = {
+        f"{phase}/{name}": record["test"][name]
+        for phase, record in records.items()
+        for name in ("test/accuracy", "test/loss")
+        if len(records) > 1
+    }
     return {
+        **after,
         **tested.metrics,
         "test/accuracy_low": tested.interval[0],
         "test/accuracy_high": tested.interval[1],
-        f"best/{monitor}": best[monitor],
-        "best/epoch": float(fitted.best_epoch),
-        "train_s": fitted.train_s,
-        "images_per_s": fitted.images_per_s,
+        f"best/{monitor}": next(
+            row[monitor] for row in last["history"] if row["epoch"] == last["best_epoch"]
+        ),
+        "best/epoch": float(last["best_epoch"]),
+        "train_s": sum(record["train_s"] for record in records.values()),
+        "images_per_s": sum(row["images_per_s"] for row in rows) / len(rows),
     }
 
 

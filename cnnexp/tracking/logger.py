@@ -28,6 +28,7 @@ class RunLogger(Logger):
         self.folder = Path(folder)
         self.tracker = tracker or NullTracker()
         self._epoch = 1
+        self._first_epoch = self._first_step = 0
         self._flushed = time.monotonic()
         self._path = self.folder / "metrics.csv"
         self._rows: list[tuple[int, int, str, float]] = []
@@ -49,13 +50,20 @@ class RunLogger(Logger):
     def log_dir(self) -> str:
         return str(self.folder)
 
+    def begin_phase(self, first_epoch: int, first_step: int) -> None:
+        """What the run had before: Lightning counts each phase's epochs and steps from 0."""
+        self._first_epoch, self._first_step = first_epoch, first_step
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """metrics: name -> number or one-element tensor; an `epoch` among them counts from 0."""
-        step = step or 0
+        """metrics: name -> number or one-element tensor; an `epoch` among them counts from 0.
+
+        step, epoch: of the phase.
+        """
+        step = self._first_step + (step or 0)
         values = {name: float(value) for name, value in metrics.items()}
         # Lightning counts from 0; people, and the table on the terminal, from 1.
-        epoch = int(values["epoch"]) + 1 if "epoch" in values else self._epoch
+        epoch = self._first_epoch + int(values["epoch"]) + 1 if "epoch" in values else self._epoch
         values["epoch"] = epoch
         if epoch != self._epoch or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -72,6 +80,10 @@ class RunLogger(Logger):
 
     def save(self) -> None:
         """Nothing: Lightning calls it after every log_metrics."""
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """A run that goes on from a checkpoint has all that was logged before it."""
+        self.flush()
 
     def flush(self) -> None:
         """Write and send what waits."""

@@ -12,7 +12,8 @@ from torchvision.transforms import v2
 from cnnexp.data.batches import Batch
 from cnnexp.errors import InputError
 from cnnexp.training.loss import Loss
-from cnnexp.training.optimization import Optimization, parameter_groups
+from cnnexp.training.optimization import highest_rate, parameter_groups
+from cnnexp.training.phases import Phase, freeze, set_mode
 
 Augmentation = Callable[[torch.Tensor], torch.Tensor]
 
@@ -20,9 +21,12 @@ Augmentation = Callable[[torch.Tensor], torch.Tensor]
 class Classifier(pl.LightningModule):
     """Trains `network`, (B, 3, H, W) uint8 or [0, 1] -> logits, and validates on whole splits.
 
+    Only the phase's blocks train; the others are frozen, weights and buffers. skip: so many leading
+    blocks have been run before: the batches hold what comes out of them.
+
     All randomness of a step (augmentation, mixing, dropout) is drawn from torch's global generator,
-    which is set from (seed, epoch, batch) when the step begins: a run that goes on from a
-    checkpoint is the run that was never interrupted.
+    which is set from (seed, epoch of the run, batch) when the step begins: a run that goes on from
+    a checkpoint is the run that was never interrupted.
     """
 
     def __init__(
@@ -31,15 +35,18 @@ class Classifier(pl.LightningModule):
         *,
         classes: int,
         loss: Loss,
-        optimization: Optimization,
+        phase: Phase,
         augment: Augmentation,
         mixup: float = 0.0,
         cutmix: float = 0.0,
         seed: int = 0,
+        first_epoch: int = 0,
+        skip: int = 0,
     ) -> None:
         super().__init__()
-        self.network, self.loss = network, loss
-        self.optimization, self.augment, self.seed = optimization, augment, seed
+        self.network, self.loss, self.phase, self.augment = network, loss, phase, augment
+        self.seed, self.first_epoch, self.skip = seed, first_epoch, skip
+        freeze(network, phase.trainable)
         mixes: list[Callable] = []
         if mixup:
             mixes.append(v2.MixUp(alpha=mixup, num_classes=classes))
@@ -50,11 +57,20 @@ class Classifier(pl.LightningModule):
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network(images)
+        """Images, or what the skipped blocks made of them -> logits."""
+        for block in list(self.network)[self.skip :]:
+            images = block(images)
+        return images
+
+    def train(self, mode: bool = True) -> "Classifier":
+        super().train(mode)
+        set_mode(self.network, mode, self.phase.trainable)
+        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         images, labels, _ = batch
-        here = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        epoch = self.first_epoch + self.current_epoch
+        here = (self.seed, epoch, batch_idx, self.global_rank)
         drawn = int(np.random.SeedSequence(here).generate_state(1)[0])
         # torch.manual_seed formats the stack for each kind of device that is not there: 0.5 ms.
         torch.default_generator.manual_seed(drawn)
@@ -65,7 +81,7 @@ class Classifier(pl.LightningModule):
         if self.mix is not None:
             shares = images / 255 if images.dtype == torch.uint8 else images
             images, targets = self.mix(shares, labels)
-        logits = self.network(images)
+        logits = self(images)
         loss = self.loss(logits, targets)
         right = (predicted(logits.detach()) == labels).float().mean()
         self._train.append(torch.stack([loss.detach(), right]))
@@ -75,7 +91,7 @@ class Classifier(pl.LightningModule):
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if self.logger and self.global_step % every == 0:
             loss, right = self._train[-1].tolist()
-            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            rate = highest_rate(self.trainer.optimizers[0])
             self.logger.log_metrics(
                 {
                     "epoch": self.current_epoch,
@@ -88,7 +104,7 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels, _ = batch
-        self._validation.append((self.network(images).float(), labels))
+        self._validation.append((self(images).float(), labels))
 
     def on_validation_epoch_end(self) -> None:
         logits = torch.cat([logits for logits, _ in self._validation])
@@ -98,7 +114,8 @@ class Classifier(pl.LightningModule):
         loss = Loss(self.loss.name)(logits, labels)
         if not torch.isfinite(loss):
             raise InputError(
-                f"the validation loss is {loss.item()} after epoch {self.current_epoch + 1}: "
+                f"the validation loss is {loss.item()} after epoch "
+                f"{self.first_epoch + self.current_epoch + 1}: "
                 "training diverged; lower optimizer.lr or set trainer.gradient_clip_val=1"
             )
         right = (predicted(logits) == labels).float().mean()
@@ -111,9 +128,11 @@ class Classifier(pl.LightningModule):
             self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimization.make_optimizer(parameter_groups(self.network))
+        own = self.phase.optimization
+        groups = parameter_groups(self.network, own.lr, self.phase.rates)
+        optimizer = own.make_optimizer(groups)
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.optimization.make_scheduler(optimizer, steps)
+        scheduler = own.make_scheduler(optimizer, steps, self.phase.epochs)
         by_epoch = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
         return {
             "optimizer": optimizer,

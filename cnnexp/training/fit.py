@@ -23,19 +23,21 @@ logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Fitted:
-    """best, last: checkpoints. history: a row per epoch, see `EpochTable`."""
+    """A phase that has been trained. best: its checkpoint. best_epoch: of the run, from 1.
 
+    history: a row per epoch, see `EpochTable`. steps: of the optimizer. train_s: with validation.
+    """
+
+    phase: str
     best: Path
-    last: Path
     best_epoch: int
     history: list[dict[str, float]]
-    steps_per_epoch: int
+    steps: int
     train_s: float
-    images_per_s: float
 
 
 class RowAtEpochEnd(ModelCheckpoint):
-    """Saves last.ckpt each epoch and then prints the epoch's row.
+    """Prints the epoch's row and then saves last.ckpt, which holds all rows.
 
     A checkpoint callback, for only these run after the module has logged its epoch's metrics.
     """
@@ -50,8 +52,8 @@ class RowAtEpochEnd(ModelCheckpoint):
         self.table = table
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_epoch_end(trainer, pl_module)
         self.table.add_row(trainer)
+        super().on_train_epoch_end(trainer, pl_module)
 
 
 def fit(
@@ -63,24 +65,25 @@ def fit(
     logger: object,
     folder: Path,
     monitor: str,
-    early_stopping: int | None,
     ema: float | None,
     journal: Journal,
 ) -> Fitted:
-    """Train `classifier`; the checkpoints go to `folder`.
+    """Train the classifier's phase; best.ckpt and last.ckpt go to `folder`.
 
+    Where `folder` has a last.ckpt, training goes on from there: the phase was interrupted.
     make_trainer: called with callbacks and logger. monitor: val/accuracy (highest) or val/loss
-    (lowest) chooses best.ckpt. early_stopping: epochs to wait for a better one. ema: decay.
+    (lowest) chooses best.ckpt. ema: decay.
     """
+    phase = classifier.phase
     mode = "min" if monitor.endswith("loss") else "max"
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False
     )
-    table = EpochTable(monitor, journal)
+    table = EpochTable(monitor, journal, classifier.first_epoch)
     last = RowAtEpochEnd(table, folder)
     callbacks: list[pl.Callback] = [table, best, last]
-    if early_stopping is not None:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=early_stopping))
+    if phase.early_stopping is not None:
+        callbacks.append(EarlyStopping(monitor, mode=mode, patience=phase.early_stopping))
     if ema is not None:
         callbacks.append(WeightAveraging(avg_fn=moving_average(ema)))
     with warnings.catch_warnings():
@@ -91,9 +94,20 @@ def fit(
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
         # Lightning calls the schedule once before the first step; torch warns of the order.
         warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
+        # Frozen blocks are.
+        warnings.filterwarnings("ignore", r".*module\(s\) in eval mode.*")
+        classifier.train()
         trainer = make_trainer(callbacks=callbacks, logger=logger)
         try:
-            trainer.fit(classifier, train, validation)
+            there = folder / "last.ckpt"
+            # weights_only: nothing in the file is executed.
+            trainer.fit(
+                classifier,
+                train,
+                validation,
+                ckpt_path=there if there.is_file() else None,
+                weights_only=True,
+            )
         except SystemExit as leaving:
             # Lightning answers Ctrl-C by ignoring further ones and leaving with code 1.
             if isinstance(leaving.__context__, KeyboardInterrupt):
@@ -102,17 +116,16 @@ def fit(
             raise
     sign = 1 if mode == "max" else -1
     rows = table.history
-    if early_stopping is not None and len(rows) < (trainer.max_epochs or 0):
-        journal.topic("stopped", f"{monitor} has not improved for {early_stopping} epochs")
+    if phase.early_stopping is not None and len(rows) < phase.epochs:
+        journal.topic("stopped", f"{monitor} has not improved for {phase.early_stopping} epochs")
     chosen = max(rows, key=lambda row: sign * row[monitor])
     return Fitted(
+        phase=phase.name,
         best=folder / "best.ckpt",
-        last=folder / "last.ckpt",
         best_epoch=int(chosen["epoch"]),
         history=rows,
-        steps_per_epoch=trainer.global_step // len(rows),
+        steps=trainer.global_step,
         train_s=rows[-1]["elapsed_s"],
-        images_per_s=sum(row["images_per_s"] for row in rows) / len(rows),
     )
 
 
@@ -126,13 +139,9 @@ def moving_average(decay: float) -> Callable[..., torch.Tensor]:
     def average(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         n = float(count)
         share = min(decay, (1 + n) / (10 + n))
-        return share * averaged + (1 - share) * current
+        if not averaged.is_floating_point():
+            return current  # a counter
+        # Written so, an average of equal values is that value: frozen weights do not move.
+        return torch.lerp(averaged, current, 1 - share)
 
     return average
-
-
-def load_network(network: torch.nn.Module, checkpoint: Path) -> None:
-    """Put a checkpoint's weights into `network`; nothing in the file is executed (weights_only)."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    prefix = "network."
-    network.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})

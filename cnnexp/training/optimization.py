@@ -1,6 +1,6 @@
 """Optimizer and schedule: libraries' classes with what only the run knows filled in."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +11,38 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 @dataclass(frozen=True)
 class Optimization:
-    """make_optimizer: parameter groups -> optimizer. make_scheduler: it, steps -> schedule."""
-
-    make_optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
-    make_scheduler: Callable[[Optimizer, int], LRScheduler | ReduceLROnPlateau]
-
-
-def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """Two groups: weights, decayed as the optimizer says, and biases and norms, never decayed.
-
-    He et al. 2019, "Bag of tricks", section 3.1.
+    """lr: the optimizer's rate. make_optimizer: parameter groups -> optimizer. make_scheduler: it,
+    the phase's steps and epochs -> schedule.
     """
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    weights = [p for p in trainable if p.ndim > 1]
-    rest = [p for p in trainable if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": weights}]
-    return groups + ([{"params": rest, "weight_decay": 0.0}] if rest else [])
+
+    lr: float
+    make_optimizer: Callable[[list[dict[str, Any]]], Optimizer]
+    make_scheduler: Callable[[Optimizer, int, int], LRScheduler | ReduceLROnPlateau]
+
+
+def parameter_groups(
+    network: nn.Sequential, lr: float, rates: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Per rate two groups: weights, decayed as the optimizer says, and biases and norms, never
+    decayed (He et al. 2019, "Bag of tricks", section 3.1).
+
+    rates: block -> its share of `lr`; blocks that it leaves out do not train. None: all at `lr`.
+    """
+    if rates is None:
+        rates = {name: 1.0 for name, _ in network.named_children()}
+    groups: list[dict[str, Any]] = []
+    for share in dict.fromkeys(rates.values()):
+        blocks = [block for name, block in network.named_children() if rates.get(name) == share]
+        parameters = [p for block in blocks for p in block.parameters()]
+        weights = [p for p in parameters if p.ndim > 1]
+        rest = [p for p in parameters if p.ndim <= 1]
+        if weights:
+            groups.append({"params": weights, "lr": lr * share})
+        if rest:
+            groups.append({"params": rest, "lr": lr * share, "weight_decay": 0.0})
+    return groups
+
+
+def highest_rate(optimizer: Optimizer) -> float:
+    """Of its groups: blocks may have a share of it."""
+    return float(max(group["lr"] for group in optimizer.param_groups))

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cnnexp.reporting.journal import Journal
+from cnnexp.training.optimization import highest_rate
 
 HEADER = "  epoch   train loss   accuracy     val loss   accuracy   images/s       left"
 
@@ -15,20 +16,29 @@ HEADER = "  epoch   train loss   accuracy     val loss   accuracy   images/s    
 class EpochTable(pl.Callback):
     """Prints a row after each epoch and keeps it in `history`; on a terminal a bar shows the epoch.
 
-    history: per epoch: epoch (from 1), train/loss, train/accuracy, val/loss, val/accuracy, lr,
-    images_per_s (training alone), elapsed_s (training and validation).
+    history: per epoch: epoch (of the run, from 1), train/loss, train/accuracy, val/loss,
+    val/accuracy, lr (the highest of the blocks), images_per_s (training alone), elapsed_s
+    (training and validation, of the phase). It is in Lightning's checkpoints: a phase that goes on
+    has all its rows.
     """
 
-    def __init__(self, monitor: str, journal: Journal) -> None:
-        self.monitor, self.journal = monitor, journal
+    def __init__(self, monitor: str, journal: Journal, first_epoch: int = 0) -> None:
+        self.monitor, self.journal, self.first_epoch = monitor, journal, first_epoch
         self.history: list[dict[str, float]] = []
         self.bar: Progress | None = None
         self._began_s = self._train_s = 0.0
         self._images = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._began_s = time.perf_counter()
+        before_s = self.history[-1]["elapsed_s"] if self.history else 0.0
+        self._began_s = time.perf_counter() - before_s
         self.journal.say(HEADER, style="dim")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = state_dict["history"]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_s, self._images = time.perf_counter(), 0
@@ -36,7 +46,7 @@ class EpochTable(pl.Callback):
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
             note = TextColumn("{task.fields[note]}")
             self.bar = Progress(*columns, note, console=self.journal.console, transient=True)
-            name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            name = f"epoch {self._epoch(trainer)}/{self._last_epoch(trainer)}"
             self.task = self.bar.add_task(name, total=trainer.num_training_batches, note="")
             self.bar.start()
 
@@ -67,6 +77,13 @@ class EpochTable(pl.Callback):
     ) -> None:
         self._stop_bar()
 
+    def _epoch(self, trainer: pl.Trainer) -> int:
+        """Of the run, from 1."""
+        return self.first_epoch + trainer.current_epoch + 1
+
+    def _last_epoch(self, trainer: pl.Trainer) -> int:
+        return self.first_epoch + (trainer.max_epochs or 0)
+
     def _stop_bar(self) -> None:
         if self.bar is not None:
             self.bar.stop()
@@ -76,22 +93,21 @@ class EpochTable(pl.Callback):
         """Called by `RowAtEpochEnd` when all of the epoch's metrics are known."""
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         elapsed_s = time.perf_counter() - self._began_s
-        done = trainer.current_epoch + 1
+        done = self._epoch(trainer)
         row = {
             "epoch": done,
             **values,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": highest_rate(trainer.optimizers[0]),
             "images_per_s": self._images / self._train_s,
             "elapsed_s": elapsed_s,
         }
         sign = -1 if self.monitor.endswith("loss") else 1
         best = all(sign * row[self.monitor] > sign * past[self.monitor] for past in self.history)
         self.history.append(row)
-        left = timedelta(
-            seconds=round(elapsed_s / len(self.history) * ((trainer.max_epochs or done) - done))
-        )
+        last = self._last_epoch(trainer)
+        left = timedelta(seconds=round(elapsed_s / len(self.history) * (last - done)))
         self.journal.say(
-            f"{done:>3}/{trainer.max_epochs:<3} "
+            f"{done:>3}/{last:<3} "
             f"{row['train/loss']:>12.4f} {row['train/accuracy']:>10.4f} "
             f"{row['val/loss']:>12.4f} {row['val/accuracy']:>10.4f} {row['images_per_s']:>10,.0f} "
             f"{left!s:>10} {'best' if best else ''}".rstrip()

@@ -111,11 +111,13 @@ def test_options_and_overrides_in_any_order() -> None:
 
 def test_the_task_gets_plain_containers(run_main: Run, mine: Path, work: Path) -> None:
     code, _, err = run_main(
-        "--config-dir", str(mine), "task=say", "seed=2", "name=${hydra:job.name}"
-    )
+        "--config-dir", str(mine), "task=say", "seed=2", "name=${hydra:job.name}",
+        "optimizer.weight_decay=${optimizer.lr}",
+    )  # fmt: skip
     assert (code, err) == (0, "")
     config = json.loads((work / "said_2_512.json").read_text())
-    assert (config["name"], config["scheduler"]["max_lr"]) == ("cnnexp", config["optimizer"]["lr"])
+    assert config["name"] == "cnnexp"
+    assert config["optimizer"]["weight_decay"] == config["optimizer"]["lr"]
     assert "hydra" not in config
     assert [path.name for path in work.iterdir()] == ["said_2_512.json"]
 
@@ -168,8 +170,9 @@ def test_interrupted(run_main: Run, mine: Path, mode: list[str]) -> None:
 def test_cfg_job(run_main: Run, mine: Path) -> None:
     """What a run would be given; only running needs a run's folder."""
     assert composed(run_main, "task=evaluate")["task"]["name"] == "evaluate"
-    assert composed(run_main)["scheduler"]["max_lr"] == "${optimizer.lr}"
-    assert composed(run_main, "--resolve")["scheduler"]["max_lr"] == 0.001
+    same = "optimizer.weight_decay=${optimizer.lr}"
+    assert composed(run_main, same)["optimizer"]["weight_decay"] == "${optimizer.lr}"
+    assert composed(run_main, same, "--resolve")["optimizer"]["weight_decay"] == 0.001
     assert run_main("--cfg", "job", "-p", "optimizer.lr")[1] == "0.001\n"
     assert (
         yaml.safe_load(run_main("--cfg", "job", "-p", "model", "--resolve")[1])["norm"] == "batch"
@@ -199,7 +202,8 @@ def test_the_newest_run_is_offered(run_main: Run, work: Path) -> None:
 
 def test_outputs_that_are_a_file(work: Path) -> None:
     (work / "outputs").write_text("")
-    config = {"task": {"name": "train"}, "run": None, "input": None, "dataset": {}}
+    config = {"task": {"name": "train"}, "dataset": {}}
+    config |= dict.fromkeys(("run", "input", "resume", "init_from"))
     with pytest.raises(InputError, match=r"paths\.outputs=outputs: is a file"):
         check_paths(config | {"paths": {"outputs": "outputs"}})
 

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
+from cnnexp.config.compose import compose, resolved
 from cnnexp.config.instantiate import call
 from cnnexp.errors import InputError
 from cnnexp.models.anatomy import anatomy
 from cnnexp.models.baseline import baseline
 from cnnexp.models.normalize import Normalize
+from cnnexp.training.optimization import parameter_groups
+from cnnexp.training.phases import fingerprints, freeze, set_mode
+from cnnexp.visualization.layers import block_shapes, default_layer
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 MODELS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -20,9 +23,11 @@ SIZE, CLASSES = 32, 7
 
 
 def build(name: str) -> nn.Sequential:
+    """As its YAML says, but with weights that are drawn: none can be downloaded here."""
     torch.manual_seed(0)
-    text = (CONFIGS / f"{name}.yaml").read_text()
-    return call(yaml.safe_load(text), image_size=SIZE, outputs=CLASSES)
+    node = resolved(compose([f"model={name}"]).config)["model"]
+    drawn = {"weights": None} if "weights" in node else {}
+    return call(node | drawn, image_size=SIZE, outputs=CLASSES)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -40,6 +45,30 @@ def test_contract(name: str) -> None:
     assert without == []
     rows = anatomy(network, SIZE)
     assert sum(row.parameters for row in rows) == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_grad_cams_layer_is_a_map(name: str) -> None:
+    network = build(name)
+    shape = block_shapes(network, SIZE)[default_layer(network, SIZE)]
+    assert min(shape[1:]) >= 4
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_frozen_gets_no_gradient_and_does_not_move(name: str) -> None:
+    network = build(name)
+    freeze(network, ["head"])
+    set_mode(network, True, ["head"])
+    before = fingerprints(network)
+    optimizer = torch.optim.SGD(parameter_groups(network, 0.1, {"head": 1.0}))
+    nn.functional.cross_entropy(network(torch.rand(4, 3, SIZE, SIZE)), torch.arange(4)).backward()
+    optimizer.step()
+    with_gradient = {
+        n.partition(".")[0] for n, p in network.named_parameters() if p.grad is not None
+    }
+    assert with_gradient == {"head"}
+    after = fingerprints(network)
+    assert {block for block in before if before[block] != after[block]} == {"head"}
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,0 +1,41 @@
+"""The phases of a config: what is left out filled in, what is wrong said. Imports no torch."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cnnexp.config.check import shown
+from cnnexp.config.schema import PHASE_DEFAULTS
+from cnnexp.errors import InputError
+
+# These set absolute rates of their own, or go by epochs: no warm-up can be laid over them.
+OWN_WARMUP = ("OneCycleLR", "ReduceLROnPlateau")
+
+
+def filled(phases: Any) -> Any:
+    """With the defaults of each phase; what is no mapping is left to the check."""
+    if not isinstance(phases, Mapping):
+        return phases
+    return {
+        name: {**PHASE_DEFAULTS, **phase} if isinstance(phase, Mapping) else phase
+        for name, phase in phases.items()
+    }
+
+
+def laid_over(node: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's optimizer or scheduler as a phase has it: its own keys or its own target count."""
+    return dict(own) if "_target_" in own else {**node, **own}
+
+
+def check_phase(name: str, phase: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
+    """What types do not say. scheduler: as the phase has it."""
+    if not re.fullmatch(r"[A-Za-z][\w-]*", name):
+        raise InputError(f"phases.{name}: names a folder; use letters, digits, - and _")
+    if phase["trainable"] == []:
+        raise InputError(f"phases.{name}.trainable=[]: nothing would train; name blocks, or all")
+    kind = str(scheduler["_target_"]).rpartition(".")[2]
+    if phase["warmup"] and kind in OWN_WARMUP:
+        raise InputError(
+            f"phases.{name}.warmup={shown(phase['warmup'])}: {kind} sets the rate itself; "
+            "use scheduler=cosine or constant, or warmup=0"
+        )

@@ -1,0 +1,70 @@
+"""What a run is made of, kept: in its folder, and with the tracker."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnexp.config.instantiate import call
+from cnnexp.data.image_set import ImageSet
+from cnnexp.data.split import write_splits
+from cnnexp.data.summary import write_left_out
+from cnnexp.files import whole_file
+from cnnexp.runs import write_json
+from cnnexp.tracking.environment import as_tags, mask
+from cnnexp.tracking.none import NullTracker
+
+
+def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any]) -> NullTracker:
+    """The run in MLflow, or nowhere; found again by its name, seed, folder, config and code.
+
+    info: run.json's; where it has an MLflow run id, the run goes on there.
+    """
+    own = {key: config[key] for key in config if key not in ("paths", "tracking", "overrides")}
+    text = json.dumps(own, sort_keys=True, default=str)
+    return call(
+        config["tracking"],
+        experiment=config["name"],
+        run_name=f"{config['name']}-seed{config['seed']}-{folder.name[-6:]}",
+        run_id=info.get("mlflow_run_id"),
+        folder=folder,
+        tags=as_tags(dict(info["environment"]))
+        | {
+            "seed": config["seed"],
+            "config_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
+        },
+    )
+
+
+def log_files(tracker: NullTracker, folder: Path, *names: str) -> None:
+    for name in names:
+        tracker.log_file(folder / name)
+
+
+def write_run_files(
+    folder: Path, config: Mapping[str, Any], images: ImageSet, info: Mapping[str, Any]
+) -> None:
+    """What a run is made of, before it starts; its data is found again from any folder."""
+    root = config["dataset"].get("root")
+    if root is not None:
+        place = str(Path(root).expanduser().absolute())
+        config = {**config, "dataset": {**config["dataset"], "root": place}}
+    with whole_file(folder / "config.yaml") as file:
+        file.write(mask(yaml.safe_dump(dict(config), sort_keys=False)))
+    write_json(folder / "run.json", info)
+    write_splits(folder / "splits.csv", images)
+    write_left_out(folder / "left_out.csv", images.left_out)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            values |= flat(value, f"{prefix}{key}.")
+        else:
+            values[prefix + key] = value
+    return values

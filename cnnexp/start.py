@@ -1,0 +1,84 @@
+"""Where a run starts: in a new folder or where it was; with new weights or another run's."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cnnexp.data.image_set import ImageSet
+from cnnexp.errors import InputError
+from cnnexp.experiment import build_network, normalization, precision_of, without_weights
+from cnnexp.finished import run_folder
+from cnnexp.recording import write_run_files
+from cnnexp.reporting.journal import Journal
+from cnnexp.runs import create_run_folder, read_json
+from cnnexp.tracking.environment import capture
+from cnnexp.training.checkpoints import (
+    best_checkpoint,
+    load_network,
+    network_state,
+    newest_checkpoint,
+    start_from,
+)
+
+Config = Mapping[str, Any]
+
+
+def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequential:
+    """The network as it is before the first step that this command takes."""
+    phases = list(config["phases"])
+    if config["resume"] is not None:
+        checkpoint = newest_checkpoint(Path(config["resume"]), phases)
+        if checkpoint is not None:
+            network = build_network(without_weights(config), classes)
+            load_network(network, checkpoint)
+            normalization(network).fitted = True
+            return network
+    if config["init_from"] is None:
+        return build_network(config, classes)
+    folder = run_folder(config["init_from"], config["tracking"].get("uri"), "init_from")
+    checkpoint = best_checkpoint(folder, list(read_json(folder / "run.json").get("phases", {})))
+    if checkpoint is None:
+        raise InputError(f"init_from={folder}: it has no checkpoint yet")
+    network = build_network(without_weights(config), classes)
+    whole = start_from(network, network_state(checkpoint), f"init_from={config['init_from']}")
+    normalization(network).fitted = True
+    head = "" if whole else "; the head, for other classes, is new"
+    journal.topic("weights", f"from {folder}{head}")
+    return network
+
+
+def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
+    """A folder of its own, and what run.json says so far."""
+    folder = create_run_folder(Path(config["paths"]["outputs"]), config["name"])
+    info: dict[str, Any] = {
+        "name": config["name"],
+        "status": "RUNNING",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "classes": images.classes,
+        "data": {"name": images.name, "digest": images.digest},
+        "precision": precision_of(config),
+        "environment": capture(),
+        "phases": {},
+    }
+    write_run_files(folder, config, images, info)
+    return folder, info
+
+
+def interrupted_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
+    """The folder that `resume` names, and its run.json. Raises InputError where it cannot go on."""
+    folder = Path(config["resume"]).expanduser().absolute()
+    info = read_json(folder / "run.json")
+    if info.get("status") == "FINISHED":
+        raise InputError(
+            f"resume={config['resume']}: the run is finished; test it again with "
+            f"task=evaluate run={config['resume']}"
+        )
+    if info["data"]["digest"] != images.digest:
+        raise InputError(
+            f"resume={config['resume']}: the images are not those that the run began with; "
+            "point dataset.root at them"
+        )
+    return folder, {**info, "status": "RUNNING", "environment": capture()}

@@ -1,0 +1,59 @@
+"""Weights from checkpoints; nothing in the files is executed (weights_only)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cnnexp.errors import InputError
+
+PREFIX = "network."
+
+
+def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The network's part of a Lightning checkpoint."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    return {key[len(PREFIX) :]: state[key] for key in state if key.startswith(PREFIX)}
+
+
+def load_network(network: nn.Module, checkpoint: Path) -> None:
+    network.load_state_dict(network_state(checkpoint))
+
+
+def best_checkpoint(folder: Path, phases: Sequence[str]) -> Path | None:
+    """Of the last phase that has one."""
+    paths = [folder / "checkpoints" / name / "best.ckpt" for name in reversed(phases)]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def newest_checkpoint(folder: Path, phases: Sequence[str]) -> Path | None:
+    """The last epoch's of the last phase that has begun."""
+    paths = [folder / "checkpoints" / name / "last.ckpt" for name in reversed(phases)]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def start_from(network: nn.Sequential, state: Mapping[str, torch.Tensor], source: str) -> bool:
+    """Take over another run's weights; whether its head came, too.
+
+    A head of another shape, for other classes, stays as it was drawn. Raises InputError, with both
+    sides, where any other block differs.
+    """
+    own = network.state_dict()
+    differences = [
+        f"{key} is {described(state.get(key))} there, {described(own.get(key))} here"
+        for key in [*own, *(key for key in state if key not in own)]
+        if key not in own or key not in state or own[key].shape != state[key].shape
+    ]
+    outside = [line for line in differences if not line.startswith("head.")]
+    if outside:
+        more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
+        raise InputError(f"{source}: its network is another one: {'; '.join(outside[:3])}{more}")
+    whole = not differences
+    taken = {key: state[key] for key in own if whole or not key.startswith("head.")}
+    network.load_state_dict(own | taken)
+    return whole
+
+
+def described(tensor: torch.Tensor | None) -> str:
+    return "absent" if tensor is None else f"({', '.join(map(str, tensor.shape))})"

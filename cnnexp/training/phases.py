@@ -1,0 +1,138 @@
+"""Phases: which blocks train, for how long, at which rates. Frozen means weights and buffers."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from cnnexp.errors import InputError, nearest
+from cnnexp.training.optimization import Optimization
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training.
+
+    trainable: names of blocks; the others are frozen. rates: trainable block -> its share of the
+    optimizer's learning rate. early_stopping: epochs to wait for a better epoch, or None.
+    """
+
+    name: str
+    trainable: tuple[str, ...]
+    epochs: int
+    rates: Mapping[str, float]
+    optimization: Optimization
+    early_stopping: int | None = None
+
+
+def weighted_blocks(network: nn.Sequential) -> list[str]:
+    """The blocks that have weights, in order: those that can train."""
+    return [
+        name for name, block in network.named_children() if any(True for _ in block.parameters())
+    ]
+
+
+def trainable_blocks(
+    network: nn.Sequential, wanted: Literal["all"] | int | Sequence[str], key: str
+) -> tuple[str, ...]:
+    """The blocks that `wanted` means: all, the last n, or those that names and globs match.
+
+    Raises InputError, naming the config's `key`, where a name matches none.
+    """
+    blocks = weighted_blocks(network)
+    if wanted == "all":
+        return tuple(blocks)
+    if isinstance(wanted, int):
+        if wanted > len(blocks):
+            raise InputError(
+                f"{key}={wanted}: the network has {len(blocks)} blocks with weights: "
+                f"{', '.join(blocks)}"
+            )
+        return tuple(blocks[-wanted:])
+    for pattern in wanted:
+        check_pattern(pattern, blocks, key)
+    return tuple(b for b in blocks if any(fnmatchcase(b, pattern) for pattern in wanted))
+
+
+def block_rates(
+    trainable: Sequence[str], scale: float | Mapping[str, float], key: str
+) -> dict[str, float]:
+    """Each block's share of the rate: a mapping's first pattern that matches, 1 without one."""
+    if not isinstance(scale, Mapping):
+        return dict.fromkeys(trainable, float(scale))
+    for pattern in scale:
+        check_pattern(pattern, trainable, key)
+    return {
+        block: next((float(s) for p, s in scale.items() if fnmatchcase(block, p)), 1.0)
+        for block in trainable
+    }
+
+
+def check_pattern(pattern: str, blocks: Sequence[str], key: str) -> None:
+    if not any(fnmatchcase(block, pattern) for block in blocks):
+        raise InputError(
+            f"{key}: no block is named {pattern}{nearest(pattern, blocks) or ';'} "
+            f"blocks: {', '.join(blocks)}"
+        )
+
+
+def freeze(network: nn.Sequential, trainable: Sequence[str]) -> None:
+    """Gradients for the trainable blocks alone."""
+    for name, block in network.named_children():
+        block.requires_grad_(name in trainable)
+
+
+def set_mode(network: nn.Sequential, training: bool, trainable: Sequence[str]) -> None:
+    """As nn.Module.train, but frozen blocks stay in eval mode: their batch norm normalises by what
+    it knows and learns nothing, their dropout drops nothing.
+    """
+    network.train(training)
+    for name, block in network.named_children():
+        if name not in trainable:
+            block.eval()
+
+
+def frozen_prefix(network: nn.Sequential, trainable: Sequence[str]) -> int:
+    """The number of leading blocks that are a pure function of the image; 0 where they compute
+    nothing that is worth storing: not one of them has weights.
+    """
+    names = [name for name, _ in network.named_children()]
+    count = next(i for i, name in enumerate(names) if name in trainable)
+    return count if any(name in weighted_blocks(network) for name in names[:count]) else 0
+
+
+def fingerprints(network: nn.Sequential, blocks: Sequence[str] | None = None) -> dict[str, str]:
+    """Block -> SHA-256 of its weights and buffers, names, types and shapes. blocks: None: all."""
+    found = {}
+    for name, block in network.named_children():
+        if blocks is None or name in blocks:
+            digest = hashlib.sha256()
+            for key, tensor in block.state_dict().items():
+                value = tensor.detach().cpu().contiguous()
+                digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+                digest.update(value.reshape(-1).view(torch.uint8).numpy())
+            found[name] = digest.hexdigest()
+    return found
+
+
+def check_frozen(network: nn.Sequential, before: Mapping[str, str], phase: str) -> None:
+    """Raises InputError where a block of `before` is no longer what it was."""
+    after = fingerprints(network, list(before))
+    moved = [name for name in before if after[name] != before[name]]
+    if moved:
+        raise InputError(
+            f"phase {phase}: {', '.join(moved)} was frozen, and its weights or buffers have "
+            "changed: what changes them besides the optimizer? (a hook, or code in the model)"
+        )
+
+
+def parameter_counts(network: nn.Sequential, trainable: Sequence[str]) -> tuple[int, int]:
+    """(trainable, all)."""
+    counts: dict[str, Any] = {
+        name: sum(p.numel() for p in block.parameters()) for name, block in network.named_children()
+    }
+    return sum(counts[name] for name in trainable), sum(counts.values())

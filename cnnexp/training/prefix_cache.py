@@ -1,0 +1,182 @@
+"""What frozen leading blocks make of each image: computed once, stored, read from then on.
+
+An entry is a folder with `outputs.bin`, the raw values, and `index.json`: their shape, type and
+checksum. One process builds while others wait; what is damaged or half is built again; the entries
+that were not used for the longest time go when there is no more room.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from cnnexp.data.batches import channels_first
+from cnnexp.data.lock import held
+from cnnexp.data.progress import Bar
+from cnnexp.files import whole_file
+from cnnexp.training.phases import fingerprints
+from cnnexp.training.precision import autocast
+
+VERSION = 1  # raise it when the files or the way to compute them change
+BATCH = 64
+TYPES = {"torch.bfloat16": torch.bfloat16, "torch.float16": torch.float16,
+         "torch.float32": torch.float32}  # fmt: skip
+
+log = logging.getLogger("cnnexp")
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Frozen leading blocks and what they are given.
+
+    images: (N, S, S, 3) uint8, of which `indices` are run, in that order. views: forms of each
+    image, drawn by `augment` from `seed`; 1 without it. precision, device: as the phase trains.
+    content: names the images and the augmentation: same content, same pixels.
+    """
+
+    blocks: nn.Sequential
+    images: torch.Tensor
+    indices: np.ndarray
+    precision: str
+    device: torch.device
+    content: Sequence[str]
+    augment: Callable[[torch.Tensor], torch.Tensor] | None = None
+    views: int = 1
+    seed: int = 0
+
+    def key(self) -> str:
+        """Same key = same values, but for the last bits between machines."""
+        digest = hashlib.sha256()
+        head = [VERSION, str(self.blocks), fingerprints(self.blocks), self.precision,
+                self.device.type, self.views, self.seed if self.augment else None]  # fmt: skip
+        digest.update(json.dumps(head).encode())
+        for part in self.content:
+            digest.update(part.encode("utf-8", "backslashreplace") + b"\0")
+        return digest.hexdigest()[:32]
+
+    @torch.no_grad()
+    def outputs(self) -> Iterator[torch.Tensor]:
+        """In batches, (B, H, W, C) or (B, F), on the CPU: all of the first view, then the next."""
+        self.blocks.eval().to(self.device)
+        where = torch.from_numpy(np.asarray(self.indices, dtype=np.int64))
+        for view in range(self.views):
+            for number, chosen in enumerate(where.split(BATCH)):
+                images = channels_first(self.images[chosen.to(self.images.device)])
+                if self.augment is not None:
+                    drawn = np.random.SeedSequence((self.seed, view, number)).generate_state(1)
+                    torch.manual_seed(int(drawn[0]))
+                    images = self.augment(images)
+                with autocast(self.precision, self.device):
+                    output = self.blocks(images.to(self.device))
+                # Channels last, as images are: what is read back lies as convolutions like it.
+                yield (
+                    (output.permute(0, 2, 3, 1) if output.ndim == 4 else output).contiguous().cpu()
+                )
+
+
+def size_of(prefix: Prefix) -> int:
+    """Bytes that its outputs will take; two images are run to know."""
+    first = next(replace(prefix, indices=prefix.indices[:2], views=1).outputs())
+    return first[0].nbytes * len(prefix.indices) * prefix.views
+
+
+def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Tensor | None:
+    """(views * N, H, W, C) or (views * N, F), a private map of the entry's file, built if need be.
+
+    None, with a line that says why, where it cannot be stored: the blocks then run each time.
+    """
+    folder = cache / "prefix" / prefix.key()
+    found = _open(folder)
+    if found is not None:
+        return found
+    size = size_of(prefix)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(cache).free
+        if size > min(limit_bytes, free):
+            log.info(
+                "outputs of frozen blocks are not stored: they need %.1f GB, and there are %.1f GB"
+                " (training.prefix_cache_gb, free disk)", size / 1e9, min(limit_bytes, free) / 1e9,
+            )  # fmt: skip
+            return None
+        with held(folder / "lock", "running the frozen blocks"):
+            found = _open(folder)  # what another process built meanwhile
+            if found is None:
+                _make_room(cache / "prefix", limit_bytes - size)
+                _build(folder, prefix)
+                found = _open(folder)
+    except OSError as error:
+        log.warning("outputs of frozen blocks are not stored in %s: %s", folder, error)
+    return found
+
+
+def _open(folder: Path) -> torch.Tensor | None:
+    """None where there is no entry, or one that is not to be believed."""
+    path = folder / "outputs.bin"
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        shape, kind = tuple(index["shape"]), TYPES[index["dtype"]]
+        if _sha256(path) != index["sha256"]:
+            return None
+        (folder / "index.json").touch()  # used now
+        return torch.from_file(str(path), shared=False, size=int(np.prod(shape)), dtype=kind).view(
+            shape
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _build(folder: Path, prefix: Prefix) -> None:
+    (folder / "index.json").unlink(missing_ok=True)
+    for left in folder.glob(".*.bin.*"):  # by a builder that was killed: we hold the lock
+        left.unlink()
+    digest, count = hashlib.sha256(), 0
+    total = len(prefix.indices) * prefix.views
+    with (
+        whole_file(folder / "outputs.bin", "wb") as file,
+        Bar("running the frozen blocks", total, "images") as bar,
+    ):
+        for values in prefix.outputs():
+            data = values.view(torch.uint8).numpy().tobytes()
+            digest.update(data)
+            file.write(data)
+            count += len(values)
+            bar.at(count)
+    with whole_file(folder / "index.json") as text:
+        shape = [count, *values.shape[1:]]
+        json.dump({"shape": shape, "dtype": str(values.dtype), "sha256": digest.hexdigest()}, text)
+
+
+def _make_room(root: Path, left_bytes: float) -> None:
+    """Take away whole entries, the longest unused first, until the rest takes no more than this.
+
+    A run that reads one keeps its map: the file goes when the last reader has closed it.
+    """
+    entries = []
+    for index in root.glob("*/index.json"):
+        try:
+            used_s, size = index.stat().st_mtime, (index.parent / "outputs.bin").stat().st_size
+        except OSError:
+            continue  # another process takes it away at this moment
+        entries.append((used_s, size, index.parent))
+    total = sum(size for _, size, _ in entries)
+    for _, size, folder in sorted(entries):
+        if total <= left_bytes:
+            break
+        shutil.rmtree(folder, ignore_errors=True)
+        total -= size

@@ -1,0 +1,165 @@
+"""Runs of several phases: cached or not, interrupted or not, from another run's weights."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import cnnexp
+from cnnexp.errors import InputError
+from cnnexp.runs import Result
+from cnnexp.training.fit import RowAtEpochEnd
+
+TWO = [
+    "phases=finetune", "trainer.max_epochs=3", "phases.finetune.lr_scale={block2:0.1}",
+    "dataset.per_class=20", "dataset.batch_size=32", "model.widths=[[8],[16]]", "model.dense=[]",
+    "trainer.precision=32-true", "optimizer.lr=0.01", "visualization=none", "tracking=none",
+]  # fmt: skip
+
+SHORT = [line for line in TWO if "phases" not in line]
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(result: Result, phase: str, which: str = "last") -> dict[str, torch.Tensor]:
+    assert result.folder is not None
+    path = result.folder / "checkpoints" / phase / f"{which}.ckpt"
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def moved(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> set[str]:
+    """Blocks with a difference."""
+    return {key.split(".")[1] for key in a if not torch.equal(a[key], b[key])}
+
+
+def test_two_phases(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = cnnexp.run(TWO)
+    said = capsys.readouterr().out
+    stored = "block1 … block2 run 559 images once, not 1,677"
+    assert re.search(rf"head +head +10,250 of 11,666 +3 .* {stored}", said)
+    assert re.search(r"finetune +block2, head .*Adam\w* at 0.001 to 0.01", said)
+    assert "after head: accuracy" in said
+    assert "after finetune: accuracy" in said
+    first, second = weights(result, "head", "best"), weights(result, "finetune")
+    assert moved(first, second) == {"block2", "head"}
+    assert result.metrics["head/test/accuracy"] < result.metrics["test/accuracy"]
+    assert result.metrics["finetune/test/accuracy"] == result.metrics["test/accuracy"]
+    assert result.folder is not None
+    table = rows(result.folder / "metrics.csv")
+    epochs = [int(row["epoch"]) for row in table if row["metric"] == "val/loss"]
+    steps = [int(row["step"]) for row in table if row["metric"] == "val/loss"]
+    assert epochs == [1, 2, 3, 4, 5, 6]
+    assert steps == sorted(set(steps))
+    # A finished run is tested again with the last phase's best weights.
+    again = cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none"])
+    assert again.metrics["test/accuracy"] == result.metrics["test/accuracy"]
+
+
+def test_same_figures_with_and_without_the_cache() -> None:
+    """Dropout in the head draws alike: an epoch's randomness is a function of seed and epoch."""
+    options = [*TWO, "model.head_dropout=0.2"]
+    cached = cnnexp.run(options)
+    plain = cnnexp.run([*options, "training.prefix_cache=false"])
+    for phase in ("head", "finetune"):
+        ours, theirs = weights(cached, phase), weights(plain, phase)
+        for key in ours:
+            torch.testing.assert_close(ours[key], theirs[key], rtol=1e-3, atol=1e-4)
+    assert plain.metrics["test/loss"] == pytest.approx(cached.metrics["test/loss"], rel=1e-3)
+    assert plain.metrics["test/accuracy"] == cached.metrics["test/accuracy"]
+
+
+def test_augmented_views(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*SHORT, "phases=frozen", "augmentation=crop_flip"]
+    cnnexp.run(options)
+    assert "block1 … block2 run 1,677 images in all" in capsys.readouterr().out
+    cnnexp.run([*options, "training.views=2"])
+    assert "block1 … block2 run 759 images once, not 1,677" in capsys.readouterr().out
+
+
+class Killed(BaseException):
+    """As if the machine went off: nothing catches it."""
+
+
+@pytest.mark.parametrize("epoch", [1, 4, 5])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(
+    epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in its first phase, at the second one's beginning, and within it."""
+    whole = cnnexp.run([*TWO, "paths.outputs=whole"])
+    save = RowAtEpochEnd.on_train_epoch_end
+
+    def die(self: RowAtEpochEnd, trainer: object, module: object) -> None:
+        if self.table.first_epoch + len(self.table.history) + 1 == epoch + 1:
+            raise Killed
+        save(self, trainer, module)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", die)
+        with pytest.raises(Killed):
+            cnnexp.run([*TWO, "paths.outputs=cut"])
+    (folder,) = Path("cut").glob("*/*")
+    resumed = cnnexp.run([f"resume={folder}", "tracking=none"])
+    assert resumed.folder == folder.absolute()
+    for phase in ("head", "finetune"):
+        assert moved(weights(resumed, phase), weights(whole, phase)) == set()
+    same = {k: v for k, v in whole.metrics.items() if k not in ("train_s", "images_per_s")}
+    assert {k: resumed.metrics[k] for k in same} == same
+    assert whole.folder is not None
+    for name in ("predictions.csv", "splits.csv"):
+        assert (folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert json.loads((folder / "run.json").read_text())["status"] == "FINISHED"
+    with pytest.raises(InputError, match=r"resume=.*: the run is finished; .*task=evaluate"):
+        cnnexp.run([f"resume={folder}", "tracking=none"])
+    with pytest.raises(InputError, match=r"seed=3: the run goes on with its own config"):
+        cnnexp.run([f"resume={folder}", "tracking=none", "seed=3"])
+
+
+def test_a_start_from_another_runs_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    first = cnnexp.run(SHORT)
+    start = [f"init_from={first.folder}", *SHORT, "optimizer.lr=1e-12"]
+    again = cnnexp.run(start)
+    # With no rate to speak of the weights are still the first run's; batch norm's statistics move.
+    assert again.metrics["test/accuracy"] == pytest.approx(first.metrics["test/accuracy"], abs=0.1)
+    other = cnnexp.run([*start, "dataset=shapes", "dataset.images=240", "dataset.image_size=32"])
+    assert "the head, for other classes, is new" in capsys.readouterr().out
+    ours, theirs = weights(other, "train"), weights(first, "train", "best")
+    assert {k for k in ours if ours[k].shape != theirs[k].shape} == {
+        "network.head.1.weight", "network.head.1.bias",
+    }  # fmt: skip
+    torch.testing.assert_close(ours["network.block1.0.weight"], theirs["network.block1.0.weight"])
+    with pytest.raises(InputError) as caught:
+        cnnexp.run([*start, "model.widths=[[8],[24]]"])
+    assert "block2.0.weight is (16, 8, 3, 3) there, (24, 8, 3, 3) here" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_phase_of_its_own_optimizer_and_warmup() -> None:
+    result = cnnexp.run(
+        [*SHORT, "scheduler=cosine", "phases.train.warmup=1", "trainer.log_every_n_steps=1",
+         "phases.train.optimizer={_target_: torch.optim.SGD, lr: 0.1}"]
+    )  # fmt: skip
+    assert result.folder is not None
+    rates = [float(r["value"]) for r in rows(result.folder / "metrics.csv") if r["metric"] == "lr"]
+    # 200 images in batches of at most 32: 7 steps rise to the rate, 14 go down a cosine. Logged
+    # after the step, with the rate of the next.
+    assert rates[:7] == pytest.approx([0.1 * n / 8 for n in range(2, 8)] + [0.1])
+    assert rates[13] == pytest.approx(0.1 / 2)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_misspelt_blocks_leave_nothing_behind(work: Path) -> None:
+    with pytest.raises(InputError, match="no block is named blok2; did you mean 'block2'"):
+        cnnexp.run([*SHORT, "phases.train.trainable=[blok2]"])
+    assert not (work / "outputs").exists()
