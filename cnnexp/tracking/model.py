@@ -1,6 +1,5 @@
 """The trained network in MLflow: exported by torch.export, no pickle, checked before it is kept."""
 
-import copy
 import importlib
 import logging
 import re
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+
+from cnnexp.exporting.program import standalone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,9 +67,7 @@ def save_network(
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    network = copy.deepcopy(network).cpu().float().eval()  # the graph stays where it was exported
-    # torch.export warns of incomplete tensors where weights lie channels-last (2.15).
-    network = network.to(memory_format=torch.contiguous_format)
+    network = standalone(network)
     with torch.no_grad():
         logits = network(torch.from_numpy(example)).numpy()
     height, width = example.shape[2:]
