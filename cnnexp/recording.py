@@ -28,7 +28,7 @@ def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any
     return call(
         config["tracking"],
         experiment=config["name"],
-        run_name=f"{config['name']}-seed{config['seed']}-{folder.name[-6:]}",
+        run_name=f"seed{config['seed']}-{folder.name[-6:]}",
         run_id=info.get("mlflow_run_id"),
         folder=folder,
         tags=as_tags(dict(info["environment"]))

@@ -21,7 +21,7 @@ class Photo:
 
     def __init__(
         self,
-        scale: tuple[Share, Share] = (0.4, 1.0),
+        scale: tuple[Share, Share] = (0.5, 1.0),
         ratio: tuple[PositiveFloat, PositiveFloat] = (0.75, 4 / 3),
         flip: Probability = 0.5,
         rotation: NonNegativeFloat = 0.0,
