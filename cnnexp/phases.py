@@ -1,7 +1,9 @@
 """Config -> phases -> a trained network: what trains when, at which rates, and what is stored."""
 
 import json
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,12 +226,16 @@ def train_phase(
     logger: object,
     journal: Journal,
 ) -> Fitted:
-    """Train one phase; its checkpoints go to folder/checkpoints/<phase>."""
-    training = config["training"]
+    """Train one phase; its checkpoints go to folder/checkpoints/<phase>.
+
+    Its time is that of the epochs and of the frozen blocks' outputs, where they were computed now.
+    """
+    training, began_s = config["training"], time.perf_counter()
     stored: dict[str, torch.Tensor | None] = dict.fromkeys(("train", "validation"))
     if can_store(config, network, phase):
         stored = {split: store_prefix(config, network, images, phase, split) for split in stored}
     cached = all(values is not None for values in stored.values())
+    stored_s = time.perf_counter() - began_s
     classifier = build_classifier(
         config, network, images, phase, first_epoch=first_epoch, cached=cached
     )
@@ -260,7 +266,7 @@ def train_phase(
         else build_batches(config, images, split, first_epoch=first_epoch)
         for split in ("train", "validation")
     )
-    return fit(
+    fitted = fit(
         classifier,
         train,
         validation,
@@ -271,3 +277,4 @@ def train_phase(
         ema=training["ema"],
         journal=journal,
     )
+    return replace(fitted, train_s=fitted.train_s + stored_s)

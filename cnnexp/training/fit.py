@@ -25,7 +25,8 @@ logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 class Fitted:
     """A phase that has been trained. best: its checkpoint. best_epoch: of the run, from 1.
 
-    history: a row per epoch, see `EpochTable`. steps: of the optimizer. train_s: with validation.
+    history: a row per epoch, see `EpochTable`. steps: of the optimizer. train_s: of the epochs,
+    with validation.
     """
 
     phase: str

@@ -1,0 +1,56 @@
+"""Every experiment runs whole: its network, its phases, its augmentation, on generated images."""
+
+from pathlib import Path
+
+import pytest
+
+import cnnexp
+from cnnexp.config.compose import compose, resolved
+from cnnexp.config.groups import config_folder
+
+EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+IMAGES = ["dataset=shapes", "dataset.images=200", "dataset.image_size=32", "tracking=none"]
+
+
+def config(*overrides: str) -> dict:
+    return resolved(compose(overrides).config)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_runs_in_seconds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = [f"experiment={name}"]
+    if "weights" in config(*chosen)["model"]:
+        chosen.append("model.weights=null")  # none can be downloaded here
+    if name.startswith("cifar10"):
+        chosen.append("dataset.classes=6")
+    result = cnnexp.run([*chosen, *IMAGES, "debug=smoke"])
+    phases = list(config(*chosen)["phases"])
+    assert 0 <= result.metrics["test/accuracy"] <= 1
+    assert result.folder is not None
+    assert [path.name for path in sorted((result.folder / "checkpoints").iterdir())] == sorted(
+        phases
+    )
+    assert {path.stem for path in (result.folder / "figures").iterdir()} >= {
+        "gradcam", "learning_curves", "confusion_matrix",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["inception", "residual"])
+def test_the_three_networks_of_cifar10_differ_in_nothing_else(model: str) -> None:
+    ours, baseline = config(f"experiment=cifar10_{model}"), config("experiment=cifar10_baseline")
+    assert {key for key in baseline if ours[key] != baseline[key]} == {"name", "model"}
+    shared = {k: v for k, v in baseline["model"].items() if k != "_target_"}
+    assert {key: ours["model"][key] for key in shared} == shared
+
+
+def test_a_model_brings_its_phases_and_a_choice_counts_more() -> None:
+    phases = {name: list(config(f"model={name}")["phases"]) for name in ("vgg16", "baseline")}
+    assert phases == {"vgg16": ["train"], "baseline": ["train"]}
+    assert list(config("model=vgg16_frozen")["phases"]) == ["head"]
+    assert list(config("model=vgg16_finetune")["phases"]) == ["head", "finetune"]
+    assert list(config("model=vgg16_finetune", "phases=whole")["phases"]) == ["train"]
+    assert list(config("experiment=vgg16_finetune", "model=lenet5")["phases"]) == ["train"]
+    assert list(config("experiment=vgg16_frozen", "model=vgg16_finetune")["phases"]) == [
+        "head", "finetune",
+    ]  # fmt: skip
