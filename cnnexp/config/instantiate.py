@@ -18,7 +18,7 @@ from cnnexp.errors import InputError, nearest
 ROLES: dict[str, tuple[str, ...]] = {
     "dataset": ("cnnexp.datasets.",),
     "augmentation": ("cnnexp.augmentations.",),
-    "model": ("cnnexp.models.", "torchvision.models.", "timm.create_model"),
+    "model": ("cnnexp.models.",),
     "optimizer": ("torch.optim.",),
     "scheduler": ("torch.optim.lr_scheduler.",),
     "trainer": ("pytorch_lightning.Trainer",),

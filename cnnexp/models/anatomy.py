@@ -37,27 +37,39 @@ class Layer:
 def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
     """Rows in order of execution: layers with parameters, with windows, or that change a shape.
 
-    Activations, dropout and flattening compute nothing that the table counts. Runs on meta tensors:
-    nothing is calculated, any size is quick. The network stays as it was.
+    Activations, dropout and flattening compute nothing that the table counts. A module that is made
+    of others has a row of its own for what these leave: attention, a scale or a token it learns.
+    Runs on meta tensors: nothing is calculated, any size is quick. The network stays as it was.
     """
     twin = copy.deepcopy(network).to("meta").eval()
     rows: list[Layer] = []
     fields = _ReceptiveFields(image_size)
     counter = FlopCounterMode(display=False)
     before: dict[str, int] = {}
-    seen: set[str] = set()
+    seen: set[int] = set()
+    listed = 0  # operations that have a row
 
     def enter(name: str) -> Any:
-        return lambda module, inputs: before.__setitem__(name, counter.get_total_flops())
+        def hook(module: nn.Module, inputs: tuple) -> None:
+            before[name] = counter.get_total_flops() - listed
 
-    def leave(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-            own = sum(p.numel() for p in module.parameters()) if name not in seen else 0
-            seen.add(name)
-            changed = tuple(output.shape) != tuple(inputs[0].shape)
-            windowed = hasattr(module, "kernel_size")  # pooling of stride 1, too
-            if isinstance(module, nn.Flatten | nn.Identity) or not (own or changed or windowed):
+        return hook
+
+    def leave(name: str, alone: bool) -> Any:
+        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+            nonlocal listed
+            output = output[0] if isinstance(output, tuple | list) else output
+            new = [p for p in module.parameters() if id(p) not in seen]
+            own = sum(p.numel() for p in new)
+            operations = counter.get_total_flops() - listed - before[name]
+            changed = alone and tuple(output.shape) != tuple(inputs[0].shape)
+            windowed = alone and hasattr(module, "kernel_size")  # pooling of stride 1, too
+            if isinstance(module, nn.Flatten | nn.Identity):
                 return
+            if not (own or operations or changed or windowed):
+                return
+            seen.update(id(p) for p in new)
+            listed += operations
             shape = tuple(output.shape[1:])
             rows.append(
                 Layer(
@@ -71,7 +83,7 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
                     size=output[0].numel(),
                     parameters=own,
                     # The counter counts a multiply-add as two operations.
-                    multiply_adds=(counter.get_total_flops() - before[name]) // 2,
+                    multiply_adds=operations // 2,
                     receptive_field=fields.of(output),
                 )
             )
@@ -79,9 +91,8 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
         return hook
 
     for name, module in twin.named_modules():
-        if not list(module.children()):
-            module.register_forward_pre_hook(enter(name))
-            module.register_forward_hook(leave(name))
+        module.register_forward_pre_hook(enter(name))
+        module.register_forward_hook(leave(name, alone=not list(module.children())))
     with torch.no_grad(), counter, fields:
         twin(torch.empty(1, 3, image_size, image_size, device="meta"))
     return rows

@@ -51,7 +51,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "trainer.precision=16-mixed trainer.accelerator=cpu", ["precision=16-mixed", "bf16-mixed"],
     ),
     "target that is no target": (
-        "model._target_=os.system", ["model._target_=os.system", "allowed: cnnexp.models.*, torch"],
+        "model._target_=os.system", ["model._target_=os.system", "allowed: cnnexp.models.*, "],
     ),
     "target of another group": (
         "model._target_=torch.optim.SGD", ["model._target_=torch.optim.SGD", "cnnexp.models.*"],

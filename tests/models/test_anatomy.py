@@ -87,3 +87,27 @@ def test_the_network_stays_as_it_was() -> None:
 def test_big_inputs_cost_nothing(size: int) -> None:
     rows = anatomy(baseline(size, 10), size)
     assert rows[0].multiply_adds == size * size * 32 * 27
+
+
+def test_what_is_not_in_a_layer_of_its_own_is_counted_too() -> None:
+    """Attention keeps three of its matrices itself and calls the fourth as a function."""
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(8))
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.scale * x.flatten(2).transpose(1, 2)  # (B, 16, 8)
+            return self.attention(x, x, x, need_weights=False)[0]
+
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), Tokens())
+    rows = {row.name: row for row in anatomy(network, 4)}
+    # 4*8; 3*8*8 + 3*8 + 8*8 + 8; the scale.
+    assert {name: row.parameters for name, row in rows.items()} == {
+        "0": 32, "1.attention": 288, "1": 8,
+    }  # fmt: skip
+    # 16 pixels of 3*8; 16 tokens through four matrices of 8*8, and 16*16 products of 8, twice.
+    assert (rows["0"].multiply_adds, rows["1"].multiply_adds) == (384, 0)
+    assert rows["1.attention"].multiply_adds == 16 * 4 * 64 + 2 * 16 * 16 * 8

@@ -36,7 +36,7 @@ def test_contract(name: str) -> None:
     images = torch.rand(4, 3, SIZE, SIZE)
     blocks = [block for block, _ in network.named_children()]
     assert blocks[-1] == "head"
-    assert all(re.fullmatch(r"[a-z]+\d*", block) for block in blocks)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", block) for block in blocks)
     logits = network(images)
     assert logits.shape == (4, CLASSES)
     assert logits.isfinite().all()

@@ -1,0 +1,139 @@
+"""Files of trained weights: found, read without running anything in them, put into a network."""
+
+import http.client
+import logging
+import re
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+from torch import nn
+
+from cnnexp.errors import InputError, nearest
+
+IMAGENET = "imagenet"  # in place of a path: the library's own weights, from its cache
+KEY = "model.weights"
+
+log = logging.getLogger("cnnexp")
+
+
+def cached_file(url: str) -> Path:
+    """The file in torch.hub's cache (TORCH_HOME), downloaded where it is not there yet.
+
+    It appears there whole and with the hash that its name holds, or not at all.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+    if path.exists():
+        return path
+    sha256 = re.search(r"-([0-9a-f]{8,})\.", path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):  # jobs that start together download it once
+            if not path.exists():
+                log.info("downloading %s to %s", url, path)
+                torch.hub.download_url_to_file(
+                    url, str(path), sha256 and sha256[1], progress=sys.stderr.isatty()
+                )
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise InputError(
+            f"{KEY}={IMAGENET}: cannot download {url} ({reason(error)}); fetch it elsewhere and "
+            f"put it at {path}, or name your copy: {KEY}=<path>, or run "
+            "`python scripts/prefetch.py` where there is a network"
+        ) from error
+    return path
+
+
+def reason(error: BaseException) -> str:
+    """In one line: of libraries' long messages the first sentence."""
+    text = str(getattr(error, "reason", "") or error) or type(error).__name__
+    return text.strip().splitlines()[0][:200].rstrip(".:; ")
+
+
+def read_weights(path: str | Path) -> OrderedDict[str, torch.Tensor]:
+    """A state dict: name -> tensor, floating ones as float32.
+
+    .safetensors, or what torch.save made of tensors alone; nothing in the file is executed.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        beside = [IMAGENET, *(f.name for f in file.parent.glob("*") if f.is_file())]
+        what = "is a folder" if file.is_dir() else "no such file"
+        raise InputError(
+            f"{KEY}={path}: {what}{nearest(file.name, beside) or ';'} "
+            f"allowed: {IMAGENET}, null, or a .pth or .safetensors file"
+        )
+    try:
+        if file.suffix == ".safetensors":
+            content = load_file(file)
+        else:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{KEY}={path}: cannot be read ({reason(error)})") from None
+    except Exception:  # a file that is something else makes readers fail in any way
+        raise InputError(
+            f"{KEY}={path}: is damaged, or holds more than tensors, which is never loaded; "
+            "allowed: .safetensors, or what torch.save(network.state_dict(), …) wrote"
+        ) from None
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"{KEY}={path}: holds no weights by name but a {type(content).__name__}")
+    others = [str(name) for name, value in content.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise InputError(
+            f"{KEY}={path}: holds more than weights: {few(others)}; take the state dict out of it "
+            "and save that"
+        )
+    weights = OrderedDict(
+        (n, v.float() if v.is_floating_point() else v) for n, v in content.items()
+    )
+    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise InputError(f"{KEY}={path}: holds values that are no numbers, in {few(broken)}")
+    if hasattr(content, "_metadata"):  # versions of layers, by which torch reads old files
+        weights._metadata = content._metadata  # type: ignore[attr-defined]
+    return weights
+
+
+def load_weights(
+    network: nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    path: str | Path,
+    name: str,
+    without: Sequence[str] = (),
+) -> None:
+    """Into all of `network` but the modules named in `without`, which may be in the file or not.
+
+    path, name: of the file and of the network, for the error. Raises InputError that lists what
+    either side lacks and where their shapes differ.
+    """
+    own = network.state_dict()
+    left_out = tuple(f"{module}." for module in without)
+    given = OrderedDict((n, v) for n, v in weights.items() if not n.startswith(left_out))
+    given._metadata = getattr(weights, "_metadata", own._metadata)  # type: ignore[attr-defined]
+    shapes = {
+        n: f"{n} is {tuple(v.shape)} there and {tuple(own[n].shape)} here"
+        for n, v in given.items()
+        if n in own and v.shape != own[n].shape
+    }
+    for misshaped in shapes:
+        del given[misshaped]
+    missing, unexpected = network.load_state_dict(given, strict=False)
+    optional = (*shapes, "num_batches_tracked")  # a counter that old files lack
+    missing = [n for n in missing if not n.startswith(left_out) and not n.endswith(optional)]
+    differences = [
+        *([f"missing {few(missing)}"] if missing else []),
+        *([f"unexpected {few(unexpected)}"] if unexpected else []),
+        *([few(list(shapes.values()), most=1)] if shapes else []),
+    ]
+    if differences:
+        raise InputError(f"{KEY}={path}: does not fit {name}: {'; '.join(differences)}")
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first of them, and how many more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
