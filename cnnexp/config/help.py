@@ -23,6 +23,7 @@ FIRST = (
     "augmentation",
     "optimizer",
     "scheduler",
+    "phases",
     "trainer",
 )
 LAST = ("visualization", "tracking", "debug")
@@ -37,6 +38,7 @@ MEANING = {
     "optimizer": "how the weights are moved",
     "scheduler": "how the learning rate changes",
     "trainer": "how long, on what, how precisely",
+    "phases": "which blocks train, for how long, at which rates",
     "visualization": "pictures of what the network sees; several: visualization=[gradcam]",
     "tracking": "where runs are kept",
     "debug": "quick checks of any experiment",
@@ -53,7 +55,9 @@ KEYS = (
     ("dataset.image_size", "side in pixels that images are resized to"),
     ("dataset.batch_size", "images per step"),
     ("dataset.per_class", "use only so many training images of each class"),
-    ("trainer.max_epochs", "times through the training images"),
+    ("trainer.max_epochs", "times through the training images, in each phase"),
+    ("model.weights", "of trained networks: imagenet, a file, or null"),
+    ("init_from, resume", "another run's weights; an interrupted run goes on"),
     ("optimizer.lr", "learning rate"),
     ("training.…", "loss, label_smoothing, mixup, cutmix, ema, early_stopping, class_weights"),
     ("paths.outputs", "where runs' folders are made"),
