@@ -20,7 +20,8 @@ from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.experiment import find_images, fit_normalization, load_images
 from cnnexp.models.anatomy import anatomy
-from cnnexp.phases import plan_lines, plan_phases, short_name, train_phase
+from cnnexp.phases import train_phase
+from cnnexp.plan import plan_lines, plan_phases, short_name
 from cnnexp.recording import flat, log_files, open_tracker
 from cnnexp.reporting.figures import learning_curves, save_figure
 from cnnexp.reporting.journal import Journal

@@ -1,0 +1,142 @@
+"""Config -> the plan of a run: what trains when, at which rates, and what frozen blocks cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+
+from cnnexp.config.instantiate import call
+from cnnexp.config.phases import laid_over
+from cnnexp.data.image_set import ImageSet
+from cnnexp.experiment import device_of, precision_of
+from cnnexp.training.optimization import Optimization
+from cnnexp.training.phases import (
+    Phase,
+    block_rates,
+    frozen_prefix,
+    parameter_counts,
+    trainable_blocks,
+    weighted_blocks,
+)
+
+Config = Mapping[str, Any]
+
+# What a schedule needs to know of the run and a config cannot.
+STEPS = ("total_steps", "T_max")
+
+
+def plan_phases(config: Config, network: nn.Sequential) -> list[Phase]:
+    """The run's phases. Raises InputError where one names blocks that the network has not."""
+    return [plan_phase(config, network, name) for name in config["phases"]]
+
+
+def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
+    phase, key = config["phases"][name], f"phases.{name}"
+    trainable = trainable_blocks(network, phase["trainable"], f"{key}.trainable")
+    optimizer = laid_over(config["optimizer"], phase["optimizer"])
+    scheduler = laid_over(config["scheduler"], phase["scheduler"])
+    return Phase(
+        name=name,
+        trainable=trainable,
+        epochs=config["trainer"]["max_epochs"] or phase["epochs"],
+        rates=block_rates(trainable, phase["lr_scale"], f"{key}.lr_scale"),
+        optimization=Optimization(
+            lr=optimizer["lr"],
+            make_optimizer=lambda groups: call(optimizer, params=groups),
+            make_scheduler=lambda built, steps, epochs: build_scheduler(
+                scheduler, built, steps, warmup_steps=round(phase["warmup"] * steps / epochs)
+            ),
+        ),
+        early_stopping=phase["early_stopping"] or config["training"]["early_stopping"],
+    )
+
+
+def build_scheduler(
+    node: Config, optimizer: torch.optim.Optimizer, steps: int, warmup_steps: int = 0
+) -> LRScheduler | ReduceLROnPlateau:
+    """The schedule, told how many steps the phase has; before it a linear rise from nearly zero."""
+    options = {key: value for key, value in node.items() if key not in STEPS}
+    warmup_steps = min(warmup_steps, steps - 1)
+    steps -= warmup_steps
+    if "pct_start" in options:
+        # OneCycleLR divides by pct_start * steps - 1 and by the steps that are left after it.
+        options["pct_start"] = min(max(options["pct_start"], 1.5 / steps), 0.5)
+        options["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+        steps = max(steps, 4)
+    known = {key: steps for key in STEPS if key in node}
+    schedule = call(options, optimizer=optimizer, **known)
+    if not warmup_steps:
+        return schedule
+    rise = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
+    return SequentialLR(optimizer, [rise, schedule], milestones=[warmup_steps])
+
+
+def plan_lines(
+    config: Config, network: nn.Sequential, phases: list[Phase], images: ImageSet
+) -> list[str]:
+    """The plan, for a person: a line for a run that is one phase of all blocks, else a table."""
+    common = (
+        f"batches of {config['dataset']['batch_size']}, "
+        f"augmentation {short_name(config['augmentation'])}, "
+        f"{precision_of(config)} on {device_of(config)}"
+    )
+    rows = [("phase", "trains", "parameters", "epochs", "optimizer", "frozen part")]
+    for phase in phases:
+        node, scheduler = (
+            laid_over(config[group], config["phases"][phase.name][group])
+            for group in ("optimizer", "scheduler")
+        )
+        rates = sorted({phase.optimization.lr * share for share in phase.rates.values()})
+        rate = " to ".join(f"{value:g}" for value in dict.fromkeys((rates[0], rates[-1])))
+        how = f"{short_name(node)} at {rate}, {short_name(scheduler)}"
+        frozen = frozen_part(config, network, phase, images)
+        own, total = parameter_counts(network, phase.trainable)
+        if len(phases) == 1 and own == total:
+            return [f"{phase.epochs} epochs, {how}, {common}"]
+        trains = ", ".join(phase.trainable)
+        rows.append((phase.name, trains, f"{own:,} of {total:,}", str(phase.epochs), how, frozen))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return [common, *lines]
+
+
+def frozen_part(config: Config, network: nn.Sequential, phase: Phase, images: ImageSet) -> str:
+    """What the phase's frozen leading blocks cost: "" where there are none."""
+    count = frozen_prefix(network, phase.trainable)
+    if not count:
+        return ""
+    leading = [name for name, _ in network.named_children()][:count]
+    names = [name for name in weighted_blocks(network) if name in leading]
+    blocks = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    train, validation = len(images.split["train"]), len(images.split["validation"])
+    each_epoch = (train + validation) * phase.epochs
+    if can_store(config, network, phase):
+        once = train * views_of(config) + validation
+        return f"{blocks} run {once:,} images once, not {each_epoch:,}"
+    return f"{blocks} run {each_epoch:,} images in all"
+
+
+def can_store(config: Config, network: nn.Sequential, phase: Phase) -> bool:
+    """Whether the phase's frozen leading blocks see the same pixels in every epoch, or in as many
+    forms as `training.views` says.
+    """
+    training = config["training"]
+    same = is_identity(config["augmentation"]) or training["views"] is not None
+    mixes = training["mixup"] or training["cutmix"]
+    wanted = training["prefix_cache"] and same and not mixes and phase.epochs > 1
+    return bool(wanted and frozen_prefix(network, phase.trainable))
+
+
+def is_identity(node: Config) -> bool:
+    return node["_target_"] == "cnnexp.augmentations.none.none"
+
+
+def views_of(config: Config) -> int:
+    """Forms of each training image that are stored."""
+    return 1 if is_identity(config["augmentation"]) else config["training"]["views"] or 1
+
+
+def short_name(node: Config) -> str:
+    return str(node["_target_"]).rpartition(".")[2]
