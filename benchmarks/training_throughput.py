@@ -50,7 +50,8 @@ def hand_written(config: dict[str, Any], images: ImageSet, epochs: int) -> float
     pixels = torch.from_numpy(images.images)
     labels = torch.from_numpy(images.labels)
     augment = call(config["augmentation"])
-    optimizer = call(config["optimizer"], params=parameter_groups(network))
+    groups = parameter_groups(network, config["optimizer"]["lr"])
+    optimizer = call(config["optimizer"], params=groups)
     size = config["dataset"]["batch_size"]
     steps = -(-len(chosen) // size) * epochs
     scheduler = torch.optim.lr_scheduler.OneCycleLR(

@@ -1,5 +1,6 @@
 """`python -m cnnexp`, and the console script: one-line errors, exit codes, and nothing slow."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `cnnexp --help | head`: nobody reads any more
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python flushes it at its end
+        return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

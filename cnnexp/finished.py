@@ -41,11 +41,17 @@ class FinishedRun:
     precision: str
 
 
-def run_folder(run: str, tracking_uri: str | None, key: str = "run") -> Path:
-    """The folder that `run` names: itself, or that of the MLflow run with this id."""
+def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
+    """The folder that config[key] names: itself, the one whose name ends in this id, or that of the
+    MLflow run with this id.
+    """
+    run, tracking_uri = config[key], config["tracking"].get("uri")
     folder = Path(run).expanduser()
     if folder.is_dir():
         return folder.absolute()
+    here = list(Path(config["paths"]["outputs"]).glob(f"*/*_{run}"))
+    if len(here) == 1:
+        return here[0].absolute()
     if tracking_uri is None:
         raise InputError(
             f"{key}={run}: no such folder; with tracking=none a run is named by its folder"
@@ -55,7 +61,7 @@ def run_folder(run: str, tracking_uri: str | None, key: str = "run") -> Path:
 
 def load_run(config: Mapping[str, Any]) -> FinishedRun:
     """The run that `run=` names; nothing that lies in its folder is executed."""
-    folder = run_folder(config["run"], config["tracking"].get("uri"))
+    folder = run_folder(config)
     info = read_json(folder / "run.json")
     if "classes" not in info:
         raise InputError(f"run={folder}: the run ended before its network was built")
@@ -78,10 +84,23 @@ def load_run(config: Mapping[str, Any]) -> FinishedRun:
     return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval(), precision)
 
 
-def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
-    """The run's images as they are found today; none that it learned from is in their test split.
+def read_splits(path: Path) -> dict[str, str]:
+    """sha256 of an image -> its split. Raises InputError."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {row["sha256"]: row["split"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); without it nobody knows what the run learned from"
+        ) from None
 
-    Raises InputError where the classes are others, or nothing is left to test on.
+
+def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
+    """The run's images as they are found today.
+
+    Where they are not those of the run: its test images that are still there; without one, the
+    test split of the new images but for those that the run learned from. Raises InputError where
+    the classes are others, or nothing is left to test on.
     """
     images = load_images(run.config, find_images(run.config))
     if images.classes != run.classes:
@@ -91,8 +110,16 @@ def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
         )
     if images.digest == run.info["data"]["digest"]:
         return images
-    with (run.folder / "splits.csv").open(encoding="utf-8", newline="") as file:
-        known = {row["sha256"] for row in csv.DictReader(file) if row["split"] != "test"}
+    splits = read_splits(run.folder / "splits.csv")
+    own = {sha256 for sha256, split in splits.items() if split == "test"}
+    known = splits.keys() - own
+    there = np.array([i for i, sha256 in enumerate(images.sha256) if sha256 in own], dtype=np.int64)
+    if len(there):
+        note(
+            f"the images are not those of the run: of its {len(own):,} test images "
+            f"{len(there):,} are here and are tested on"
+        )
+        return replace(images, split={**images.split, "test": there})
     test = images.split["test"]
     unseen = np.array([i for i in test if images.sha256[i] not in known], dtype=test.dtype)
     note(

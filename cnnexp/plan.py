@@ -94,12 +94,25 @@ def plan_lines(
         frozen = frozen_part(config, network, phase, images)
         own, total = parameter_counts(network, phase.trainable)
         if len(phases) == 1 and own == total:
-            return [f"{phase.epochs} epochs, {how}, {common}"]
+            epochs = "1 epoch" if phase.epochs == 1 else f"{phase.epochs} epochs"
+            return [f"{epochs}, {how}, {common}"]
         trains = ", ".join(phase.trainable)
         rows.append((phase.name, trains, f"{own:,} of {total:,}", str(phase.epochs), how, frozen))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return [common, *lines]
+
+
+def frozen_as_drawn(config: Config, network: nn.Sequential, phases: list[Phase]) -> str:
+    """A line where blocks that nobody has trained are frozen, else ""."""
+    trained = config["init_from"] is not None or config["model"].get("weights") is not None
+    frozen = [n for n in weighted_blocks(network) if n not in phases[0].trainable]
+    if trained or not frozen or config["resume"] is not None:
+        return ""
+    return (
+        f"{', '.join(frozen)} are frozen with the weights that were drawn, which know nothing; "
+        "model.weights or init_from gives trained ones"
+    )
 
 
 def frozen_part(config: Config, network: nn.Sequential, phase: Phase, images: ImageSet) -> str:

@@ -38,7 +38,7 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
             return network
     if config["init_from"] is None:
         return build_network(config, classes)
-    folder = run_folder(config["init_from"], config["tracking"].get("uri"), "init_from")
+    folder = run_folder(config, "init_from")
     checkpoint = best_checkpoint(folder, list(read_json(folder / "run.json").get("phases", {})))
     if checkpoint is None:
         raise InputError(f"init_from={folder}: it has no checkpoint yet")

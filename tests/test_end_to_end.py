@@ -147,11 +147,29 @@ def test_visualize_other_pictures(
     trained: Result, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(work)
-    picture = trained.folder / "figures" / "gradcam.png"
-    picture.unlink()
+    own = {path: path.read_bytes() for path in (trained.folder / "figures").iterdir()}
     run_id = json.loads((trained.folder / "run.json").read_text())["mlflow_run_id"]
-    cnnexp.run(["task=visualize", f"run={run_id}", "visualization=[gradcam]"])
-    assert picture.is_file()
+    layer = "visualization.gradcam.layer=block1"
+    cnnexp.run(["task=visualize", f"run={run_id}", "visualization=[gradcam]", layer])
+    other = (trained.folder / "visualization" / "gradcam.png").read_bytes()
+    assert other != own[trained.folder / "figures" / "gradcam.png"]
+    assert {path: path.read_bytes() for path in own} == own
+
+
+def test_a_run_is_found_by_the_end_of_its_folders_name(
+    trained: Result, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(work)
+    run = trained.folder.name.rpartition("_")[2]
+    again = cnnexp.run(["task=evaluate", f"run={run}", "tracking=none"])
+    assert again.metrics["test/accuracy"] == trained.metrics["test/accuracy"]
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_whole_numbers_mix_too(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = ["debug=smoke", "tracking=none", "visualization=none", f"training.{mix}=1"]
+    assert cnnexp.run(short).metrics["test/accuracy"] >= 0
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,20 @@ def test_images_that_the_run_learned_from_are_not_tested_on(
     assert not tested & learned
 
 
+def test_an_image_that_is_gone_takes_no_other_with_it(data: Path) -> None:
+    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    run = [f"run={result.folder}", "tracking=none"]
+    with (result.folder / "splits.csv").open() as file:
+        tested = [row["path"] for row in csv.DictReader(file) if row["split"] == "test"]
+    (data / tested[0]).unlink()
+    cnnexp.run(["task=evaluate", *run])
+    with (result.folder / "evaluation" / "predictions.csv").open() as file:
+        assert {row["path"] for row in csv.DictReader(file)} == set(tested[1:])
+    (result.folder / "splits.csv").unlink()
+    with pytest.raises(InputError, match=r"splits\.csv cannot be read"):
+        cnnexp.run(["task=evaluate", *run])
+
+
 def test_other_classes_are_refused(data: Path) -> None:
     result = cnnexp.run([*SHORT, f"dataset.root={data}"])
     shutil.move(data / "left", data / "zebra")

@@ -159,6 +159,29 @@ def test_a_phase_of_its_own_optimizer_and_warmup() -> None:
     assert rates[-1] == pytest.approx(0, abs=1e-6)
 
 
+def test_ctrl_c_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(self: RowAtEpochEnd, trainer: object, module: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            cnnexp.run(SHORT)
+    (folder,) = Path("outputs").glob("*/*")
+    assert f"python -m cnnexp resume={folder}" in capsys.readouterr().out
+    assert json.loads((folder / "run.json").read_text())["status"] == "KILLED"
+    assert cnnexp.run([f"resume={folder}", "tracking=none"]).metrics["test/accuracy"] > 0
+
+
+def test_frozen_blocks_that_nobody_trained_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    first = cnnexp.run([*SHORT, "phases=frozen"])
+    assert "block1, block2 are frozen with the weights that were drawn" in capsys.readouterr().out
+    cnnexp.run([*SHORT, "phases=frozen", f"init_from={first.folder}"])
+    assert "that were drawn" not in capsys.readouterr().out
+
+
 def test_misspelt_blocks_leave_nothing_behind(work: Path) -> None:
     with pytest.raises(InputError, match="no block is named blok2; did you mean 'block2'"):
         cnnexp.run([*SHORT, "phases.train.trainable=[blok2]"])

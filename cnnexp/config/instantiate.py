@@ -45,6 +45,11 @@ def allow_folder(folder: Path) -> None:
     forget()
 
 
+def allowed_folders() -> list[Path]:
+    """Those of `allow_folder`, the latest last."""
+    return list(_folders)
+
+
 def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -> None:
     """Raises InputError unless `target` may be called. role: the config group; None: any."""
     listed = ALLOWED if role is None else ROLES[role]

@@ -166,6 +166,8 @@ def check_paths(config: Mapping[str, Any]) -> None:
         )
     start = config["init_from"] if task == "train" and config["resume"] is None else None
     if start is not None and not Path(start).expanduser().is_dir() and not RUN_ID.fullmatch(start):
+        if Path(start).expanduser().is_file():
+            raise InputError(f"init_from={start}: is a file; name the folder of its run")
         raise InputError(
             f"init_from={start}: no such folder, and no MLflow id or its beginning "
             f"(hexadecimal digits){newest(config)}"

@@ -157,22 +157,28 @@ def learning_curves(
     *,
     monitor: str = "val/accuracy",
     phases: Mapping[str, int] | None = None,
+    chosen: int | None = None,
 ) -> Figure:
     """Loss, accuracy and learning rate against the epoch; the best epoch is marked.
 
-    phases: name -> its epochs, in order; a line is drawn between two.
+    phases: name -> its epochs, in order; a line is drawn between two. chosen: the epoch that is
+    marked in place of the best of all: the one whose weights the run ended with.
 
     metrics: a row per epoch: epoch (from 1), train/loss, val/loss, train/accuracy, val/accuracy,
     lr; what is missing, None or not finite isn't drawn. monitor: whose best epoch is
     marked: the smallest if it ends in "loss", else the largest; of equals the first.
     """
-    best = best_epoch(metrics, monitor)
+    best = next(
+        (point for point in _series(metrics, monitor) if point[0] == chosen),
+        best_epoch(metrics, monitor),
+    )
     rates = _series(metrics, "lr")
     widths = [4.1, 4.1] + ([2.3] if rates else [])
     line = f"{len(metrics)} epochs" if len(metrics) != 1 else "1 epoch"
     if best:
         value = f"{best[1]:.4f}" if monitor.endswith("loss") else f"{100 * best[1]:.1f}%"
-        line += f"; the best is epoch {best[0]}: {monitor} {value}"
+        of = f"the best of {list(phases)[-1]}" if phases and len(phases) > 1 else "the best"
+        line += f"; {of} is epoch {best[0]}: {monitor} {value}"
     page = Page(
         2 * MARGIN + sum(widths) + 0.75 * len(widths) - 0.15, 3.75, "Learning curves", [line]
     )

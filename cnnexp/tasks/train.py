@@ -16,12 +16,13 @@ from cnnexp.answers import (
     save_predictions,
     verdict,
 )
+from cnnexp.config.instantiate import allowed_folders
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.experiment import find_images, fit_normalization, load_images
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
-from cnnexp.plan import plan_lines, plan_phases, short_name
+from cnnexp.plan import frozen_as_drawn, plan_lines, plan_phases, short_name
 from cnnexp.recording import flat, log_files, open_tracker
 from cnnexp.reporting.figures import learning_curves, save_figure
 from cnnexp.reporting.journal import Journal
@@ -76,6 +77,8 @@ def train(config: Mapping[str, Any]) -> Result:
                 )
                 for number, line in enumerate(plan_lines(config, network, phases, images)):
                     journal.topic("" if number else "training", line)
+                if line := frozen_as_drawn(config, network, phases):
+                    journal.topic("note", line)
 
                 records: Records = info["phases"]
                 for phase in phases:
@@ -104,6 +107,7 @@ def train(config: Mapping[str, Any]) -> Result:
                         [row for record in records.values() for row in record["history"]],
                         monitor=config["training"]["monitor"],
                         phases={name: len(record["history"]) for name, record in records.items()},
+                        chosen=records[phases[-1].name]["best_epoch"],
                     ),
                     figures / "learning_curves.png",
                 )
@@ -125,6 +129,8 @@ def train(config: Mapping[str, Any]) -> Result:
         except BaseException as problem:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)
+            if info["status"] == "KILLED":
+                journal.topic("go on", f"python -m cnnexp resume={shlex.quote(shown(folder))}")
             raise
     return Result(metrics, folder, network)
 
@@ -191,15 +197,20 @@ def figures_of_merit(records: Records, tested: Tested, monitor: str) -> dict[str
 
 def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
     """Where everything is, and what to type next."""
-    try:
-        shown = folder.relative_to(Path.cwd())
-    except ValueError:
-        shown = folder
-    run = shlex.quote(str(shown))
-    lines = [("saved", f"{shown}  (figures/, predictions.csv, metrics.csv)")]
+    run = shlex.quote(shown(folder))
+    own = "".join(f"--config-dir {shlex.quote(shown(mine))} " for mine in allowed_folders()[-1:])
+    lines = [("saved", f"{shown(folder)}  (figures/, predictions.csv, metrics.csv)")]
     if tracker.hint:
         lines.append(("compare", tracker.hint))
     return [
         *lines,
-        ("next", f"python -m cnnexp task=predict run={run} input=<file, folder or glob>"),
+        ("next", f"python -m cnnexp {own}task=predict run={run} input=<file, folder or glob>"),
     ]
+
+
+def shown(folder: Path) -> str:
+    """From the working folder, if it lies there."""
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)

@@ -1,4 +1,4 @@
-"""task=visualize: draw a finished run's pictures again, or others of it."""
+"""task=visualize: draw other pictures of a finished run, or the same again, beside its own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def visualize(config: Mapping[str, Any]) -> Result:
         journal.topic("run", str(run.folder))
         images = load_test_images(run, lambda line: journal.topic("note", line))
         tested = answer(run.config, run.network, images, precision=run.precision)
-        folder = run.folder / "figures"
+        folder = run.folder / "visualization"
         written = draw(
             run.config,
             run.network,

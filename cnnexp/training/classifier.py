@@ -49,9 +49,9 @@ class Classifier(pl.LightningModule):
         freeze(network, phase.trainable)
         mixes: list[Callable] = []
         if mixup:
-            mixes.append(v2.MixUp(alpha=mixup, num_classes=classes))
+            mixes.append(v2.MixUp(alpha=float(mixup), num_classes=classes))
         if cutmix:
-            mixes.append(v2.CutMix(alpha=cutmix, num_classes=classes))
+            mixes.append(v2.CutMix(alpha=float(cutmix), num_classes=classes))
         self.mix = v2.RandomChoice(mixes) if mixes else None
         self._train: list[torch.Tensor] = []  # per step: (loss, share right), on the device
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []

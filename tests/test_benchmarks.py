@@ -1,0 +1,41 @@
+"""The benchmarks run as the README says, on little; what they measure is not tested."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "training_throughput": [
+        "--rounds",
+        "1",
+        "--epochs",
+        "1",
+        "dataset=digits",
+        "visualization=none",
+    ],
+    "prefix_cache": ["--epochs=2", "dataset=shapes", "dataset.images=80", "model.weights=null"],
+}
+SAYS = {
+    "training_throughput": r"median ratio \d\.\d+ over 1 rounds",
+    "prefix_cache": r"stored \d+\.\d s, not stored \d+\.\d s: \d+\.\d times, 2 epochs",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [name, *SMALL[name]])
+    module.main()
+    assert re.search(SAYS[name], capsys.readouterr().out)
