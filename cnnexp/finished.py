@@ -113,7 +113,10 @@ def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
     splits = read_splits(run.folder / "splits.csv")
     own = {sha256 for sha256, split in splits.items() if split == "test"}
     known = splits.keys() - own
-    there = np.array([i for i, sha256 in enumerate(images.sha256) if sha256 in own], dtype=np.int64)
+    first = {
+        sha256: i for i, sha256 in reversed(list(enumerate(images.sha256)))
+    }  # copies count once
+    there = np.array(sorted(first[sha256] for sha256 in own & first.keys()), dtype=np.int64)
     if len(there):
         note(
             f"the images are not those of the run: of its {len(own):,} test images "

@@ -23,7 +23,8 @@ def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any
 
     info: run.json's; where it has an MLflow run id, the run goes on there.
     """
-    own = {key: config[key] for key in config if key not in ("paths", "tracking", "overrides")}
+    passing = ("paths", "tracking", "overrides", "resume")  # say nothing of what the run is
+    own = {key: config[key] for key in config if key not in passing}
     text = json.dumps(own, sort_keys=True, default=str)
     return call(
         config["tracking"],

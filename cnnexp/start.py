@@ -69,7 +69,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
 
 def interrupted_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
     """The folder that `resume` names, and its run.json. Raises InputError where it cannot go on."""
-    folder = Path(config["resume"]).expanduser().absolute()
+    folder = Path(config["resume"])
     info = read_json(folder / "run.json")
     if info.get("status") == "FINISHED":
         raise InputError(

@@ -80,7 +80,8 @@ def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
                 f"{line.input_line}: the run goes on with its own config; leave it out"
             )
     saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
-    merged = {**saved, **{key: copy.deepcopy(config[key]) for key in (*WHERE, "resume")}}
+    merged = {**saved, **{key: copy.deepcopy(config[key]) for key in WHERE}}
+    merged["resume"] = str(Path(folder).expanduser().absolute())
     if any(line.key_or_group == "dataset.root" for line in lines):
         merged["dataset"] = {**saved["dataset"], "root": config["dataset"]["root"]}
     own = {key: value for key, value in merged.items() if key != "overrides"}

@@ -84,6 +84,8 @@ def train(config: Mapping[str, Any]) -> Result:
                 for phase in phases:
                     train_once(config, network, images, phase, folder, records, logger, journal)
                     write_json(folder / "run.json", info)
+                    if "test" in records[phase.name] and phase is not phases[-1]:
+                        continue  # done before the interruption
                     tested = answer(config, network, images, precision=info["precision"])
                     records[phase.name]["test"] = tested.metrics
                     after = f"after {phase.name}: " if len(phases) > 1 else ""

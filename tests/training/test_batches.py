@@ -47,3 +47,14 @@ def test_statistics_equal_numpys() -> None:
     np.testing.assert_allclose(std, (images[chosen] / 255).std((0, 1, 2)))
     _, flat = channel_statistics(np.full((3, 2, 2, 3), 7, np.uint8), np.arange(3))
     assert flat == [1 / 255] * 3
+
+
+def test_an_epoch_goes_through_one_view() -> None:
+    """Three forms of four images: row 4 * view + image."""
+    stored = torch.arange(12.0).view(12, 1)
+    batches = Batches(stored, torch.arange(4), np.arange(4), 2, first_epoch=1, views=3)
+    found = []
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        found.append([int(value) for values, _, _ in batches for value in values])
+    assert found == [[4, 5, 6, 7], [8, 9, 10, 11], [0, 1, 2, 3]]

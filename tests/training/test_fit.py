@@ -26,3 +26,11 @@ def test_a_short_run_leaves_its_initial_weights_behind() -> None:
             network.weight.fill_(1.0)
             averaged.update_parameters(network)
     assert averaged.module.weight.item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_an_average_of_equal_weights_is_that_weight_to_the_bit() -> None:
+    """Frozen blocks are averaged, too, and must not move; counters are taken as they are."""
+    weights = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(moving_average(0.999)(weights, weights, torch.tensor(500)), weights)
+    found = moving_average(0.999)(torch.tensor(3), torch.tensor(8), torch.tensor(500))
+    assert found == 8
