@@ -70,6 +70,8 @@ def command(arguments: Namespace) -> int:
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":
         print_config(composed.config, composed.overrides, arguments)
+    elif composed.config.hydra.mode == RunMode.MULTIRUN:
+        return hydra_main(arguments, check_sweep(arguments.overrides, folder))
     elif wants_hydra(composed.config):
         return hydra_main(arguments, composed.overrides)
     else:
@@ -80,9 +82,7 @@ def command(arguments: Namespace) -> int:
 def wants_hydra(config: DictConfig) -> bool:
     """Whether a single run asks for what only Hydra's own main does."""
     node = config.hydra
-    return bool(
-        node.mode == RunMode.MULTIRUN or node.callbacks or node.job.env_set or node.job.chdir
-    )
+    return bool(node.callbacks or node.job.env_set or node.job.chdir)
 
 
 def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namespace) -> None:

@@ -26,7 +26,7 @@ FIRST = (
     "phases",
     "trainer",
 )
-LAST = ("visualization", "tracking", "debug")
+LAST = ("visualization", "tracking", "sweep", "debug")
 
 # The groups' own lines: what choosing in them decides.
 MEANING = {
@@ -41,6 +41,7 @@ MEANING = {
     "phases": "which blocks train, for how long, at which rates",
     "visualization": "pictures of what the network sees; several: visualization=[gradcam]",
     "tracking": "where runs are kept",
+    "sweep": "one run after the other; what you type with -m counts more",
     "debug": "quick checks of any experiment",
 }
 

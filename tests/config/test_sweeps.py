@@ -49,6 +49,22 @@ def test_an_experiment_may_hold_a_sweep(run_main: Run, mine: Path, work: Path) -
     assert (code, err[:14]) == (2, "error: seed=-2")
 
 
+def test_a_sweep_of_its_own_needs_no_m(run_main: Run, mine: Path, work: Path) -> None:
+    code, out, err = run_main("--config-dir", str(mine), "task=say", "sweep=seeds")
+    assert (code, err) == (0, "")
+    names = sorted(path.name for path in work.glob("*.json"))
+    assert names == ["said_0_512.json", "said_1_512.json", "said_2_512.json"]
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("job")] == [
+        "0:", "1:", "2:",
+    ]  # fmt: skip
+    code, _, err = run_main("--config-dir", str(mine), "task=say", "sweep=null", "seed=7")
+    assert (code, err) == (0, "")
+    assert (work / "said_7_512.json").exists()
+    code, out, err = run_main("--config-dir", str(mine), "task=say", "sweep=seed")
+    assert (code, out) == (2, "")
+    assert err == "error: sweep=seed: no such option; did you mean 'seeds'? allowed: seeds\n"
+
+
 def test_a_sweep_over_all_options(run_main: Run, mine: Path, work: Path) -> None:
     code, _, err = run_main("-m", "--config-dir", str(mine), "task=say", "model=glob(lenet5*)")
     assert (code, err) == (0, "")
