@@ -1,24 +1,27 @@
 """A network's answers on a split: predictions, figures of merit, pictures."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from cnnexp.data.image_set import ImageSet
+from cnnexp.data.progress import Bar
 from cnnexp.experiment import build_batches, device_of, visualisers
-from cnnexp.reporting.figures import confusion_matrix, save_figure
+from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.reporting.metrics import accuracy_interval, classification_metrics
+from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.runs import write_predictions
 from cnnexp.training.loss import probabilities
 from cnnexp.training.predict import predict_logits
-from cnnexp.visualization.probe import Probe
+from cnnexp.visualization.probe import Images, Probe, Progress, silently
 
 Config = Mapping[str, Any]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def save_predictions(path: Path, tested: Tested, images: ImageSet) -> None:
 
 def check_pictures(config: Config, network: nn.Sequential, images: ImageSet) -> None:
     """Let each visualiser look at two training images: its mistakes come before the training."""
-    probe = make_probe(network, images, device_of(config), split="train", count=2)
+    few = replace(images, split=dict.fromkeys(images.split, images.split["train"][:2]))
+    shares = np.full((len(few.split["test"]), len(images.classes)), 1 / len(images.classes))
+    probe = make_probe(network, few, shares, device_of(config), rehearsal=True)
     for visualise in visualisers(config).values():
         visualise(probe)
 
@@ -92,43 +97,67 @@ def draw(
     folder: Path,
     say: Callable[[str], None],
 ) -> list[Path]:
-    """The pictures of a run: the confusion matrix and each configured visualiser's; the files.
-
-    Visualisers see the same test images, taken class by class in turn.
-    """
+    """The pictures of a run: the confusion matrix and each configured visualiser's; the files."""
     predictions = tested.probabilities.argmax(1)
-    figures = {"confusion_matrix": confusion_matrix(tested.labels, predictions, images.classes)}
-    probe = make_probe(network, images, device_of(config))
+    pictures: dict[str, Picture] = {
+        "confusion_matrix": confusion_matrix(tested.labels, predictions, images.classes)
+    }
+    probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
-        figures |= visualise(probe)
-    written = []
-    for name, figure in figures.items():
-        save_figure(figure, folder / f"{name}.png")
-        written.append(folder / f"{name}.png")
-    return written
+        pictures |= visualise(probe)
+    return save_pictures(pictures, folder)
 
 
 def make_probe(
     network: nn.Sequential,
     images: ImageSet,
+    probabilities: np.ndarray,
     device: torch.device,
-    split: str = "test",
+    *,
     count: int = 64,
+    rehearsal: bool = False,
+    progress: Progress = silently,
 ) -> Probe:
-    """Up to `count` images: the first of each class, then the second of each, and so on."""
-    members = images.split[split]
-    labels = np.asarray(images.labels)[members]
-    turn = np.empty(len(members), dtype=int)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
+    """Shown are up to `count` test images: the first of each class, then the second, and so on.
+
+    probabilities: (N, K), of the test images in the split's order.
+    """
+    splits = {
+        split: Images(
+            images.images,
+            members,
+            np.asarray(images.labels)[members],
+            tuple(images.paths[i] for i in members),
+            images.masks,
+        )
+        for split, members in images.split.items()
+    }
+    test = splits["test"]
+    turn = np.empty(len(test), dtype=int)
+    for label in np.unique(test.labels):
+        own = np.flatnonzero(test.labels == label)
         turn[own] = np.arange(len(own))
-    chosen = members[np.lexsort((labels, turn))][:count]
-    pixels = torch.from_numpy(images.images[chosen]).permute(0, 3, 1, 2)
+    chosen = np.lexsort((test.labels, turn))[:count]
     return Probe(
         network=network.eval().to(device),
-        images=pixels.to(device),
-        labels=torch.from_numpy(np.asarray(images.labels)[chosen]).to(device),
+        images=test.take(chosen, device),
+        labels=torch.from_numpy(test.labels[chosen]).to(device),
         classes=images.classes,
-        paths=tuple(images.paths[i] for i in chosen),
+        paths=tuple(test.paths[i] for i in chosen),
+        masks=None if test.masks is None else torch.from_numpy(test.masks[test.rows[chosen]]),
+        train=splits["train"],
+        test=test,
+        probabilities=probabilities,
+        rehearsal=rehearsal,
+        progress=progress,
     )
+
+
+def with_bar(items: Sequence[Item], title: str) -> Iterator[Item]:
+    """Progress on a terminal, a line in the log where it takes long."""
+    with Bar(title, len(items), "steps") as bar:
+        for done, item in enumerate(items):
+            bar.at(done)
+            yield item
+        bar.at(len(items))

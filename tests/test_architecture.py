@@ -16,7 +16,7 @@ ALLOWED = {
     "datasets": {"data.download"},
     "augmentations": set(),
     "models": set(),
-    "visualization": {"reporting.page", "reporting.style"},
+    "visualization": {"reporting.page", "reporting.picture", "reporting.style"},
     "data": {"datasets.source"},
     "training": {"data.batches", "data.lock", "data.progress", "reporting.journal"},
     "exporting": {"training.loss"},

@@ -24,8 +24,9 @@ from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, plan_phases, short_name
 from cnnexp.recording import flat, log_files, open_tracker
-from cnnexp.reporting.figures import learning_curves, save_figure
+from cnnexp.reporting.curves import learning_curves
 from cnnexp.reporting.journal import Journal
+from cnnexp.reporting.picture import save_pictures
 from cnnexp.runs import Result, write_json
 from cnnexp.start import interrupted_run, new_run, start_network
 from cnnexp.tasks.anatomy import write_anatomy
@@ -104,15 +105,13 @@ def train(config: Mapping[str, Any]) -> Result:
                 write_json(folder / "run.json", info)
 
                 figures = folder / "figures"
-                save_figure(
-                    learning_curves(
-                        [row for record in records.values() for row in record["history"]],
-                        monitor=config["training"]["monitor"],
-                        phases={name: len(record["history"]) for name, record in records.items()},
-                        chosen=records[phases[-1].name]["best_epoch"],
-                    ),
-                    figures / "learning_curves.png",
+                curves = learning_curves(
+                    [row for record in records.values() for row in record["history"]],
+                    monitor=config["training"]["monitor"],
+                    phases={name: len(record["history"]) for name, record in records.items()},
+                    chosen=records[phases[-1].name]["best_epoch"],
                 )
+                save_pictures({"learning_curves": curves}, figures)
                 draw(
                     config, network, images, tested, figures, lambda s: journal.topic("picture", s)
                 )

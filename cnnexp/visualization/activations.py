@@ -12,6 +12,7 @@ from torch import nn
 from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError
 from cnnexp.reporting.page import MARGIN, Page, fitted
+from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import QUIET, house_style
 from cnnexp.visualization.captions import verdict
 from cnnexp.visualization.layers import HEAD, block_outputs, class_probabilities, map_block
@@ -85,16 +86,16 @@ def activations(
     images: PositiveInt = 2,
     channels: PositiveInt = 16,
     blocks: Sequence[str] | None = None,
-) -> dict[str, Figure]:
+) -> dict[str, Picture]:
     """One figure per image; dead channels are counted over all images of the probe."""
     maps, logits = feature_maps(probe.network, probe.images[:images], blocks)
     flags = dead_channels(probe.network, probe.images, blocks)
     dead = {name: int(channels_dead.sum()) for name, channels_dead in flags.items()}
     probabilities = class_probabilities(logits).cpu().numpy()
-    figures = {}
+    pictures = {}
     for i in range(len(logits)):
         said = verdict(int(probe.labels[i]), probabilities[i], probe.classes, width=8)
-        figures[f"activations_{i + 1}"] = _figure(
+        figure = _figure(
             pixels=probe.images[i],
             maps={name: values[i].cpu() for name, values in maps.items()},
             dead=dead,
@@ -109,7 +110,17 @@ def activations(
                 f"Dead: the same value everywhere in all {len(probe.images)} images at hand.",
             ],
         )
-    return figures
+        pictures[f"activations_{i + 1}"] = Picture(
+            figure,
+            title=f"Activations for {probe.paths[i]}",
+            reading="The feature maps of each block, the channels that vary most first. One scale "
+            "per block: equal colours are equal values. Early blocks answer to edges and colours, "
+            "late ones to parts; a dead channel gives the same value everywhere.",
+            alt=f"Feature maps of {len(maps)} blocks for one image, {said[0]}; "
+            f"{sum(dead.values())} channels are dead.",
+            numbers={"dead_channels": dead},
+        )
+    return pictures
 
 
 def _figure(

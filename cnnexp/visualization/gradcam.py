@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 from captum.attr import LayerGradCam
-from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 
 from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError, nearest
+from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import house_style
 from cnnexp.visualization.captions import LEGEND
 from cnnexp.visualization.layers import (
@@ -77,7 +77,7 @@ def gradcam_maps(
 @house_style
 def gradcam(
     probe: Probe, *, images: PositiveInt = 8, layer: str | None = None, target: str = "predicted"
-) -> dict[str, Figure]:
+) -> dict[str, Picture]:
     """The first images with maps over them: for the predicted class, the label or one class."""
     shown, labels = probe.images[:images], probe.labels[:images]
     with looking_at(probe.network) as network, torch.no_grad():
@@ -99,7 +99,18 @@ def gradcam(
         ],
         unit="evidence (logit)",
     )
-    return {"gradcam": figure}
+    right = int((probabilities.argmax(1) == labels).sum())
+    return {
+        "gradcam": Picture(
+            figure,
+            title=f"Grad-CAM at {layer}",
+            reading="Bright: this part of the image raised the score of the class named below it. "
+            f"All maps share one scale, so a faint map means little evidence. Each place of the "
+            f"{height}x{width} map sees a large part of the image: edges of a bright spot mean "
+            "nothing.",
+            alt=f"Heat maps over {len(shown)} test images, {right} of them predicted right.",
+        )
+    }
 
 
 def _targets(

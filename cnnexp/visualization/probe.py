@@ -1,20 +1,64 @@
-"""What a visualiser looks at: a trained network and a few images."""
+"""What a visualiser looks at: a network, and the images that it was trained and tested on."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Goes through `items` and shows how far it is, under that title."""
+
+    def __call__(self, items: Sequence[Item], title: str) -> Iterable[Item]: ...
+
+
+def silently(items: Sequence[Item], title: str) -> Iterable[Item]:
+    return items
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images of a split; the pixels stay in the store, on disk, until they are taken.
+
+    store: (M, S, S, 3) uint8, usually a memory map. rows: (N,) int64, the images' places in it.
+    labels: (N,) int64. paths: N names. masks: (M, S, S) bool, true on the object, or None.
+    """
+
+    store: np.ndarray
+    rows: np.ndarray
+    labels: np.ndarray
+    paths: tuple[str, ...]
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(
+        self, places: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
+    ) -> torch.Tensor:
+        """Some of the N images: (B, 3, S, S) uint8."""
+        pixels = torch.from_numpy(self.store[self.rows[np.asarray(places, dtype=np.int64)]])
+        return pixels.permute(0, 3, 1, 2).contiguous().to(device)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A network and the B images that it is shown.
+    """A network, B images that are shown one by one, and the splits for all that needs many.
 
     network: the spine, an nn.Sequential of named blocks, the first `normalize`, the last `head`;
         uint8 or [0, 1] images (B, 3, H, W) -> logits (B, K), or (B, 1) for a binary problem with
         one logit (class 1 where it is positive). In eval mode, on the images' device.
-    images: (B, 3, H, W) uint8. labels: (B,) int64. paths: B names.
+    images: (B, 3, H, W) uint8, test images class by class in turn. labels: (B,) int64. paths: B
+        names. masks: (B, H, W) bool, true on the object; None where the data set has none.
     classes: K names.
+    train, test: the splits. probabilities: (N, K), the network's answers on the test images.
+    rehearsal: it is tried before the training, for its mistakes: iterate once, not a hundred times.
+    progress: wrap what takes longer than a few seconds.
     """
 
     network: nn.Sequential
@@ -22,3 +66,13 @@ class Probe:
     labels: torch.Tensor
     classes: tuple[str, ...]
     paths: tuple[str, ...]
+    train: Images
+    test: Images
+    probabilities: np.ndarray
+    masks: torch.Tensor | None = None
+    rehearsal: bool = False
+    progress: Progress = field(default=silently, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cnnexp.reporting.figures import (
-    best_epoch,
-    confusion_counts,
-    confusion_matrix,
-    learning_curves,
-    save_figure,
-    worst_pairs,
-)
+from cnnexp.reporting.confusion import confusion_counts, confusion_matrix, worst_pairs
+from cnnexp.reporting.curves import best_epoch, learning_curves
+from cnnexp.reporting.picture import Picture, read_words, save_pictures
 
 Legible = Callable[[Figure], None]
 
@@ -45,7 +41,7 @@ def test_confusion_counts_by_hand() -> None:
 def test_confusion_matrix_shows_counts_and_shares(legible: Legible) -> None:
     labels = [0] * 4 + [1] * 200
     predictions = [0, 0, 0, 1] + [1] * 199 + [0]
-    figure = confusion_matrix(labels, predictions, ["cat", "dog", "$n$o image_"])
+    figure = confusion_matrix(labels, predictions, ["cat", "dog", "$n$o image_"]).figure
     axes = figure.axes[0]
     shares = np.asarray(axes.images[0].get_array())
     assert shares.tolist() == [[0.75, 0.25, 0], [0.005, 0.995, 0], [0, 0, 0]]
@@ -72,9 +68,11 @@ def test_confusion_matrix_shows_counts_and_shares(legible: Legible) -> None:
 def test_confusion_matrix_lists_the_worst_pairs() -> None:
     labels = [3] * 9 + [7] * 5 + list(range(12))
     predictions = [4] * 9 + [1] * 5 + list(range(12))
-    found = texts(confusion_matrix(labels, predictions, [f"c{i}" for i in range(12)]))
+    picture = confusion_matrix(labels, predictions, [f"c{i}" for i in range(12)])
+    found = texts(picture.figure)
     start = found.index("Most often confused")
     assert found[start + 1 : start + 4] == ["c3 → c4: 9", "c7 → c1: 5"]
+    assert picture.alt == "12 of 26 test images are right; most often c3 is taken for c4 (9 times)."
 
 
 def rows(count: int) -> list[dict[str, float]]:
@@ -96,7 +94,7 @@ def lines(axes: Axes) -> dict[str, tuple[list[float], list[float]]]:
 
 
 def test_learning_curves_show_what_was_measured() -> None:
-    figure = learning_curves(rows(5))
+    figure = learning_curves(rows(5)).figure
     loss, accuracy, rate = figure.axes
     epochs = [1, 2, 3, 4, 5]
     titles = [axes.get_title(loc="left") for axes in figure.axes]
@@ -111,13 +109,13 @@ def test_learning_curves_show_what_was_measured() -> None:
     assert loss.get_ylim()[0] == 0
     assert "5 epochs; the best is epoch 3: val/accuracy 90.0%" in texts(figure)
     assert "5 epochs; the best is epoch 5: val/loss 0.4400" in texts(
-        learning_curves(rows(5), monitor="val/loss")
+        learning_curves(rows(5), monitor="val/loss").figure
     )
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 20, 300])
 def test_learning_curves_of_any_length_are_legible(count: int, legible: Legible) -> None:
-    figure = learning_curves(rows(count))
+    figure = learning_curves(rows(count)).figure
     assert len(figure.axes) == (3 if count else 2)
     legible(figure)
 
@@ -128,7 +126,7 @@ def test_learning_curves_leave_out_what_is_missing(legible: Legible) -> None:
         {"epoch": 2, "train/loss": math.inf, "val/loss": 2.0, "val/accuracy": ""},
         {"epoch": 3, "train/loss": "1.0"},
     ]
-    figure = learning_curves(metrics)
+    figure = learning_curves(metrics).figure
     assert lines(figure.axes[0]) == {"training": ([1, 3], [3, 1]), "validation": ([2], [2])}
     assert not figure.axes[1].lines
     assert "3 epochs" in texts(figure)
@@ -142,14 +140,33 @@ def test_best_epoch_is_the_first_of_equals() -> None:
     assert best_epoch(metrics, "y") is None
 
 
-def test_saved_figures_are_equal_and_without_a_date(tmp_path: Path) -> None:
-    first, second = tmp_path / "a" / "first.png", tmp_path / "second.png"
-    for path in (first, second):
-        save_figure(confusion_matrix([0, 1], [0, 1], ["猫", "a$b$"]), path)  # no glyph, no warning
-    assert first.read_bytes() == second.read_bytes()
-    with Image.open(first) as image:
+def drawn() -> Picture:
+    return confusion_matrix([0, 1], [0, 1], ["猫", "a$b$"])  # no glyph, no warning
+
+
+def test_saved_pictures_are_equal_and_without_a_date(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        assert save_pictures({"matrix": drawn()}, folder) == [folder / "matrix.png"]
+    names = ["matrix.png", "matrix.svg", "pictures.json"]
+    assert sorted(path.name for path in first.iterdir()) == names
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    with Image.open(first / "matrix.png") as image:
         assert set(image.info) == {"dpi"}
         assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
         assert image.width > 700
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
-    assert [path.name for path in first.parent.iterdir()] == ["first.png"]
+    assert "<dc:date>" not in (first / "matrix.svg").read_text()
+
+
+def test_words_of_pictures_are_kept_beside_them(tmp_path: Path) -> None:
+    save_pictures({"a": drawn(), "b": drawn()}, tmp_path)
+    again = replace(drawn(), title="again", numbers={"n": 3})
+    save_pictures({"a": again}, tmp_path)
+    words = read_words(tmp_path)
+    assert list(words) == ["b", "a"], "the newest comes last"
+    assert words["a"] == {
+        "title": "again", "reading": again.reading, "alt": again.alt, "numbers": {"n": 3},
+    }  # fmt: skip
+    assert read_words(tmp_path / "nothing") == {}

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from cnnexp.reporting.figures import confusion_matrix
+from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.visualization.activations import activations
 from cnnexp.visualization.overlay import heat_overlays
 from cnnexp.visualization.probe import Probe
@@ -38,7 +38,7 @@ def test_confusion_matrix_is_legible(k: int, name: str, legible: Legible) -> Non
     generator = np.random.default_rng(k)
     labels = generator.integers(0, k, 3000)
     predictions = np.where(generator.random(3000) < 0.8, labels, generator.integers(0, k, 3000))
-    figure = confusion_matrix(labels, predictions, [name.format(i) for i in range(k)])
+    figure = confusion_matrix(labels, predictions, [name.format(i) for i in range(k)]).figure
     axes = figure.axes[0]
     assert len(axes.get_yticklabels()) == k
     assert min(label.get_fontsize() for label in axes.get_yticklabels()) >= 6
@@ -70,18 +70,20 @@ def test_overlays_are_legible(count: int, name: str, legible: Legible) -> None:
 
 
 @pytest.mark.parametrize("name", ["{}", LONG])
-def test_activations_are_legible(name: str, legible: Legible) -> None:
+def test_activations_are_legible(
+    name: str, legible: Legible, make_probe: Callable[..., Probe]
+) -> None:
     blocks = OrderedDict(
         (f"{'stage' * 8}{i}", nn.Conv2d(c, 200, 1)) for i, c in enumerate((3, 200, 200))
     )
     blocks["few"] = nn.Conv2d(200, 2, 1)
     head = nn.Sequential(nn.Flatten(), nn.Linear(2 * 16, 2))
     network = nn.Sequential(OrderedDict(**blocks, head=head)).eval()
-    probe = Probe(
+    probe = make_probe(
         network,
         torch.rand(1, 3, 4, 4).mul(255),
         torch.tensor([1]),
         (name.format(0), name.format(1)),
         ("folder/" * 20 + "image.png",),
     )
-    legible(activations(probe, channels=20)["activations_1"])
+    legible(activations(probe, channels=20)["activations_1"].figure)

@@ -40,16 +40,19 @@ class FailsOnTheWayBack(nn.Module):
 
 
 @pytest.fixture
-def probe(make_network: Callable[..., nn.Sequential], images: torch.Tensor) -> Probe:
+def probe(
+    make_network: Callable[..., nn.Sequential], make_probe: Callable[..., Probe], images: torch.Tensor
+) -> Probe:
     """A network in training: mixed modes, some of it frozen, gradients, hooks, in place."""
     network = make_network(inplace=True)
+    probe = make_probe(network, images, torch.tensor([0, 1, 2, 0, 1]), ("a", "b", "c"))
     network.train()
     network.block1.eval()
     network.block1.requires_grad_(False)
     network.block2[0].weight.grad = torch.ones_like(network.block2[0].weight)
     network.block2[2].register_forward_hook(lambda module, given, gave: None)
     network.head.register_full_backward_hook(lambda module, before, after: None)
-    return Probe(network, images, torch.tensor([0, 1, 2, 0, 1]), ("a", "b", "c"), tuple("12345"))
+    return probe
 
 
 def state(network: nn.Module) -> list[object]:

@@ -25,12 +25,14 @@ CLASSES = ("cat", "dog", "tapir")
 
 
 @pytest.fixture
-def probe(make_network: Callable[..., nn.Sequential], images: torch.Tensor) -> Probe:
+def probe(
+    make_network: Callable[..., nn.Sequential], make_probe: Callable[..., Probe], images: torch.Tensor
+) -> Probe:
     """Five images; the first three are labelled as predicted, the others wrongly."""
     network = make_network()
     said = network(images).argmax(dim=1)
     labels = torch.where(torch.arange(5) < 3, said, (said + 1) % 3)
-    return Probe(network, images, labels, CLASSES, tuple(f"{i}.png" for i in range(5)))
+    return make_probe(network, images, labels, CLASSES)
 
 
 def words(figure: Figure) -> list[str]:
@@ -40,7 +42,7 @@ def words(figure: Figure) -> list[str]:
 def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
     figures = gradcam(probe, images=4)
     assert list(figures) == ["gradcam"]
-    figure = figures["gradcam"]
+    figure = figures["gradcam"].figure
     probabilities = probe.network(probe.images).softmax(dim=1).detach()
     said = probabilities.argmax(dim=1)
     maps, maxima, *_ = gradcam_maps(probe.network, probe.images[:4], said[:4], "block2")
@@ -69,10 +71,10 @@ def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
 
 
 def test_gradcam_for_labels_and_for_a_class(probe: Probe) -> None:
-    texts = words(gradcam(probe, target="label")["gradcam"])
+    texts = words(gradcam(probe, target="label")["gradcam"].figure)
     for label in probe.labels.tolist():
         assert any(text.startswith(f"for {CLASSES[label]} ·") for text in texts)
-    texts = words(gradcam(probe, target="tapir", layer="block1")["gradcam"])
+    texts = words(gradcam(probe, target="tapir", layer="block1")["gradcam"].figure)
     assert texts[0] == "Grad-CAM at block1, maps of 8x8"
     assert sum(text.startswith("for tapir ·") for text in texts) == 5
     with pytest.raises(InputError, match=r"gradcam\.target: 'tapri'.*did you mean 'tapir'"):
@@ -103,18 +105,18 @@ def test_zero_maps_are_drawn_as_zero() -> None:
 
 
 def test_activations_show_the_channels_that_vary_most(probe: Probe) -> None:
-    figures = activations(probe, images=2, channels=3)
-    assert list(figures) == ["activations_1", "activations_2"]
+    pictures = activations(probe, images=2, channels=3)
+    assert list(pictures) == ["activations_1", "activations_2"]
     maps, _ = feature_maps(probe.network, probe.images)
-    for i, figure in enumerate(figures.values()):
+    for i, figure in enumerate(picture.figure for picture in pictures.values()):
         texts = words(figure)
         assert texts[0] == f"Activations for {i}.png"
         assert {"block1", "block2"} <= set(texts)
         assert any(text.startswith("4 channels of 8x8\n3 shown, ") for text in texts)
         assert any(text.startswith("6 channels of 4x4\n3 shown, ") for text in texts)
-        pictures = [axes for axes in figure.axes if axes.images]
-        assert np.array_equal(pictures[0].images[0].get_array(), probe.images[i].permute(1, 2, 0))
-        shown = iter(pictures[1:])
+        cells = [axes for axes in figure.axes if axes.images]
+        assert np.array_equal(cells[0].images[0].get_array(), probe.images[i].permute(1, 2, 0))
+        shown = iter(cells[1:])
         numbers = iter(text for text in texts if text.startswith("#"))
         for values in maps.values():
             spread = np.std(values[i].numpy(), axis=(1, 2))
@@ -130,14 +132,14 @@ def test_activations_count_dead_channels_over_all_images(probe: Probe) -> None:
     with torch.no_grad():
         probe.network.block2[1].weight[:2] = 0.0
         probe.network.block2[1].bias[:2] = -1.0
-    texts = words(activations(probe, images=1)["activations_1"])
+    texts = words(activations(probe, images=1)["activations_1"].figure)
     assert "6 channels of 4x4\n2 dead" in texts
     assert "Dead: the same value everywhere in all 5 images at hand." in texts
 
 
 def test_negative_activations_have_zero_in_the_middle(probe: Probe) -> None:
     probe.network.block2 = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.AvgPool2d(2))
-    figure = activations(probe, images=1, blocks=["block2"])["activations_1"]
+    figure = activations(probe, images=1, blocks=["block2"])["activations_1"].figure
     norms = {axes.images[0].norm for axes in figure.axes[1:] if axes.images}
     (norm,) = norms
     reach = float(feature_maps(probe.network, probe.images[:1])[0]["block2"].abs().max())

@@ -1,0 +1,129 @@
+"""Learning curves: loss, accuracy and rate against the epoch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from cnnexp.reporting.page import MARGIN, Page
+from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.style import BLUE, INK, ORANGE, QUIET, house_style
+
+
+@house_style
+def learning_curves(
+    metrics: Sequence[Mapping[str, Any]],
+    *,
+    monitor: str = "val/accuracy",
+    phases: Mapping[str, int] | None = None,
+    chosen: int | None = None,
+) -> Picture:
+    """Loss, accuracy and learning rate against the epoch; the best epoch is marked.
+
+    phases: name -> its epochs, in order; a line is drawn between two. chosen: the epoch that is
+    marked in place of the best of all: the one whose weights the run ended with.
+
+    metrics: a row per epoch: epoch (from 1), train/loss, val/loss, train/accuracy, val/accuracy,
+    lr; what is missing, None or not finite isn't drawn. monitor: whose best epoch is
+    marked: the smallest if it ends in "loss", else the largest; of equals the first.
+    """
+    best = next(
+        (point for point in _series(metrics, monitor) if point[0] == chosen),
+        best_epoch(metrics, monitor),
+    )
+    rates = _series(metrics, "lr")
+    widths = [4.1, 4.1] + ([2.3] if rates else [])
+    line = f"{len(metrics)} epochs" if len(metrics) != 1 else "1 epoch"
+    if best:
+        value = f"{best[1]:.4f}" if monitor.endswith("loss") else f"{100 * best[1]:.1f}%"
+        of = f"the best of {list(phases)[-1]}" if phases and len(phases) > 1 else "the best"
+        line += f"; {of} is epoch {best[0]}: {monitor} {value}"
+    page = Page(
+        2 * MARGIN + sum(widths) + 0.75 * len(widths) - 0.15, 3.75, "Learning curves", [line]
+    )
+    x = MARGIN + 0.55
+    for width, name in zip(widths, ("loss", "accuracy", "lr"), strict=False):
+        axes = page.axes(x, 0.3, width, 2.85)
+        axes.grid(True)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if name == "lr":
+            axes.set_title("Learning rate")
+            axes.plot(*zip(*rates, strict=True), color=QUIET, **_marks(rates))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.set_ylim(0, 1.05 * max(rate for _, rate in rates) or None)
+        else:
+            _training_and_validation(axes, metrics, name, best[0] if best else None)
+        begun = 0
+        for phase, epochs in (phases or {}).items():
+            if begun:
+                axes.axvline(begun + 0.5, color=QUIET, linewidth=1, linestyle=":")
+            if phases and len(phases) > 1:
+                place = (begun + 0.5 + epochs / 2, 0.99)
+                axes.text(*place, phase, transform=axes.get_xaxis_transform(), color=QUIET,
+                          ha="center", va="top", fontsize="small")  # fmt: skip
+            begun += epochs
+        if len(metrics) == 1:
+            axes.set_xticks([int(metrics[0].get("epoch", 1))])
+        x += width + 0.75
+    return Picture(
+        page.figure,
+        title="Learning curves",
+        reading="Dashed: on the training images, measured while the weights still changed and with "
+        "augmentation on; solid: on the validation images at the epoch's end. Validation loss that "
+        "rises while training loss falls is over-fitting. The circle is the epoch whose weights "
+        "the run kept.",
+        alt=f"Loss, accuracy and learning rate per epoch: {line}.",
+    )
+
+
+def best_epoch(metrics: Sequence[Mapping[str, Any]], monitor: str) -> tuple[int, float] | None:
+    """(epoch, value) of the first best row; None where no row has a finite value."""
+    series = _series(metrics, monitor)
+    if not series:
+        return None
+    sign = 1 if monitor.endswith("loss") else -1
+    return min(series, key=lambda point: (sign * point[1], point[0]))
+
+
+def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
+    """(epoch, value) of the rows that have a finite one."""
+    points = []
+    for number, row in enumerate(metrics, start=1):
+        value = row.get(key)
+        if value not in (None, "") and math.isfinite(float(value)):
+            points.append((int(row.get("epoch", number)), float(value)))
+    return points
+
+
+def _training_and_validation(
+    axes: Axes, metrics: Sequence[Mapping[str, Any]], name: str, best: int | None
+) -> None:
+    """Both lines of loss or accuracy; told apart by colour, dashes and markers."""
+    axes.set_title(name.capitalize())
+    train, validation = _series(metrics, f"train/{name}"), _series(metrics, f"val/{name}")
+    if train:
+        style = {"color": BLUE, "linestyle": "--", "label": "training"} | _marks(train)
+        axes.plot(*zip(*train, strict=True), **style)
+    if validation:
+        style = {"color": ORANGE, "label": "validation"} | _marks(validation)
+        axes.plot(*zip(*validation, strict=True), **style)
+        marked = [point for point in validation if point[0] == best]
+        if marked:
+            axes.plot(
+                *marked[0], "o", ms=11, mfc="none", mec=INK, mew=1.8, label=f"best epoch ({best})"
+            )
+    if name == "accuracy":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+    elif train or validation:
+        axes.set_ylim(0, 1.08 * max(value for _, value in train + validation) or None)
+    if train or validation:
+        axes.legend(loc="best")
+
+
+def _marks(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """A marker per epoch while they are few; a single epoch has no line."""
+    return {"marker": "o", "markersize": 4} if len(points) <= 20 else {}

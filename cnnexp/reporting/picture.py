@@ -1,0 +1,69 @@
+"""A picture of a run: the figure, and the words that a report sets beside it."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from cnnexp.files import whole_file
+from cnnexp.reporting.style import DOTS_PER_INCH, MISSING_GLYPH
+
+WORDS = "pictures.json"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """figure: in the house style.
+
+    title: a few words. reading: how to read it and how it misleads, in one to three sentences.
+    alt: what is to be seen, for a person who cannot see it. numbers: what was measured for it, as
+    JSON has it.
+    """
+
+    figure: Figure = field(repr=False)
+    title: str
+    reading: str
+    alt: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[Path]:
+    """<stem>.png and <stem>.svg of each, and their words in pictures.json; the PNGs' paths.
+
+    Words of other pictures in the folder stay. The same picture gives the same bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    words = read_words(folder)
+    for stem, picture in pictures.items():
+        save_figure(picture.figure, folder / f"{stem}.png")
+        save_figure(picture.figure, folder / f"{stem}.svg")
+        texts = ("title", "reading", "alt", "numbers")
+        words.pop(stem, None)  # the newest last
+        words[stem] = {name: getattr(picture, name) for name in texts}
+    with whole_file(folder / WORDS) as file:
+        json.dump(words, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+    return [folder / f"{stem}.png" for stem in pictures]
+
+
+def read_words(folder: Path) -> dict[str, dict[str, Any]]:
+    """Stem -> title, reading, alt, numbers of the pictures in a folder, in the order drawn."""
+    try:
+        return dict(json.loads((folder / WORDS).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG or SVG, after the name; no date and no version inside."""
+    kind = path.suffix[1:]
+    metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
+    with whole_file(path, "wb") as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", MISSING_GLYPH)
+        with rc_context({"svg.hashsalt": path.stem}):  # else its ids are drawn anew each time
+            figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)

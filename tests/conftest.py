@@ -1,0 +1,34 @@
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cnnexp.visualization.probe import Images, Probe
+
+
+@pytest.fixture
+def make_probe() -> Callable[..., Probe]:
+    """A probe whose images are all of the test split and of the training split."""
+
+    def make(
+        network: nn.Sequential,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        classes: Sequence[str],
+        paths: Sequence[str] | None = None,
+        **more: object,
+    ) -> Probe:
+        names = tuple(paths or (f"{i}.png" for i in range(len(images))))
+        split = Images(
+            images.byte().permute(0, 2, 3, 1).numpy(), np.arange(len(images)), labels.numpy(), names
+        )
+        with torch.no_grad():
+            logits = network(images)
+        logits = torch.cat([-logits, logits], 1) / 2 if logits.shape[1] == 1 else logits
+        shares = logits.softmax(dim=1).numpy()
+        given = {"train": split, "test": split, "probabilities": shares} | more
+        return Probe(network, images, labels, tuple(classes), names, **given)
+
+    return make
