@@ -43,6 +43,11 @@ def create_run_folder(outputs: Path, name: str) -> Path:
     return folder
 
 
+def now() -> str:
+    """ISO 8601, local time with its offset from UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     with whole_file(path) as file:
         json.dump(values, file, indent=2, default=str)

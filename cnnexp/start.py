@@ -1,6 +1,5 @@
 """Where a run starts: in a new folder or where it was; with new weights or another run's."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from cnnexp.experiment import build_network, normalization, precision_of, withou
 from cnnexp.finished import run_folder
 from cnnexp.recording import write_run_files
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import create_run_folder, read_json
+from cnnexp.runs import create_run_folder, now, read_json
 from cnnexp.tracking.environment import capture
 from cnnexp.training.checkpoints import (
     best_checkpoint,
@@ -56,7 +55,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
     info: dict[str, Any] = {
         "name": config["name"],
         "status": "RUNNING",
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "started": now(),
         "classes": images.classes,
         "data": {"name": images.name, "digest": images.digest},
         "precision": precision_of(config),

@@ -25,9 +25,11 @@ from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, plan_phases, short_name
 from cnnexp.recording import flat, log_files, open_tracker
 from cnnexp.reporting.curves import learning_curves
+from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
-from cnnexp.runs import Result, write_json
+from cnnexp.reporting.run_report.report import findings, write_report
+from cnnexp.runs import Result, now, write_json
 from cnnexp.start import interrupted_run, new_run, start_network
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
@@ -120,13 +122,16 @@ def train(config: Mapping[str, Any]) -> Result:
                 tracker.log_model(
                     network, np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), images.classes
                 )
-                info["status"] = "FINISHED"
+                info |= {"status": "FINISHED", "finished": now()}
                 write_json(folder / "run.json", info)
+                for line in [finding.line for finding in findings(folder)] or [NOTHING]:
+                    journal.topic("noticed", line)
+                write_report(folder)
                 for topic, text in last_words(folder, tracker):
                     journal.topic(topic, text)
                 tracker.log_folder(figures, "figures")
-                log_files(tracker, folder, "run.json", "anatomy.csv", "predictions.csv",
-                          "metrics.csv", "log.txt")  # fmt: skip
+                log_files(tracker, folder, "report.html", "run.json", "anatomy.csv",
+                          "predictions.csv", "metrics.csv", "log.txt")  # fmt: skip
         except BaseException as problem:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)
@@ -200,7 +205,7 @@ def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
     """Where everything is, and what to type next."""
     run = shlex.quote(shown(folder))
     own = "".join(f"--config-dir {shlex.quote(shown(mine))} " for mine in allowed_folders()[-1:])
-    lines = [("saved", f"{shown(folder)}  (figures/, predictions.csv, metrics.csv)")]
+    lines = [("saved", f"{shown(folder)}  (report.html, figures/, predictions.csv, …)")]
     if tracker.hint:
         lines.append(("compare", tracker.hint))
     return [

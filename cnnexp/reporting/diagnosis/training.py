@@ -1,0 +1,178 @@
+"""What the epochs of one phase show: its losses and accuracies, as `run.json` has them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cnnexp.reporting.diagnosis.finding import Finding
+
+Rows = Sequence[Mapping[str, Any]]  # one per epoch: epoch, train/loss, val/loss, val/accuracy
+
+LAST = 3  # epochs whose mean is "at the end": single epochs are noisy
+# A change of the loss that matters: 5% of it, and 0.01 nats, for then the right classes'
+# probabilities are 1% lower in the geometric mean, which nobody sees in an accuracy.
+RELATIVE, NATS = 0.05, 0.01
+
+
+def series(rows: Rows, *keys: str) -> np.ndarray:
+    """(1 + keys, E): the epochs, then the values, of the rows where all are finite numbers."""
+    found = []
+    for number, row in enumerate(rows, start=1):
+        values = [row.get(key) for key in keys]
+        if all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+            found.append([row.get("epoch", number), *values])
+    return np.array(found, dtype=float).reshape(-1, 1 + len(keys)).T
+
+
+def noise(values: np.ndarray) -> float:
+    """Standard deviation of a series about its smooth course: from second differences, which a
+    straight line does not have, and white noise of variance s^2 gives the variance 6 s^2. Their
+    median (normal: 0.6745 deviations), which the fall of the first epochs does not move.
+    """
+    if len(values) < 3:
+        return 0.0
+    return float(np.median(np.abs(np.diff(values, 2))) / (0.6745 * math.sqrt(6)))
+
+
+def over_fitting(rows: Rows) -> Finding | None:
+    """Validation loss rises from its minimum while training loss falls, by more than noise.
+
+    Its mean over the last 3 epochs is compared with the minimum, at least 3 epochs before the end.
+    The minimum of 20 equal epochs is on average 1.9 standard deviations too low only because it
+    was picked, and its difference to the mean of three scatters by 0.8. Over 5, white noise passes
+    in one of 100 runs of 8 to 40 epochs (over 4 in one of 30), tried with 1,000 of each.
+    """
+    epochs, train, val = series(rows, "train/loss", "val/loss")
+    low = int(val.argmin()) if len(val) else 0
+    if len(val) - 1 - low < LAST:
+        return None
+    rise = val[-LAST:].mean() - val[low]
+    enough = max(5 * noise(val), RELATIVE * val[low], NATS)
+    if rise <= enough or train[-LAST:].mean() >= train[low]:
+        return None
+    return Finding(
+        f"Over-fitting from epoch {epochs[low]:.0f}",
+        f"Validation loss is lowest there ({val[low]:.3g}) and {val[-LAST:].mean():.3g} at the "
+        f"end, while training loss fell from {train[low]:.3g} to {train[-LAST:].mean():.3g}: from "
+        "then on the network learned the training images, not the classes.",
+        "More images or varied ones, a softer target, or an earlier end:",
+        (
+            "augmentation=crop_flip",
+            "training.mixup=0.2",
+            "training.label_smoothing=0.1",
+            "training.early_stopping=5",
+        ),
+    )
+
+
+def stuck(rows: Rows, classes: int, rate: float | None = None) -> Finding | None:
+    """Training loss at ln K or above it at the end: what even shares for all K classes give.
+
+    Within 2%: the first real learning takes more than that off (K = 10: 2.30 to 2.26), and the
+    mean over an epoch's images is steadier. Fewer than 3 epochs are not yet an end.
+    """
+    train = series(rows, "train/loss")[1]
+    if len(train) < LAST or classes < 2 or train[-LAST:].mean() < 0.98 * math.log(classes):
+        return None
+    return Finding(
+        f"Loss stuck at ln {classes}",
+        f"Training loss is {train[-LAST:].mean():.3g} at the end; equal probabilities for all "
+        f"{classes} classes would give ln {classes} = {math.log(classes):.3g}. The network has "
+        "learned nothing.",
+        "See whether it can learn a few images by heart; if not, the labels or the model are at "
+        "fault, else the learning rate:",
+        ("debug=overfit", f"optimizer.lr={(rate or 1e-3) / 10:g}"),
+    )
+
+
+def not_finite(rows: Rows, rate: float | None = None) -> Finding | None:
+    """A loss that is infinite or no number, in any epoch."""
+    for number, row in enumerate(rows, start=1):
+        values = [row.get("train/loss"), row.get("val/loss")]
+        if any(isinstance(v, float) and not math.isfinite(v) for v in values):
+            return Finding(
+                "Loss is not a number",
+                f"From epoch {row.get('epoch', number)} on: a step went so far that numbers "
+                "overflowed.",
+                "Smaller steps, or a limit to the gradient:",
+                (f"optimizer.lr={(rate or 1e-3) / 10:g}", "trainer.gradient_clip_val=1.0"),
+            )
+    return None
+
+
+def still_improving(rows: Rows, phase: str | None = None) -> Finding | None:
+    """The last epoch is the best, and the last quarter of the epochs took off a change that
+    matters (and 4 times the noise): another quarter would, too. From 4 epochs on.
+
+    Not where training loss is below half of validation loss: the images are learned, and what is
+    left is over-fitting that a falling rate hides.
+    """
+    _, train, val = series(rows, "train/loss", "val/loss")
+    quarter = max(2, len(val) // 4)
+    if len(val) < 4 or val.argmin() != len(val) - 1 or train[-1] < 0.5 * val[-1]:
+        return None
+    gain = val[-1 - quarter] - val[-1]
+    if gain <= max(4 * noise(val[len(val) // 2 :]), RELATIVE * val[-1 - quarter], NATS):
+        return None
+    key = f"phases.{phase}.epochs" if phase else "trainer.max_epochs"
+    return Finding(
+        "Still improving at the end (under-fitting)",
+        f"The last epoch is the best: validation loss fell by {gain:.2g} in the last {quarter} "
+        f"epochs, to {val[-1]:.3g}.",
+        "Train longer:",
+        (f"{key}={2 * len(val)}",),
+    )
+
+
+def swinging(rows: Rows, rate: float | None = None, batch: float | None = None) -> Finding | None:
+    """Validation loss goes up and down in the second half: the usual change from one epoch to the
+    next is over 15% of the loss and 0.05 nats, and at least every second one turns back.
+
+    The kept epoch is then a matter of luck: at 15%, epochs that differ by nothing else look as
+    different as two settings that one would compare. White noise turns back in two of three.
+    """
+    val = series(rows, "val/loss")[1]
+    half = val[len(val) // 2 :]
+    changes = np.diff(half)
+    if len(changes) < 4:
+        return None
+    size, turns = np.median(np.abs(changes)), np.mean(changes[1:] * changes[:-1] < 0)
+    if size <= max(0.15 * np.median(half), 0.05) or turns < 0.5:
+        return None
+    return Finding(
+        "Validation loss swings",
+        f"From one epoch to the next it changes by {size:.2g} (median of the second half; the loss "
+        f"is about {np.median(half):.2g}), up and down: which epoch is best is partly luck.",
+        "Smaller steps, larger batches, or an average of the weights:",
+        (
+            f"optimizer.lr={(rate or 1e-3) / 3:.1g}",
+            f"dataset.batch_size={2 * (batch or 32):g}",
+            "training.ema=0.999",
+        ),
+    )
+
+
+def contradiction(rows: Rows, images: int = 0) -> Finding | None:
+    """Loss and accuracy choose different epochs: at the most accurate one the loss is over 10%
+    (and 0.01 nats) above its minimum, and the accuracy is higher than at that minimum by more than
+    its standard error on the validation `images`: less would be a tie. 0: unknown, then 1%.
+    """
+    epochs, loss, accuracy = series(rows, "val/loss", "val/accuracy")
+    if len(epochs) < 2:
+        return None
+    a, b = int(accuracy.argmax()), int(loss.argmin())
+    share = accuracy[b]
+    error = math.sqrt(max(share * (1 - share), 0) / images) if images else 0.01
+    if loss[a] - loss[b] <= max(0.1 * loss[b], NATS) or accuracy[a] - share <= error:
+        return None
+    return Finding(
+        "Loss and accuracy disagree",
+        f"On the validation images accuracy is best in epoch {epochs[a]:.0f} "
+        f"({100 * accuracy[a]:.1f}%), loss in epoch {epochs[b]:.0f} ({loss[b]:.3g}; it is "
+        f"{loss[a]:.3g} in epoch {epochs[a]:.0f}): more answers became right, and the wrong ones "
+        "more confident.",
+        "Where probabilities matter, let the loss choose the epoch, or soften the targets:",
+        ("training.monitor=val/loss", "training.label_smoothing=0.1"),
+    )

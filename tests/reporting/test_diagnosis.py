@@ -1,0 +1,252 @@
+"""Each finding on both sides of its threshold, with histories made by hand."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnexp.config.compose import compose
+from cnnexp.reporting.diagnosis import diagnose as diagnosis
+from cnnexp.reporting.diagnosis import training
+from cnnexp.reporting.diagnosis.finding import Finding, untried
+
+Rows = list[dict[str, Any]]
+
+
+def rows(**columns: list[float]) -> Rows:
+    """rows(train_loss=[...], val_loss=[...]): a row per epoch."""
+    names = [name.replace("_", "/") for name in columns]
+    return [
+        {"epoch": e, **dict(zip(names, values, strict=True))}
+        for e, values in enumerate(zip(*columns.values(), strict=True), start=1)
+    ]
+
+
+def test_noise_is_of_what_a_line_leaves() -> None:
+    assert training.noise(np.array([1.0, 2.0, 3.0, 4.0])) == 0
+    values = 5 + 0.1 * np.random.default_rng(0).normal(size=4000)
+    values[:2] = 100  # as in the first epochs
+    assert training.noise(values) == pytest.approx(0.1, rel=0.05)
+
+
+def test_over_fitting() -> None:
+    train = [1.0, 0.8, 0.6, 0.4, 0.3, 0.2]
+    found = training.over_fitting(rows(train_loss=train, val_loss=[1, 0.8, 0.7, 0.8, 0.9, 1.0]))
+    assert found is not None
+    assert found.title == "Over-fitting from epoch 3"
+    assert "lowest there (0.7)" in found.text
+    assert "0.9 at the end" in found.text  # the mean of the last three
+    assert (
+        training.over_fitting(rows(train_loss=train, val_loss=[1, 0.8, 0.7, 0.6, 0.5, 0.4])) is None
+    )
+
+
+@pytest.mark.parametrize(("rise", "seen"), [(0.06, True), (0.04, False)])
+def test_over_fitting_begins_at_five_per_cent(rise: float, seen: bool) -> None:
+    val = [2.0, 1.0, *(1 + rise * x for x in (0.5, 1.0, 1.5))]  # last three: rise on average
+    history = rows(train_loss=[1, 0.8, 0.6, 0.4, 0.3], val_loss=val)
+    assert (training.over_fitting(history) is not None) == seen
+
+
+def test_noise_alone_is_no_over_fitting() -> None:
+    generator = np.random.default_rng(0)
+    false = 0
+    for _ in range(200):
+        val = 1 + 0.1 * generator.normal(size=20)
+        history = rows(train_loss=list(np.linspace(1, 0.5, 20)), val_loss=list(val))
+        false += training.over_fitting(history) is not None
+    assert false < 10
+
+
+def test_no_over_fitting_where_training_loss_does_not_fall_or_the_end_is_near() -> None:
+    val = [1, 0.8, 0.7, 0.8, 0.9, 1.0]
+    assert (
+        training.over_fitting(rows(train_loss=[1, 0.8, 0.6, 0.7, 0.8, 0.9], val_loss=val)) is None
+    )
+    near = rows(train_loss=[1, 0.8, 0.6, 0.4, 0.3], val_loss=[1, 0.8, 0.7, 0.9, 1.2])
+    assert training.over_fitting(near) is None  # two epochs after the minimum
+
+
+@pytest.mark.parametrize(
+    ("share", "classes", "seen"),
+    [(0.99, 10, True), (0.97, 10, False), (3, 2, True), (0.97, 2, False)],
+)
+def test_stuck_at_ln_k(share: float, classes: int, seen: bool) -> None:
+    history = rows(train_loss=[share * math.log(classes)] * 4)
+    found = training.stuck(history, classes, rate=0.1)
+    assert (found is not None) == seen
+    if found:
+        assert found.title == f"Loss stuck at ln {classes}"
+        assert "optimizer.lr=0.01" in found.overrides
+    assert training.stuck(history[:2], classes) is None
+
+
+def test_not_finite() -> None:
+    history = rows(train_loss=[1.0, math.nan, math.nan], val_loss=[1.0, 1.0, math.inf])
+    found = training.not_finite(history)
+    assert found is not None
+    assert "epoch 2" in found.text
+    assert training.not_finite(rows(train_loss=[1.0, 0.5])) is None
+
+
+@pytest.mark.parametrize(
+    ("val", "train", "seen"),
+    [
+        ([1.0, 0.9, 0.8, 0.7, 0.6], 0.5, True),
+        ([1.0, 0.99, 0.98, 0.97, 0.96], 0.5, False),  # 2% in a quarter
+        ([1.0, 0.9, 0.8, 0.6, 0.7], 0.5, False),  # the last is not the best
+        ([1.0, 0.9, 0.8, 0.7, 0.6], 0.2, False),  # the training images are learned
+        ([1.0, 0.8, 0.6], 0.5, False),  # too short to say
+    ],
+)
+def test_still_improving(val: list[float], train: float, seen: bool) -> None:
+    history = rows(train_loss=[train] * len(val), val_loss=val)
+    found = training.still_improving(history)
+    assert (found is not None) == seen
+    if found:
+        assert found.overrides == ("trainer.max_epochs=10",)
+        named = training.still_improving(history, "head")
+        assert named is not None
+        assert named.overrides == ("phases.head.epochs=10",)
+
+
+@pytest.mark.parametrize(
+    ("half", "seen"),
+    [
+        ([1.0, 1.4, 1.0, 1.4, 1.0, 1.4], True),
+        ([1.0, 1.1, 1.0, 1.1, 1.0, 1.1], False),  # 10%
+        ([1.0, 1.4, 1.8, 2.2, 2.6, 3.0], False),  # one way
+        ([0.04, 0.08, 0.04, 0.08, 0.04, 0.08], False),  # below 0.05 nats
+    ],
+)
+def test_swinging(half: list[float], seen: bool) -> None:
+    history = rows(val_loss=[*reversed(np.linspace(1, 3, 6)), *half])
+    found = training.swinging(history, rate=0.3, batch=64)
+    assert (found is not None) == seen
+    if found:
+        assert found.overrides[:2] == ("optimizer.lr=0.1", "dataset.batch_size=128")
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "seen"),
+    [(0.6, 0.85, True), (0.52, 0.85, False), (0.6, 0.805, False)],  # 4% more; less than 1 error
+)
+def test_contradiction(loss: float, accuracy: float, seen: bool) -> None:
+    history = rows(val_loss=[0.9, 0.5, loss], val_accuracy=[0.7, 0.8, accuracy])
+    # Standard error of 0.8 on 400 images: 0.02.
+    found = training.contradiction(history, 400)
+    assert (found is not None) == seen
+    if found:
+        assert "accuracy is best in epoch 3 (85.0%), loss in epoch 2 (0.5;" in found.text
+
+
+def test_dead_channels() -> None:
+    found = diagnosis.dead_channels({"block1": (1, 32), "block2": (8, 64)})
+    assert found is not None
+    assert found.text.startswith("8 of 64 in block2 give")
+    assert diagnosis.dead_channels({"block1": (3, 32), "block2": (0, 0)}) is None
+
+
+@pytest.mark.parametrize(("counts", "seen"), [([30, 90], True), ([31, 90], False), ([], False)])
+def test_imbalance(counts: list[int], seen: bool) -> None:
+    found = diagnosis.imbalance(counts, ["cat", "dog"])
+    assert (found is not None) == seen
+    if found:
+        assert found.text.startswith("dog has 90 training images, cat 30")
+
+
+def test_never_predicted() -> None:
+    labels = np.array([0] * 9 + [1] * 5 + [2] * 4)
+    found = diagnosis.never_predicted(labels, np.zeros(18, int), ["a", "b", "c"])
+    assert found is not None
+    assert found.text.startswith("b, though")  # c has four images: that is chance
+    assert diagnosis.never_predicted(labels, labels, ["a", "b", "c"]) is None
+
+
+@pytest.mark.parametrize(("right", "seen"), [(56, True), (64, False)])
+def test_no_better_than_one_class(right: int, seen: bool) -> None:
+    """Wilson: 56 of 100 is 0.462 to 0.653, 64 of 100 is 0.542 to 0.727; one class gives 0.5."""
+    labels = np.array([0, 1] * 50)
+    predictions = np.where(np.arange(100) < right, labels, 1 - labels)
+    found = diagnosis.no_better_than_one_class(labels, predictions, [10, 30], ["cat", "dog"])
+    assert (found is not None) == seen
+    if found:
+        assert "always answering dog gives 50.0%" in found.text
+
+
+def answers(sure: float, right: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, probabilities: class 0 at `sure`, right for that share."""
+    labels = (np.arange(count) >= right * count).astype(int)
+    return labels, np.tile([sure, 1 - sure], (count, 1))
+
+
+@pytest.mark.parametrize(
+    ("sure", "right", "count", "title"),
+    [
+        (0.9, 0.8, 1000, "Over-confident"),
+        (0.7, 0.8, 1000, "Under-confident"),
+        (0.84, 0.8, 1000, None),
+        (0.9, 0.8, 20, None),  # by chance: an error of 0.1 is usual with 20 images
+    ],
+)
+def test_calibration(sure: float, right: float, count: int, title: str | None) -> None:
+    found = diagnosis.calibration(*answers(sure, right, count))
+    assert (found.title if found else None) == title
+    if found:
+        assert "calibration error is 0.100" in found.text
+
+
+@pytest.mark.parametrize(("count", "seen"), [(300, True), (450, False)])
+def test_too_small(count: int, seen: bool) -> None:
+    """Of accuracy 0.5 the interval is about 1.96 / sqrt(n) wide: 0.113, 0.092."""
+    labels = np.arange(count) % 2
+    assert (diagnosis.too_small(labels, np.zeros(count, int)) is not None) == seen
+
+
+def test_nothing_conspicuous() -> None:
+    labels, shares = answers(0.99, 0.99, 1000)
+    labels[:] = np.arange(1000) % 2
+    shares = np.where(labels[:, None] == [0, 1], 0.99, 0.01)
+    wrong = np.arange(0, 1000, 100)
+    shares[wrong] = shares[wrong, ::-1]
+    good = rows(
+        train_loss=[0.6, 0.3, 0.2, 0.15, 0.14],
+        val_loss=[0.6, 0.32, 0.22, 0.18, 0.179],
+        val_accuracy=[0.7, 0.9, 0.95, 0.97, 0.97],
+    )
+    found = diagnosis.diagnose(
+        classes=["cat", "dog"], phases={"train": good}, train_counts=[500, 500],
+        validation_images=200, labels=labels, probabilities=shares, dead={"block1": (0, 32)},
+    )  # fmt: skip
+    assert found == []
+    assert diagnosis.NOTHING == "Nothing conspicuous."
+    assert diagnosis.diagnose(classes=[]) == []
+
+
+def test_a_finding_names_its_phase_and_what_is_on_is_not_advised() -> None:
+    over = rows(train_loss=[1, 0.8, 0.6, 0.4, 0.3, 0.2], val_loss=[1, 0.8, 0.7, 0.8, 0.9, 1.0])
+    config = {
+        "augmentation": {"_target_": "cnnexp.augmentations.crop_flip.CropFlip"},
+        "training": {"mixup": 0.0, "label_smoothing": 0.1, "early_stopping": None},
+        "optimizer": {"lr": "no number"},
+    }
+    (found,) = diagnosis.diagnose(
+        classes=["a", "b"], phases={"head": over, "finetune": over[3:5]}, config=config
+    )
+    assert found.title == "Over-fitting from epoch 3, phase head"
+    assert found.overrides == ("training.mixup=0.2", "training.early_stopping=5")
+    assert untried(["model.norm=batch", "debug=overfit"], {"model": {}}) == ("debug=overfit",)
+    assert Finding("A", "b.", "Try:", ("c=1",)).line == "A: b. Try: (c=1)"
+
+
+def test_every_advised_override_exists() -> None:
+    """Composed and checked as on the command line."""
+    source = "".join(Path(module.__file__ or "").read_text() for module in (diagnosis, training))
+    fixed = set(re.findall(r'(?<!f)"([a-z_.]+=[^"]+)"', source))
+    made = {"optimizer.lr=0.001", "dataset.batch_size=64", "trainer.max_epochs=10"}
+    assert len(fixed) > 8
+    for override in fixed | made:
+        compose([override])
