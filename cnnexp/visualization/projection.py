@@ -1,21 +1,23 @@
 """A feature map projected back to pixels: what in the image made a channel respond.
 
 Deconvolution: Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks".
-Guided backpropagation: Springenberg et al. 2015, "Striving for Simplicity". Both are the gradient
-with another backward pass of ReLU, from R above it to: R where R > 0 (deconvolution); R where
-R > 0 and the input of the ReLU was > 0 (guided).
+Guided backpropagation: Springenberg et al. 2015, "Striving for Simplicity". Both are gradients in
+which a ReLU passes R on where R > 0 (deconvolution), or where R and the ReLU's input are (guided).
 """
 
 import re
 import textwrap
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple
 
 import torch
 from captum.attr import Deconvolution, GuidedBackprop, Saliency
-from matplotlib.figure import Figure
-from torch import nn
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
 from cnnexp.config.types import NonNegativeInt, PositiveInt
@@ -24,42 +26,40 @@ from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import INK, QUIET, VERMILION, house_style
 from cnnexp.visualization.captions import RIGHT, verdict
-from cnnexp.visualization.layers import HEAD, class_probabilities, default_layer, map_block
+from cnnexp.visualization.layers import class_probabilities, default_layer, map_block
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.probe import Probe
 
 BATCH = 16  # images at a time: memory stays bounded
 # Activations and what else cuts off one side, as autograd calls them: these have no such rule.
-OTHERS = {
-    "Gelu", "Silu", "LeakyRelu", "Hardtanh", "Elu", "Celu", "Mish", "Softplus", "Hardswish",
-    "RreluWithNoise", "PreluKernel", "Softshrink", "Hardshrink", "Glu", "Threshold", "Clamp",
-    "ClampMin", "Maximum", "Fmax", "Where", "MaskedFill", "LogSigmoid",
-}  # fmt: skip
-Rule = Literal["deconvolution", "guided"]
-COLUMNS = {
-    "gradient": ("gradient", "ReLU as it is"),
-    "deconvolution": ("deconvolution", "Zeiler, Fergus 2014"),
-    "guided": ("guided backprop", "Springenberg et al. 2015"),
+OTHERS = re.compile(
+    "Gelu|Silu|LeakyRelu|Hardtanh|Elu|Celu|Mish|Softplus|Hardswish|RreluWithNoise|PreluKernel|Glu|"
+    "(Soft|Hard)shrink|Threshold|Clamp(Min)?|Maximum|Fmax|Where|MaskedFill|LogSigmoid"
+)
+Rule = Literal["gradient", "deconvolution", "guided"]
+RULES: dict[Rule, tuple[Any, dict[str, Any], str]] = {  # and what stands above the column
+    "gradient": (Saliency, {"abs": False}, "gradient\nReLU as it is"),
+    "deconvolution": (Deconvolution, {}, "deconvolution\nZeiler, Fergus 2014"),
+    "guided": (GuidedBackprop, {}, "guided backprop\nSpringenberg et al. 2015"),
 }
-CELL, GAP, SIDE = 1.5, 0.12, 2.1  # inches
+SIDE, GAP, HEAD, BELOW = 2.0, 0.1, 0.5, 0.26  # inches: captions, between cells, above, below
 KEY = "visualization.projection"
 
 
 class Projections(NamedTuple):
-    """For B images. block: where; channels, values: (B,) the channel and its maximum.
+    """For B images. channels, values: (B,) the channel of `block` and its maximum.
 
-    pixels: name of the rule -> (B, 3, H, W) float32, signed, in units of the response. left_out:
-    name -> the reason why a rule is not among them.
+    pixels: rule -> (B, 3, H, W) float32, signed. refused: why no rule but the gradient is there.
     """
 
     block: str
-    channels: torch.Tensor
-    values: torch.Tensor
-    pixels: dict[str, torch.Tensor]
-    left_out: dict[str, str]
+    channels: Tensor
+    values: Tensor
+    pixels: dict[Rule, Tensor]
+    refused: str | None
 
 
-def why_not_modified(network: nn.Sequential, images: torch.Tensor) -> str | None:
+def why_not_modified(network: nn.Sequential, images: Tensor) -> str | None:
     """Why ReLU's backward pass cannot be replaced in all of `network`; None where it can.
 
     Captum replaces it in nn.ReLU modules, and is silent about other ReLUs. So autograd's graph is
@@ -69,36 +69,36 @@ def why_not_modified(network: nn.Sequential, images: torch.Tensor) -> str | None
     """
     owned: list[torch.autograd.graph.Node | None] = []
 
-    def note(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
+    def note(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         owned.append(output.grad_fn if len(args) == 1 else None)
 
-    relus = [module for module in network.modules() if isinstance(module, nn.ReLU)]
-    handles = [module.register_forward_hook(note) for module in relus]
-    values = images[:1]
-    try:
-        for name, block in network.named_children():
+    with ExitStack() as hooks:
+        for relu in _relus(network):
+            hooks.enter_context(relu.register_forward_hook(note))
+        values = images[:1]
+        for name, block in zip(network._modules, network, strict=True):  # also one that is twice
             start = len(owned)
-            values = block(values.detach().clone().requires_grad_())
+            values = block(values.detach().requires_grad_().clone())
             if None in owned[start:]:
                 return f"{name} calls nn.ReLU in a way that Captum cannot follow"
             for node in _graph(values):
                 kind = re.sub(r"Backward\d*$", "", node.name())
                 if kind == "Relu" and not any(node is own for own in owned[start:]):
                     return f"{name} calls ReLU as a function, where it must be a module, nn.ReLU"
-                if kind in OTHERS:
+                if OTHERS.fullmatch(kind):
                     return f"{name} has {kind}, and the rule is one for ReLU alone"
                 if isinstance(node, BackwardCFunction):
-                    return f"{name} has a function with its own gradient, {kind}"
-    finally:
-        for handle in handles:
-            handle.remove()
+                    return f"{name} has a function with a gradient of its own, {kind}"
     return None if owned else "the network has no ReLU"
 
 
-def _graph(values: torch.Tensor) -> Iterator[torch.autograd.graph.Node]:
+def _relus(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, nn.ReLU)]
+
+
+def _graph(values: Tensor) -> Iterator[torch.autograd.graph.Node]:
     """All nodes that gave `values`."""
-    waiting = [values.grad_fn]
-    seen = set()
+    waiting, seen = [values.grad_fn], set()
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:
@@ -107,92 +107,144 @@ def _graph(values: torch.Tensor) -> Iterator[torch.autograd.graph.Node]:
             waiting += [before for before, _ in node.next_functions]
 
 
-def modified_gradient(
-    rule: Rule, scores: nn.Module, images: torch.Tensor, targets: Any
-) -> torch.Tensor:
+def gradient_by(rule: Rule, scores: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     """Gradient of the targets' scores by that rule: (B, 3, H, W), for images of that shape.
 
-    scores: images -> (B, …), a network that `why_not_modified` has nothing against. targets: as
-    captum has them, one per image.
+    scores: images -> (B, K), a network that `why_not_modified` has nothing against, unless the rule
+    is the plain gradient. targets: (B,) int64.
     """
-    method = {"deconvolution": Deconvolution, "guided": GuidedBackprop}[rule]
-    # Captum changes the gradient of the ReLU's input, with all that comes from elsewhere, as from a
-    # shortcut: a copy has none. It also sorts out the calls of a ReLU that is used several times.
-    handles = [
-        module.register_forward_pre_hook(lambda _, args: args[0].clone(), prepend=True)
-        for module in scores.modules()
-        if isinstance(module, nn.ReLU)
-    ]
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting backward hooks")
-            start = images.detach().clone().requires_grad_()
-            return method(scores).attribute(start, target=targets).detach()
-    finally:
-        for handle in handles:
-            handle.remove()
+    method, options, _ = RULES[rule]
+    with ExitStack() as hooks, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting backward hooks")
+        # Captum changes the whole gradient of the ReLU's input, also what comes by a shortcut: a
+        # copy has nothing but the ReLU's. It also sorts out a ReLU that is used several times.
+        for relu in _relus(scores):
+            copy = relu.register_forward_pre_hook(lambda _, args: args[0].clone(), prepend=True)
+            hooks.enter_context(copy)
+        images = images.detach().clone().requires_grad_()
+        return method(scores).attribute(images, target=targets, **options).detach()
 
 
 def project(
-    network: nn.Sequential,
-    images: torch.Tensor,
-    block: str | None = None,
-    channel: int | None = None,
+    network: nn.Sequential, images: Tensor, block: str | None = None, channel: int | None = None
 ) -> Projections:
     """From the place where `channel` of `block` responds most, back to images (B, 3, H, W).
 
-    block: None for Grad-CAM's; channel: None for the one that responds most in each image. Raises
-    InputError for a block without maps, and for a channel that it lacks.
+    None: Grad-CAM's block, the channel that responds most in each image. Raises InputError for a
+    block without maps, and for a channel that it lacks.
     """
-    if not images.is_floating_point():
-        images = images.float() / 255
+    images = images if images.is_floating_point() else images.float() / 255
     with looking_at(network) as network:
         block = block or default_layer(network, (images.shape[-2], images.shape[-1]))
         map_block(network, block, f"{KEY}.block")
-        blocks = [name for name, _ in network.named_children()]
-        front = network[: blocks.index(block) + 1]
+        blocks = list(network.named_children())
+        place = next(i for i, (name, _) in enumerate(blocks) if name == block)
+        front = nn.Sequential(OrderedDict(blocks[: place + 1]))
+        flat = nn.Sequential(front, nn.Flatten())
         reason = why_not_modified(front, images)
-        found: list[tuple[torch.Tensor, ...]] = []
+        found: list[list[Tensor]] = []
         for some in images.split(BATCH):
             with torch.no_grad():
                 maps = front(some.clone())
-            _check_map(maps, block, channel)
-            few, _, height, width = maps.shape
-            if channel is not None:
-                maps = maps[:, channel : channel + 1]
-            values, places = maps.flatten(1).max(dim=1)
-            area = height * width
-            channels = places // area if channel is None else torch.full_like(places, channel)
-            targets = torch.stack([channels, places % area // width, places % width], 1).tolist()
-            targets = [tuple(target) for target in targets]
-            start = some.detach().clone().requires_grad_()
-            gradient = Saliency(front).attribute(start, target=targets, abs=False).detach()
-            rules: Sequence[Rule] = () if reason else ("deconvolution", "guided")
-            modified = [modified_gradient(rule, front, some, targets) for rule in rules]
-            found.append((channels, values, gradient, *modified))
+            if maps.dim() != 4:
+                raise InputError(f"{KEY}.block: block '{block}' gives no map; take one before it")
+            if channel is not None and channel >= maps.shape[1]:
+                last = maps.shape[1] - 1
+                raise InputError(f"{KEY}.channel={channel}: {block} has channels 0 to {last}")
+            area, first = maps[0, 0].numel(), channel or 0
+            chosen = maps if channel is None else maps[:, first : first + 1]
+            values, places = chosen.flatten(1).max(dim=1)
+            places = places + area * first  # in all channels
+            rules: list[Rule] = [r for r in RULES if reason is None or r == "gradient"]
+            pixels = [gradient_by(rule, flat, some, places) for rule in rules]
+            found.append([places // area, values, *pixels])
     channels, values, *pixels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    left_out = dict.fromkeys(("deconvolution", "guided"), reason) if reason else {}
-    return Projections(
-        block, channels, values, dict(zip(COLUMNS, pixels, strict=False)), left_out
-    )
+    return Projections(block, channels, values, dict(zip(rules, pixels, strict=True)), reason)
 
 
-def _check_map(maps: torch.Tensor, block: str, channel: int | None) -> None:
-    if maps.dim() != 4:
-        raise InputError(
-            f"{KEY}.block: block '{block}' gives no map, its output is {maps.dim()}-dimensional; "
-            "choose a block before it"
-        )
-    if channel is not None and channel >= maps.shape[1]:
-        raise InputError(
-            f"{KEY}.channel={channel}: block '{block}' has channels 0 to {maps.shape[1] - 1}"
-        )
-
-
-def reach(pixels: torch.Tensor) -> tuple[int, int, int, int] | None:
+def reach(pixels: Tensor) -> tuple[int, int, int, int] | None:
     """Left, top, width, height of what is not zero in (3, H, W); None where all is."""
-    rows, columns = (pixels != 0).any(dim=0).nonzero(as_tuple=True)
-    if not len(rows):
+    places = (pixels != 0).any(dim=0).nonzero()
+    if not len(places):
         return None
-    left, top = int(columns.min()), int(rows.min())
-    return left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top
+    (top, left), (bottom, right) = places.amin(dim=0).tolist(), places.amax(dim=0).tolist()
+    return left, top, right + 1 - left, bottom + 1 - top
+
+
+@house_style
+def projection(
+    probe: Probe,
+    *,
+    images: PositiveInt = 6,
+    block: str | None = None,
+    channel: NonNegativeInt | None = None,
+) -> dict[str, Picture]:
+    """The first images, and beside each what in it made one channel respond."""
+    shown = probe.images[: 1 if probe.rehearsal else images]
+    with looking_at(probe.network) as network, torch.no_grad():
+        shares = class_probabilities(network(shown))
+    found = project(probe.network, shown, block, channel)
+    cell, title = 1.5, f"What made channels of {found.block} respond"
+    heads = ["image\nbox: what is reached", *(RULES[rule][2] for rule in found.pixels)]
+    width = 2 * MARGIN + SIDE + len(heads) * (cell + GAP)
+    lines = ["From the place of a channel's strongest response back to the image."]
+    if found.refused:
+        lines += textwrap.wrap(f"No deconvolution, no guided: {found.refused}.", int(width / 0.09))
+    page = Page(width, HEAD + len(shown) * (cell + BELOW), title, lines)
+    notes = [f"channel {c}, response {v:.3g}" for c, v in zip(*found[1:3], strict=True)]
+    draw_rows(page, cell, heads, shown, probe.labels, shares, probe.classes, notes)
+    for row in range(len(shown)):
+        if box := reach(found.pixels["gradient"][row]):
+            axes = page.figure.axes[row]
+            corner = (box[0] - 0.5, box[1] - 0.5)
+            for colour, lw in (("white", 3.5), (VERMILION, 1.5)):  # seen on any image
+                axes.add_patch(Rectangle(corner, *box[2:], ec=colour, lw=lw, fill=False))
+        for column, pixels in enumerate(found.pixels.values(), start=1):
+            most = float(pixels[row].abs().max())
+            shades = 0.5 + pixels[row].cpu().permute(1, 2, 0).numpy() / (2 * most or 1.0)
+            draw_cell(page, cell, row, column, most).imshow(shades.clip(0, 1))
+    reading = (
+        "Each row starts from the one place where the channel responds most (the box: what that "
+        "place sees and is moved by). Grey is zero, a colour says which way the pixel speaks; each "
+        "cell has its own scale. Deconvolution and guided backpropagation follow the image's edges "
+        "whatever the network has learned: judge by the gradient beside them."
+    )
+    alt = f"What moved a channel in {len(shown)} images, by {', '.join(found.pixels)}."
+    numbers = found._asdict() | {"channels": found.channels.tolist()}
+    numbers |= {"values": found.values.tolist(), "pixels": list(found.pixels)}
+    return {"projection": Picture(page.figure, title, reading, alt, numbers)}
+
+
+def draw_rows(
+    page: Page, cell: float, heads: Sequence[str], images: Tensor, labels: Tensor,
+    shares: Tensor, classes: Sequence[str], notes: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Heads of the columns, of two lines; and for each row what was said of the image, and it.
+
+    images: (B, 3, H, W) uint8, in cells of that many inches. shares: (B, K) probabilities.
+    """
+    for column, head in enumerate(heads):
+        x, (name, note) = _corner(cell, 0, column)[0], (head + "\n").split("\n")[:2]
+        page.text(x, 0.03, fitted(name, cell + GAP / 2, 9, "bold"), fontsize=9, fontweight="bold")
+        page.text(x, 0.23, fitted(note, cell + GAP / 2, 8), fontsize=8, color=QUIET)
+    for row, (image, label) in enumerate(zip(images.cpu(), labels.tolist(), strict=False)):
+        x, y = _corner(cell, row, 0)
+        said = verdict(label, shares[row].cpu().numpy(), classes, width=SIDE - 0.1)
+        right = said[0].startswith(RIGHT)
+        weight, colour = ("normal", INK) if right else ("bold", VERMILION)
+        page.text(MARGIN, y, "\n".join(said), fontweight=weight, color=colour)
+        for note in notes[row : row + 1]:
+            page.text(MARGIN, y + 0.5, fitted(note, SIDE - 0.1, 9), fontsize=9, color=QUIET)
+        page.picture(x, y, cell, cell).imshow(image.permute(1, 2, 0).numpy())
+
+
+def draw_cell(page: Page, cell: float, row: int, column: int, largest: float) -> Axes:
+    """Axes for a map in its cell; its largest value is printed below."""
+    x, y = _corner(cell, row, column)
+    strength = f"max {largest:.3g}" if largest > 0 else "zero everywhere"
+    page.text(x, y + cell + 0.03, strength, fontsize=8, color=QUIET)
+    return page.picture(x, y, cell, cell)
+
+
+def _corner(cell: float, row: int, column: int) -> tuple[float, float]:
+    return MARGIN + SIDE + column * (cell + GAP), HEAD + row * (cell + BELOW)
