@@ -1,5 +1,6 @@
 """A network's answers on a split: predictions, figures of merit, pictures."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from torch import nn
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.progress import Bar
 from cnnexp.experiment import build_batches, device_of, visualisers
+from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.reporting.metrics import accuracy_interval, classification_metrics
 from cnnexp.reporting.picture import Picture, save_pictures
+from cnnexp.reporting.ranking import roc_and_pr
 from cnnexp.runs import write_predictions
 from cnnexp.training.loss import probabilities
 from cnnexp.training.predict import predict_logits
@@ -97,11 +100,14 @@ def draw(
     folder: Path,
     say: Callable[[str], None],
 ) -> list[Path]:
-    """The pictures of a run: the confusion matrix and each configured visualiser's; the files."""
-    predictions = tested.probabilities.argmax(1)
+    """The pictures of a run: of its answers, and each configured visualiser's; the files."""
+    labels, shares = tested.labels, tested.probabilities
     pictures: dict[str, Picture] = {
-        "confusion_matrix": confusion_matrix(tested.labels, predictions, images.classes)
+        "confusion_matrix": confusion_matrix(labels, shares.argmax(1), images.classes),
+        "reliability": reliability_diagram(labels, shares, images.classes),
     }
+    if len(images.classes) == 2:
+        pictures["roc_and_pr"] = roc_and_pr(labels, shares, images.classes)
     probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
@@ -155,7 +161,10 @@ def make_probe(
 
 
 def with_bar(items: Sequence[Item], title: str) -> Iterator[Item]:
-    """Progress on a terminal, a line in the log where it takes long."""
+    """A bar on a terminal; a log has the picture's name, which is enough."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
     with Bar(title, len(items), "steps") as bar:
         for done, item in enumerate(items):
             bar.at(done)

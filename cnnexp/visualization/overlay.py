@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
@@ -75,17 +76,30 @@ def heat_overlays(
         )
         pixels = image.transpose(1, 2, 0)
         page.picture(x, y, side, side).imshow(pixels)
-        over = page.picture(x + side + GAP, y, side, side)
-        over.imshow(_grey(pixels), cmap="gray", vmin=-128, vmax=288)
-        over.imshow(maps[i], cmap=HEAT, norm=norm, interpolation="bilinear")
-        strength = f"max {maxima[i]:.3g}" if maxima[i] > 0 else "zero everywhere"
-        name = fitted(classes[targets[i]], pair - text_width(f"for  · {strength}", 9), 9)
-        page.text(x, y + side + 0.1, f"for {name} · {strength}", fontsize=9, color=QUIET)
+        heat_over(page.picture(x + side + GAP, y, side, side), pixels, maps[i], norm)
+        reached = strength(maxima[i])
+        name = fitted(classes[targets[i]], pair - text_width(f"for  · {reached}", 9), 9)
+        page.text(x, y + side + 0.1, f"for {name} · {reached}", fontsize=9, color=QUIET)
         if not right:
             page.frame(x - 0.05, y - 0.05, pair + 0.1, side + 0.1, color=VERMILION, ls=(0, (4, 2)))
-    bar = page.axes(MARGIN + across * (pair + BETWEEN), above, 0.14, side)
-    page.figure.colorbar(ScalarMappable(norm, HEAT), cax=bar).set_label(unit, fontsize=9)
+    heat_scale(page.axes(MARGIN + across * (pair + BETWEEN), above, 0.14, side), norm, unit)
     return page.figure
+
+
+def heat_over(axes: Axes, pixels: np.ndarray, heat: np.ndarray, norm: Normalize) -> None:
+    """A map (H, W) over the greyscale of pixels (H, W, 3) in 0 to 255."""
+    axes.imshow(_grey(pixels), cmap="gray", vmin=-128, vmax=288)
+    axes.imshow(heat, cmap=HEAT, norm=norm, interpolation="bilinear")
+
+
+def heat_scale(axes: Axes, norm: Normalize, unit: str) -> None:
+    """The scale of all maps of a figure, in `axes` that are narrow and high."""
+    axes.figure.colorbar(ScalarMappable(norm, HEAT), cax=axes).set_label(unit, fontsize=9)
+
+
+def strength(maximum: float) -> str:
+    """What a map reaches: "max 0.12", "zero everywhere"."""
+    return f"max {maximum:.3g}" if maximum > 0 else "zero everywhere"
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

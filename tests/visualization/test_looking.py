@@ -41,7 +41,9 @@ class FailsOnTheWayBack(nn.Module):
 
 @pytest.fixture
 def probe(
-    make_network: Callable[..., nn.Sequential], make_probe: Callable[..., Probe], images: torch.Tensor
+    make_network: Callable[..., nn.Sequential],
+    make_probe: Callable[..., Probe],
+    images: torch.Tensor,
 ) -> Probe:
     """A network in training: mixed modes, some of it frozen, gradients, hooks, in place."""
     network = make_network(inplace=True)

@@ -26,7 +26,9 @@ CLASSES = ("cat", "dog", "tapir")
 
 @pytest.fixture
 def probe(
-    make_network: Callable[..., nn.Sequential], make_probe: Callable[..., Probe], images: torch.Tensor
+    make_network: Callable[..., nn.Sequential],
+    make_probe: Callable[..., Probe],
+    images: torch.Tensor,
 ) -> Probe:
     """Five images; the first three are labelled as predicted, the others wrongly."""
     network = make_network()
