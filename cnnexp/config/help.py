@@ -52,6 +52,7 @@ KEYS = (
         "run, input, format",
         "a finished run's folder; images to classify; of its export: onnx, torch",
     ),
+    ("runs", "several: task=visualize runs=[a,b] shows all of them the same images"),
     ("dataset.root", "folder or zip with your images"),
     ("dataset.image_size", "side in pixels that images are resized to"),
     ("dataset.batch_size", "images per step"),
@@ -79,6 +80,7 @@ examples:
   python -m cnnexp model=lenet5 trainer.max_epochs=5 seed=1   another network, shorter, another seed
   python -m cnnexp +experiment=cifar10_baseline debug=smoke   try an experiment out in seconds
   python -m cnnexp dataset=image_folder dataset.root=photos   your images, one folder per class
+  python -m cnnexp task=data dataset=image_folder dataset.root=photos augmentation=photo
   python -m cnnexp -m model=baseline,lenet5 seed=0,1,2        six runs
   python -m cnnexp task=evaluate run=outputs/<name>/<run>     test a finished run again
   python -m cnnexp task=predict run=outputs/<name>/<run> input=cat.jpg

@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 TEXTS = frozenset(
     {"run", "input", "name", "dataset.root", "paths.outputs", "paths.cache", "tracking.uri"}
 )
+LISTS = frozenset({"runs"})  # their items are
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str)\(.*\)", re.DOTALL)
 
 
@@ -20,6 +21,8 @@ def quoted(line: str, *, sweep: bool = False) -> str:
     sweep: commas separate several values. An override that is quoted already stays as it is.
     """
     key, equals, value = line.partition("=")
+    if equals and key.lstrip("+") in LISTS:
+        return f"{key}={texts(value)}"
     if not equals or key.lstrip("+") not in TEXTS:
         return line
     if sweep and FUNCTION.fullmatch(value):
@@ -29,6 +32,17 @@ def quoted(line: str, *, sweep: bool = False) -> str:
             return line
         return f"{key}={','.join(text(part.strip()) for part in value.split(','))}"
     return f"{key}={text(value)}"
+
+
+def texts(value: str) -> str:
+    """`[a b,0123]` with each item in quotes where it needs some; quotes that are there stay."""
+    inner = value.strip()
+    if not (inner.startswith("[") and inner.endswith("]")):
+        return value
+    if set(inner) & set("'\"") and understood(inner):
+        return value
+    items = [item.strip() for item in inner[1:-1].split(",")]
+    return f"[{','.join(text(item) for item in items)}]"
 
 
 def text(value: str) -> str:

@@ -12,11 +12,12 @@ from hydra.core.override_parser.types import Override
 from cnnexp.config.check import shown
 from cnnexp.config.explain import parsed
 from cnnexp.config.schema import NEEDS_RUN
+from cnnexp.config.several import check_runs, each_run, of_runs
 from cnnexp.config.validate import check_paths, validate
 from cnnexp.errors import InputError
 
 WHERE = ("paths", "tracking")
-OF_THE_COMMAND = ("paths", "tracking", "run", "input", "format", "task")
+OF_THE_COMMAND = ("paths", "tracking", "run", "runs", "input", "format", "task")
 TYPED = ("dataset", "visualization", "trainer")
 # What a network has learned to see, and which images are whose: other data do not change these.
 OF_THE_RUN = (
@@ -33,8 +34,15 @@ OF_THE_RUN = (
 def check_command(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """The composed config, found valid in itself and on this disk, with defaults filled in.
 
-    For a task that takes run=, what is checked is the config that the task will work with.
+    For a task that takes run=, what is checked is the config that the task will work with; for one
+    that takes runs=, that of each run.
     """
+    if config.get("runs") is not None:
+        check_runs(config, [line.input_line or "" for line in typed(overrides)])
+        for one in each_run(config):
+            with of_runs():
+                check_command(one, overrides)
+        return dict(config)
     checked = effective(config, overrides)
     check_paths(checked)
     return dict(config) if takes_run(config) else checked

@@ -64,6 +64,7 @@ class Config(TypedDict):
     name: str
     seed: Annotated[int, Ge(0), Lt(2**32)]  # as numpy's seeds
     run: str | None
+    runs: list[str] | None
     input: str | None
     format: Literal["onnx", "torch"]
     resume: str | None
@@ -191,6 +192,7 @@ PHASE_DEFAULTS: dict[str, Any] = {
 }
 
 NEEDS_RUN = ("evaluate", "predict", "visualize", "export")
+TAKES_RUNS = ("visualize",)  # several, in place of one
 
 
 def check_together(config: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from cnnexp.config.schema import (
     FILLED_IN,
     NEEDS_RUN,
     REFINED,
+    TAKES_RUNS,
     Config,
     Phase,
     check_together,
@@ -31,6 +32,7 @@ NODES = (
     "tracking",
     "visualization",
 )
+DOES = {"train": "starts a new run", "data": "looks at a data set"}  # and takes no run
 RUN_ID = re.compile("[0-9a-f]{4,32}")  # a whole id or its beginning
 
 
@@ -150,12 +152,13 @@ def check_paths(config: Mapping[str, Any]) -> None:
     """What must be on the disk, and what the task needs to be told. Raises InputError."""
     task, run, given = config["task"].get("name"), config["run"], config["input"]
     if task in NEEDS_RUN and run is None:
+        several = " or runs=[several of them]" if task in TAKES_RUNS else ""
         raise InputError(
-            f"task={task}: needs run=<a run's folder or its MLflow id>{newest(config)}"
+            f"task={task}: needs run=<a run's folder or its MLflow id>{several}{newest(config)}"
         )
-    if task == "train" and run is not None:
+    if task in DOES and run is not None:
         raise InputError(
-            f"run={run}: task=train starts a new run; with it use task={', '.join(NEEDS_RUN)}"
+            f"run={run}: task={task} {DOES[task]}; with it use task={', '.join(NEEDS_RUN)}"
         )
     if task == "predict" and given is None:
         raise InputError("task=predict: needs input=<an image, a folder or a glob>")

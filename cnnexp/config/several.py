@@ -1,0 +1,53 @@
+"""runs=[a,b,c]: one command about several finished runs."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, get_type_hints
+
+from cnnexp.config.check import check_value, shown
+from cnnexp.config.schema import NEEDS_RUN, TAKES_RUNS, Config
+from cnnexp.errors import InputError
+
+MOST_RUNS = 6  # side by side: what is still legible
+
+
+def check_runs(config: Mapping[str, Any], typed: Sequence[str]) -> None:
+    """What runs= itself may be, and what may be typed beside it. Raises InputError."""
+    runs, task = config["runs"], config.get("task")
+    check_value(get_type_hints(Config)["runs"], runs, "runs")
+    name = task.get("name") if isinstance(task, Mapping) else None
+    if name not in TAKES_RUNS:
+        one = "; name one with run=" if name in NEEDS_RUN else ""
+        raise InputError(
+            f"runs={shown(runs)}: only task={', '.join(TAKES_RUNS)} takes several{one}"
+        )
+    if config.get("run") is not None:
+        raise InputError(
+            f"run={config['run']}, runs={shown(runs)}: one of them; several runs are a list: "
+            "runs=[a,b]"
+        )
+    if not 2 <= len(runs) <= MOST_RUNS:
+        raise InputError(
+            f"runs={shown(runs)}: {len(runs)} of them; from 2 to {MOST_RUNS} stand side by side"
+        )
+    twice = next((run for run in runs if runs.count(run) > 1), None)
+    if twice is not None:
+        raise InputError(f"runs={shown(runs)}: {twice} is there twice")
+    for line in typed:
+        if re.match(r"[+~]*visualization\b", line):
+            raise InputError(f"{line}: runs= draws one picture of its own; leave it out")
+
+
+def each_run(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The command once for each of its runs, as if it were about that one."""
+    return [{**config, "run": run, "runs": None} for run in config["runs"]]
+
+
+@contextmanager
+def of_runs() -> Iterator[None]:
+    """What is wrong with one of several runs is said as it was typed: `runs: …`, not `run=…`."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(re.sub(r"^run(=|: )", "runs: ", str(error))) from None

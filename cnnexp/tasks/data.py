@@ -1,0 +1,235 @@
+"""task=data: look at a data set as training will see it; no network is built."""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cnnexp.config.instantiate import allowed_folders, call
+from cnnexp.data.batches import as_tensor, channel_statistics, channels_first
+from cnnexp.data.gate import quiet
+from cnnexp.data.image_set import ImageSet, LeftOut
+from cnnexp.data.summary import summary, write_left_out
+from cnnexp.data.thumbnail import thumbnail
+from cnnexp.datasets.source import SPLITS, Source
+from cnnexp.errors import InputError
+from cnnexp.experiment import device_of, find_images, load_images
+from cnnexp.plan import is_identity, short_name
+from cnnexp.reporting.data_counts import CARDS, Lost, class_balance, left_out_files
+from cnnexp.reporting.data_pictures import (
+    MEANS,
+    ROWS,
+    augmentation_preview,
+    class_samples,
+    mean_images,
+    samples_per_class,
+)
+from cnnexp.reporting.journal import Journal
+from cnnexp.reporting.picture import Picture, save_pictures
+from cnnexp.runs import Result, create_run_folder
+from cnnexp.tasks.train import shown
+
+ORIGINALS, DRAWS = 6, 8  # of the augmentation
+
+
+def show_data(config: Mapping[str, Any]) -> Result:
+    """Everything is drawn before anything is written."""
+    with Journal() as journal:
+        source = find_images(config)
+        images = load_images(config, source)
+        for number, line in enumerate(summary(images)):
+            journal.topic("" if number else "data", line)
+        pictures = draw_pictures(config, source, images)
+        drawn = pictures["augmentation"].numbers if "augmentation" in pictures else {}
+        of = ", {draws} draws of {images} images".format(**drawn) if drawn else ""
+        journal.topic("augment", f"{short_name(config['augmentation'])}{of}")
+        folder = create_run_folder(Path(config["paths"]["outputs"]) / "data", config["name"])
+        written = save_pictures(pictures, folder / "figures")
+        write_left_out(folder / "left_out.csv", images.left_out)
+        for number, path in enumerate(written):
+            journal.topic("" if number else "pictures", shown(path))
+        journal.topic("next", next_command(config["overrides"]))
+    total = sum(len(members) for members in images.split.values())
+    return Result({"images": float(total), "left_out": float(len(images.left_out))}, folder)
+
+
+def draw_pictures(
+    config: Mapping[str, Any], source: Source, images: ImageSet
+) -> dict[str, Picture]:
+    """By file stem; without augmentation, or files left out, there is no picture of them."""
+    labels, classes, train = np.asarray(images.labels), images.classes, images.split["train"]
+    table = {s: np.bincount(labels[images.split[s]], minlength=len(classes)) for s in SPLITS}
+    counts = dict(zip(classes, table["train"].tolist(), strict=True))
+    chosen = choose_samples(labels, train, len(classes), config["seed"])
+    samples = {classes[label]: images.images[rows] for label, rows in enumerate(chosen[:ROWS])}
+    pictures = {"samples": class_samples(samples, counts, source=images.name)}
+    if not is_identity(config["augmentation"]):
+        pictures["augmentation"] = preview(config, images, in_turn(chosen, ORIGINALS))
+    pictures["class_balance"] = class_balance(table, classes, source=images.name)
+    pictures["mean_images"] = mean_images(
+        class_means(images.images, labels, train, min(len(classes), MEANS)),
+        counts,
+        list(zip(*channel_statistics(images.images, train), strict=True)),
+        source=images.name,
+    )
+    if images.left_out:
+        kinds = Counter(kind(item.reason) for item in images.left_out)
+        pictures["left_out"] = left_out_files(
+            lost_files(source, images),
+            dict(kinds.most_common()),
+            # Copies are both decoded and left out: count each file once.
+            files=len({*images.paths, *(item.path for item in images.left_out)}),
+            source=images.name,
+        )
+    return pictures
+
+
+def choose_samples(
+    labels: np.ndarray, members: np.ndarray, classes: int, seed: int
+) -> list[np.ndarray]:
+    """Per class some of `members`, drawn without replacement; the same whatever the others are."""
+    chosen = []
+    for label in range(classes):
+        own = members[labels[members] == label]
+        count = min(len(own), samples_per_class(classes))
+        generator = np.random.default_rng((seed, label))
+        chosen.append(generator.choice(own, count, replace=False))
+    return chosen
+
+
+def in_turn(groups: Sequence[np.ndarray], most: int) -> np.ndarray:
+    """The first of each group, then the second of each, and so on."""
+    longest = max(len(group) for group in groups)
+    order = [group[i] for i in range(longest) for group in groups if i < len(group)]
+    return np.array(order[:most], dtype=np.int64)
+
+
+def preview(config: Mapping[str, Any], images: ImageSet, rows: np.ndarray) -> Picture:
+    """What training would be given, were these the first images of its first epochs."""
+    draws = draw_augmented(
+        call(config["augmentation"]),
+        lambda: channels_first(as_tensor(images.images)[torch.from_numpy(rows)]),
+        count=DRAWS, seed=config["seed"], device=device_of(config),
+    )  # fmt: skip
+    mixes = [name for name in ("mixup", "cutmix") if config["training"][name]]
+    note = f"{draws.dtype} values from {draws.min():.3g} to {draws.max():.3g}"
+    if mixes:
+        note += f"; not shown: {' and '.join(mixes)}, which mixes two such images"
+    return augmentation_preview(
+        images.images[rows],
+        draws,
+        [f"{images.classes[images.labels[row]]} · {images.paths[row]}" for row in rows],
+        augmentation=short_name(config["augmentation"]),
+        note=f"{note}.",
+    )
+
+
+def draw_augmented(
+    augment: Callable[[torch.Tensor], torch.Tensor],
+    batch: Callable[[], torch.Tensor],
+    *,
+    count: int,
+    seed: int,
+    device: torch.device,
+) -> np.ndarray:
+    """(count, B, S, S, 3): `count` draws for the same batch (B, 3, S, S) uint8.
+
+    Seeded as `Classifier.training_step` seeds the first batch of epoch 0, 1, …; torch's global
+    generator is as before afterwards. Raises InputError for what no network takes.
+    """
+    draws = []
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for epoch in range(count):
+            torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 0, 0)).generate_state(1)[0]))
+            given = batch().to(device)
+            draws.append(augment(given).cpu())
+            check_augmented(draws[-1], given.shape)
+    floating = [draw if draw.dtype == torch.uint8 else draw.float().clamp(0, 1) for draw in draws]
+    return torch.stack(floating).permute(0, 1, 3, 4, 2).numpy()
+
+
+def check_augmented(images: torch.Tensor, shape: torch.Size) -> None:
+    problem = ""
+    if images.shape != shape:
+        problem = f"makes {tuple(images.shape)} of a batch {tuple(shape)}; it must keep the shape"
+    elif not (images.dtype == torch.uint8 or images.is_floating_point()):
+        problem = f"gives {images.dtype}; a network takes uint8 or [0, 1]"
+    elif images.is_floating_point() and not (images.min() >= -1e-3 and images.max() <= 1 + 1e-3):
+        problem = (
+            f"gives values from {images.min():.3g} to {images.max():.3g}; "
+            "a network takes uint8 or [0, 1]"
+        )
+    if problem:
+        raise InputError(f"augmentation: {problem}")
+
+
+def class_means(
+    images: np.ndarray, labels: np.ndarray, members: np.ndarray, classes: int
+) -> np.ndarray:
+    """(classes, S, S, 3) float32 in [0, 1]: the mean of the first classes' members; 0 for none."""
+    means = np.zeros((classes, *images.shape[1:]), dtype=np.float32)
+    for label in range(classes):
+        own = members[labels[members] == label]
+        for part in np.array_split(own, max(1, len(own) // 512)):
+            means[label] += images[part].sum(axis=0, dtype=np.int64) / (255 * max(len(own), 1))
+    return means
+
+
+def kind(reason: str) -> str:
+    """A reason without what is particular to a file: "truncated", "copies", "too small …"."""
+    if reason.startswith("exact duplicate"):
+        return "copies"
+    before, _, after = reason.partition(": ")
+    return re.split(r" \(|:", after if re.match(r"\d", before) else before)[0]
+
+
+def lost_files(source: Source, images: ImageSet) -> list[Lost]:
+    """Up to `CARDS` of the files that were left out: one of each kind, then the second of each."""
+    kinds: dict[str, list[LeftOut]] = {}
+    for item in images.left_out:
+        kinds.setdefault(kind(item.reason), []).append(item)
+    groups = list(kinds.values())
+    longest = max(len(group) for group in groups)
+    chosen = [group[i] for i in range(longest) for group in groups if i < len(group)][:CARDS]
+    where = {path: i for i, path in enumerate(source.paths)}
+    row = {path: i for i, path in enumerate(images.paths)}
+    gone = {item.path for item in images.left_out}
+    kept = {sha: i for i, sha in enumerate(images.sha256) if images.paths[i] not in gone}
+    with quiet():
+        return [lost(item, source, images, where, row, kept) for item in chosen]
+
+
+def lost(
+    item: LeftOut,
+    source: Source,
+    images: ImageSet,
+    where: Mapping[str, int],
+    row: Mapping[str, int],
+    kept: Mapping[str, int],
+) -> Lost:
+    """where: path -> place in the source; row: in the store; kept: sha256 -> the original's row."""
+    copy = row.get(item.path)
+    if copy is not None:
+        twin = kept.get(images.sha256[copy])
+        if twin is not None:
+            pixels = images.images[copy], images.images[twin]
+            return Lost(item.path, item.reason, *pixels, images.paths[twin])
+    elif item.path in where:
+        try:
+            content = source.read(where[item.path])
+        except Exception:  # what could not be read then may not be read now
+            return Lost(item.path, item.reason)
+        return Lost(item.path, item.reason, thumbnail(content))
+    return Lost(item.path, item.reason)
+
+
+def next_command(overrides: Sequence[str]) -> str:
+    """The same data, trained on."""
+    own = [f"--config-dir {shlex.quote(shown(mine))}" for mine in allowed_folders()[-1:]]
+    typed = [shlex.quote(line) for line in overrides if line.lstrip("+") != "task=data"]
+    return " ".join(["python -m cnnexp", *own, *typed])
