@@ -39,7 +39,7 @@ def class_mean(
 ) -> ClassMean:
     """Of images (B, 3, H, W) uint8, B >= 1. layer: as in `gradcam_maps`."""
     targets = torch.full((len(images),), label, dtype=torch.int64, device=images.device)
-    heat = gradcam_maps(network, images, targets, layer).maps.mean(dim=0)
+    heat = gradcam_maps(network, images, targets, layer, KEY).maps.mean(dim=0)
     pixels = images.float().mean(dim=0).permute(1, 2, 0)
     return ClassMean(label, len(images), pixels.cpu().numpy(), heat.cpu().numpy())
 

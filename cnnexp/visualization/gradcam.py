@@ -43,19 +43,24 @@ class GradCamMaps(NamedTuple):
 
 
 def gradcam_maps(
-    network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor, layer: str | None = None
+    network: nn.Sequential,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    layer: str | None = None,
+    key: str = "visualization.gradcam.layer",
 ) -> GradCamMaps:
     """Where in `images` (B, 3, H, W) `layer` speaks for the classes `targets` (B,) int64.
 
     ReLU of the sum over channels of feature map x mean gradient of the class's logit, enlarged
     bilinearly. A single logit is negated for class 0. layer: a block before the head whose output
-    is (B, C, h, w); None: `default_layer`. Raises InputError for another name or output.
+    is (B, C, h, w); None: `default_layer`. Raises InputError, naming `key`, for another name or
+    output.
     """
     size = (images.shape[-2], images.shape[-1])
     maps, maxima = [], []
     with looking_at(network) as network:
         layer = layer or default_layer(network, size)
-        block = map_block(network, layer, "visualization.gradcam.layer")
+        block = map_block(network, layer, key)
         gradcam = LayerGradCam(class_scores(network), block)
         for some, wanted in zip(images.split(BATCH), targets.split(BATCH), strict=True):
             # Copies: captum asks for gradients of the layer's output, which an identity shares with
@@ -63,7 +68,7 @@ def gradcam_maps(
             small = gradcam.attribute(some.clone(), target=wanted.clone(), relu_attributions=True)
             if small.dim() != 4:
                 raise InputError(
-                    f"visualization.gradcam.layer: block '{layer}' gives no map; its output is "
+                    f"{key}: block '{layer}' gives no map; its output is "
                     f"{small.dim()}-dimensional; choose a block before it"
                 )
             small = small.detach()
