@@ -44,12 +44,16 @@ def test_the_folder_has_everything(trained: Result) -> None:
         "log.txt", "anatomy.csv", "checkpoints/train/best.ckpt",
         "checkpoints/train/last.ckpt",
         "figures/confusion_matrix.png", "figures/learning_curves.png", "figures/gradcam.png",
+        "figures/gradcam.svg", "figures/reliability.png", "figures/pictures.json", "report.html",
     }  # fmt: skip
     assert not [name for name in names if "/." in f"/{name}"], "a half-written file was left"
     info = json.loads((folder / "run.json").read_text())
     assert (info["status"], len(info["classes"])) == ("FINISHED", 10)
-    for picture in (folder / "figures").iterdir():
+    for picture in (folder / "figures").glob("*.png"):
         Image.open(picture).verify()
+    report = (folder / "report.html").read_text()
+    assert f"{100 * trained.metrics['test/accuracy']:.1f}%" in report
+    assert "finished" in report
 
 
 def test_predictions_are_what_was_reported(trained: Result) -> None:
@@ -103,6 +107,7 @@ def test_mlflow_has_it(trained: Result, work: Path) -> None:
     assert {i.path for i in client.list_artifacts(run.info.run_id, "figures")} >= {
         "figures/gradcam.png"
     }
+    assert "report.html" in {item.path for item in client.list_artifacts(run.info.run_id)}
     assert len(run.inputs.dataset_inputs) == 3
     assert len(run.outputs.model_outputs) == 1
 

@@ -76,7 +76,7 @@ def test_two_runs(
     result = visualize(first, second)
     assert result.folder.parent == work / "outputs" / "side_by_side"
     path = result.folder / "figures" / "side_by_side.png"
-    assert str(path) in capsys.readouterr().out
+    assert str(path.relative_to(work)) in capsys.readouterr().out
     with Image.open(path) as image:
         image.verify()
     tables = [rows(run.folder / "predictions.csv") for run in (first, second)]
@@ -132,7 +132,7 @@ def test_a_copy_that_was_learned_is_not_shown(first: Result, second: Result, wor
 def test_refused_before_a_network_is_built(
     first: Result, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnnexp.tasks.visualize.load_run", lambda config: 1 / 0)
+    monkeypatch.setattr("cnnexp.tasks.side_by_side.load_run", lambda config: 1 / 0)
 
     def other(name: str, change: str, to: str) -> Path:
         folder = work / name

@@ -31,8 +31,7 @@ from cnnexp.reporting.data_pictures import (
 )
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import Picture, save_pictures
-from cnnexp.runs import Result, create_run_folder
-from cnnexp.tasks.train import shown
+from cnnexp.runs import Result, create_run_folder, shown_path
 
 ORIGINALS, DRAWS = 6, 8  # of the augmentation
 
@@ -52,7 +51,7 @@ def show_data(config: Mapping[str, Any]) -> Result:
         written = save_pictures(pictures, folder / "figures")
         write_left_out(folder / "left_out.csv", images.left_out)
         for number, path in enumerate(written):
-            journal.topic("" if number else "pictures", shown(path))
+            journal.topic("" if number else "pictures", shown_path(path))
         journal.topic("next", next_command(config["overrides"]))
     total = sum(len(members) for members in images.split.values())
     return Result({"images": float(total), "left_out": float(len(images.left_out))}, folder)
@@ -230,6 +229,6 @@ def lost(
 
 def next_command(overrides: Sequence[str]) -> str:
     """The same data, trained on."""
-    own = [f"--config-dir {shlex.quote(shown(mine))}" for mine in allowed_folders()[-1:]]
+    own = [f"--config-dir {shlex.quote(shown_path(mine))}" for mine in allowed_folders()[-1:]]
     typed = [shlex.quote(line) for line in overrides if line.lstrip("+") != "task=data"]
     return " ".join(["python -m cnnexp", *own, *typed])

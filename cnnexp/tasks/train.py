@@ -28,8 +28,8 @@ from cnnexp.reporting.curves import learning_curves
 from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
-from cnnexp.reporting.run_report.report import findings, write_report
-from cnnexp.runs import Result, now, write_json
+from cnnexp.reporting.run_report.report import REPORT, findings, write_report
+from cnnexp.runs import Result, now, shown_path, write_json
 from cnnexp.start import interrupted_run, new_run, start_network
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
@@ -136,7 +136,7 @@ def train(config: Mapping[str, Any]) -> Result:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)
             if info["status"] == "KILLED":
-                journal.topic("go on", f"python -m cnnexp resume={shlex.quote(shown(folder))}")
+                journal.topic("go on", f"python -m cnnexp resume={shlex.quote(shown_path(folder))}")
             raise
     return Result(metrics, folder, network)
 
@@ -203,20 +203,16 @@ def figures_of_merit(records: Records, tested: Tested, monitor: str) -> dict[str
 
 def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
     """Where everything is, and what to type next."""
-    run = shlex.quote(shown(folder))
-    own = "".join(f"--config-dir {shlex.quote(shown(mine))} " for mine in allowed_folders()[-1:])
-    lines = [("saved", f"{shown(folder)}  (report.html, figures/, predictions.csv, …)")]
+    run = shlex.quote(shown_path(folder))
+    mine = [shlex.quote(shown_path(path)) for path in allowed_folders()[-1:]]
+    own = "".join(f"--config-dir {path} " for path in mine)
+    lines = [
+        ("saved", f"{shown_path(folder)}  (figures/, predictions.csv, metrics.csv)"),
+        ("report", f"{shown_path(folder / REPORT)}  (open it in a browser)"),
+    ]
     if tracker.hint:
         lines.append(("compare", tracker.hint))
     return [
         *lines,
         ("next", f"python -m cnnexp {own}task=predict run={run} input=<file, folder or glob>"),
     ]
-
-
-def shown(folder: Path) -> str:
-    """From the working folder, if it lies there."""
-    try:
-        return str(folder.relative_to(Path.cwd()))
-    except ValueError:
-        return str(folder)
