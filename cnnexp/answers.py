@@ -12,6 +12,7 @@ from torch import nn
 
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.progress import Bar
+from cnnexp.errors import InputError
 from cnnexp.experiment import build_batches, device_of, visualisers
 from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
@@ -88,8 +89,13 @@ def check_pictures(config: Config, network: nn.Sequential, images: ImageSet) -> 
     few = replace(images, split=dict.fromkeys(images.split, images.split["train"][:2]))
     shares = np.full((len(few.split["test"]), len(images.classes)), 1 / len(images.classes))
     probe = make_probe(network, few, shares, device_of(config), rehearsal=True)
-    for visualise in visualisers(config).values():
-        visualise(probe)
+    for name, visualise in visualisers(config).items():
+        for stem, picture in visualise(probe).items():
+            if not isinstance(picture, Picture):
+                raise InputError(
+                    f"visualization.{name}: '{stem}' is a {type(picture).__name__}; return a "
+                    "cnnexp.reporting.picture.Picture, which has words beside the figure"
+                )
 
 
 def draw(

@@ -62,14 +62,22 @@ class Negative:
     "augmentation/negative.yaml": "# Negatives.\n_target_: negative.Negative\nshare: 0.1\n",
     "brightness.py": '''
 from matplotlib.figure import Figure
+from cnnexp.reporting.picture import Picture
 
-def brightness(probe, *, bins: int = 10) -> dict[str, Figure]:
+def brightness(probe, *, bins: int = 10) -> dict[str, Picture]:
     figure = Figure()
     figure.subplots().hist(probe.images.float().cpu().flatten().numpy(), bins=bins)
-    return {"brightness": figure}
+    alt = f"A histogram of {len(probe.images)} images."
+    words = {"reading": "Dark is at the left.", "alt": alt}
+    return {"brightness": Picture(figure, title="Brightness", **words)}
+
+def bare(probe) -> dict[str, Figure]:
+    return {"bare": Figure()}
 ''',
     "visualization/brightness.yaml": "# @package visualization.brightness\n"
     "# How bright the images are.\n_target_: brightness.brightness\nbins: 8\n",
+    "visualization/bare.yaml": "# @package visualization.bare\n# No words.\n"
+    "_target_: brightness.bare\n",
 }  # fmt: skip
 
 
@@ -94,6 +102,16 @@ def test_all_four_together(mine: Path) -> None:
     assert result.metrics["test/accuracy"] == 1.0
     assert (result.folder / "figures" / "brightness.png").stat().st_size > 1000
     assert result.network[1][0].out_channels == 6
+    report = (result.folder / "report.html").read_text()
+    assert "Dark is at the left." in report
+    assert "A histogram of 16 images." in report
+
+
+def test_a_picture_has_words(mine: Path) -> None:
+    said = r"visualization\.bare: 'bare' is a Figure.*cnnexp\.reporting\.picture\.Picture"
+    with pytest.raises(InputError, match=said):
+        cnnexp.run([*OVERRIDES[:3], "visualization=[bare]"], config_dir=str(mine))
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_their_annotations_are_checked(mine: Path) -> None:
