@@ -62,6 +62,7 @@ def search_folders(config_dir: Path | None) -> list[Path]:
 def user_folder(config_dir: str | Path | None) -> Path | None:
     """The folder named by --config-dir; its Python files may be named by configs from now on."""
     if config_dir is None:
+        allow_folder(None)
         return None
     folder = Path(config_dir).expanduser().absolute()
     if not folder.is_dir():

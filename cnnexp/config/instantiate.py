@@ -29,14 +29,18 @@ ROLES: dict[str, tuple[str, ...]] = {
 ALLOWED = tuple(dict.fromkeys(name for names in ROLES.values() for name in names))
 
 _folders: list[Path] = []  # named on the command line by --config-dir, or in run(config_dir=…)
+_named: Path | None = None  # by the command that runs; earlier ones in this process named others
 
 
-def allow_folder(folder: Path) -> None:
-    """Let configs name what the Python files of `folder` define.
+def allow_folder(folder: Path | None) -> None:
+    """Let configs name what the Python files of `folder` define; None: the command names none.
 
     Last on sys.path: it can hide no installed module.
     """
-    folder = folder.resolve()
+    global _named
+    _named = folder = folder and folder.resolve()
+    if folder is None:
+        return
     if folder not in _folders:
         _folders.append(folder)
     if str(folder) not in sys.path:
@@ -45,9 +49,9 @@ def allow_folder(folder: Path) -> None:
     forget()
 
 
-def allowed_folders() -> list[Path]:
-    """Those of `allow_folder`, the latest last."""
-    return list(_folders)
+def named_folder() -> Path | None:
+    """The one that this command named."""
+    return _named
 
 
 def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cnnexp.config.instantiate import allowed_folders, call
+from cnnexp.config.instantiate import call, named_folder
 from cnnexp.data.batches import as_tensor, channel_statistics, channels_first
 from cnnexp.data.gate import quiet
 from cnnexp.data.image_set import ImageSet, LeftOut
@@ -229,6 +229,7 @@ def lost(
 
 def next_command(overrides: Sequence[str]) -> str:
     """The same data, trained on."""
-    own = [f"--config-dir {shlex.quote(shown_path(mine))}" for mine in allowed_folders()[-1:]]
+    mine = named_folder()
+    own = [f"--config-dir {shlex.quote(shown_path(mine))}"] if mine else []
     typed = [shlex.quote(line) for line in overrides if line.lstrip("+") != "task=data"]
     return " ".join(["python -m cnnexp", *own, *typed])

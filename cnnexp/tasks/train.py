@@ -16,7 +16,7 @@ from cnnexp.answers import (
     save_predictions,
     verdict,
 )
-from cnnexp.config.instantiate import allowed_folders
+from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.experiment import find_images, fit_normalization, load_images
@@ -204,8 +204,8 @@ def figures_of_merit(records: Records, tested: Tested, monitor: str) -> dict[str
 def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
     """Where everything is, and what to type next."""
     run = shlex.quote(shown_path(folder))
-    mine = [shlex.quote(shown_path(path)) for path in allowed_folders()[-1:]]
-    own = "".join(f"--config-dir {path} " for path in mine)
+    mine = named_folder()
+    own = f"--config-dir {shlex.quote(shown_path(mine))} " if mine else ""
     lines = [
         ("saved", f"{shown_path(folder)}  (figures/, predictions.csv, metrics.csv)"),
         ("report", f"{shown_path(folder / REPORT)}  (open it in a browser)"),
