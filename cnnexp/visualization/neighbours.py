@@ -67,8 +67,8 @@ def nearest_neighbours(
 
 
 def choose_queries(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[int]:
-    """Places of up to `count` images: half of them wrongly predicted ones if there are, then right
-    ones, each of another class while there are classes; in order of class.
+    """Places of up to `count` images: wrongly predicted ones, up to half, and right ones, each of
+    another class while there are classes. In order of class.
     """
     chosen: list[int] = []
 
@@ -78,11 +78,19 @@ def choose_queries(labels: np.ndarray, predictions: np.ndarray, count: int) -> l
             if len(chosen) < most and i not in chosen and not (new_class and labels[i] in known):
                 chosen.append(int(i))
 
-    wrong, right = np.flatnonzero(labels != predictions), np.flatnonzero(labels == predictions)
-    add(wrong, math.ceil(count / 2), new_class=True)
+    def in_turn(places: np.ndarray) -> list[int]:
+        """The first of each class, then the second of each, and so on."""
+        before = [int((labels[places[:n]] == labels[i]).sum()) for n, i in enumerate(places)]
+        return places[np.lexsort((labels[places], before))].tolist()
+
+    wrong = in_turn(np.flatnonzero(labels != predictions))
+    right = in_turn(np.flatnonzero(labels == predictions))
+    half = math.ceil(count / 2)
+    add(wrong, half, new_class=True)
+    add(wrong, half, new_class=False)
     add(right, count, new_class=True)
-    add([*wrong, *right], count, new_class=True)
-    add([*wrong, *right], count, new_class=False)
+    add(wrong, count, new_class=True)
+    add([*right, *wrong], count, new_class=False)
     return sorted(chosen, key=lambda i: (labels[i], i))
 
 

@@ -131,9 +131,12 @@ def test_queries_are_of_different_classes_and_half_of_them_wrong() -> None:
     predictions = np.array([0, 1, 1, 1, 2, 0, 3, 3])  # 1 and 5 are wrong
     assert choose_queries(labels, predictions, 4) == [1, 2, 5, 6]
     assert choose_queries(labels, predictions, 2) == [1, 2]
-    assert choose_queries(labels, predictions, 6) == [0, 1, 2, 3, 5, 6]
+    assert choose_queries(labels, predictions, 6) == [0, 1, 2, 4, 5, 6]
     assert choose_queries(labels, predictions, 99) == list(range(8))
     assert choose_queries(labels, labels, 3) == [0, 2, 4]
+    two = np.repeat([0, 1], 6)
+    said = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1])  # the first three of each are wrong
+    assert choose_queries(two, said, 6) == [0, 1, 3, 4, 6, 9]
 
 
 @pytest.fixture
