@@ -1,20 +1,15 @@
 """What stands in the pictures: read from their artists."""
 
-import inspect
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from matplotlib.figure import Figure
 from torch import nn
 
 from cnnexp.errors import InputError
 from cnnexp.reporting.style import VERMILION
-from cnnexp.visualization import activations as activations_module
-from cnnexp.visualization import gradcam as gradcam_module
 from cnnexp.visualization.activations import activations, feature_maps
 from cnnexp.visualization.captions import percent, verdict
 from cnnexp.visualization.gradcam import gradcam, gradcam_maps
@@ -166,17 +161,3 @@ def test_verdicts() -> None:
 )
 def test_percent_never_claims_certainty(probability: float, text: str) -> None:
     assert percent(probability) == text
-
-
-@pytest.mark.parametrize(
-    ("name", "module"), [("gradcam", gradcam_module), ("activations", activations_module)]
-)
-def test_configs_give_each_option_its_default(name: str, module: object) -> None:
-    folder = Path(__file__).parents[2] / "configs" / "visualization"
-    text = (folder / f"{name}.yaml").read_text()
-    assert text.startswith(f"# @package visualization.{name}\n# ")
-    config = yaml.safe_load(text)
-    assert config.pop("_target_") == f"cnnexp.visualization.{name}.{name}"
-    options = dict(inspect.signature(getattr(module, name)).parameters)
-    del options["probe"]
-    assert config == {option: parameter.default for option, parameter in options.items()}
