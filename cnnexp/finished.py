@@ -42,14 +42,15 @@ class FinishedRun:
 
 
 def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
-    """The folder that config[key] names: itself, the one whose name ends in this id, or that of the
-    MLflow run with this id.
+    """The folder that config[key] names: itself, the one of this name or whose name ends in this
+    id, or that of the MLflow run with this id.
     """
     run, tracking_uri = config[key], config["tracking"].get("uri")
     folder = Path(run).expanduser()
     if folder.is_dir():
         return folder.absolute()
-    here = list(Path(config["paths"]["outputs"]).glob(f"*/*_{run}"))
+    outputs = Path(config["paths"]["outputs"])
+    here = [*outputs.glob(f"*/{run}"), *outputs.glob(f"*/*_{run}")]
     if len(here) == 1:
         return here[0].absolute()
     if tracking_uri is None:

@@ -168,6 +168,8 @@ def test_a_run_is_found_by_the_end_of_its_folders_name(
     run = trained.folder.name.rpartition("_")[2]
     again = cnnexp.run(["task=evaluate", f"run={run}", "tracking=none"])
     assert again.metrics["test/accuracy"] == trained.metrics["test/accuracy"]
+    again = cnnexp.run(["task=evaluate", f"run={trained.folder.name}", "tracking=none"])
+    assert again.folder == trained.folder
 
 
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnexp.config.check import shown
 from cnnexp.config.schema import PHASE_DEFAULTS
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, nearest
 
 # These set absolute rates of their own, or go by epochs: no warm-up can be laid over them.
 OWN_WARMUP = ("OneCycleLR", "ReduceLROnPlateau")
@@ -25,6 +25,17 @@ def filled(phases: Any) -> Any:
 def laid_over(node: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """The run's optimizer or scheduler as a phase has it: its own keys or its own target count."""
     return dict(own) if "_target_" in own else {**node, **own}
+
+
+def check_meant(name: str, phases: Mapping[str, Any]) -> None:
+    """Refuse phases.finetun.epochs=3: beside `finetune`, it would be a phase of its own."""
+    known = [n for n, phase in phases.items() if isinstance(phase, Mapping) and phase["trainable"]]
+    if isinstance(phases[name], Mapping) and phases[name]["trainable"] is None:
+        raise InputError(
+            f"phases.{name}: there is no such phase{nearest(name, known) or ';'} the run has "
+            f"{', '.join(known) or 'none'}; a new one says what it trains: "
+            f"phases.{name}.trainable=[head]"
+        )
 
 
 def check_phase(name: str, phase: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:

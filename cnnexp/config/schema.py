@@ -182,7 +182,7 @@ DATASET_DEFAULTS: dict[str, Any] = {
 }
 
 PHASE_DEFAULTS: dict[str, Any] = {
-    "trainable": "all",
+    "trainable": None,  # a phase says it
     "epochs": 20,
     "lr_scale": 1.0,
     "warmup": 0,

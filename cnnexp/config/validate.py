@@ -7,7 +7,7 @@ from typing import Any, get_type_hints, is_typeddict
 
 from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.instantiate import check_allowed
-from cnnexp.config.phases import check_phase, filled, laid_over
+from cnnexp.config.phases import check_meant, check_phase, filled, laid_over
 from cnnexp.config.schema import (
     DATASET_DEFAULTS,
     FILLED_IN,
@@ -75,6 +75,7 @@ def check_phases(config: Mapping[str, Any]) -> None:
     for name, phase in config["phases"].items():
         key = f"phases.{name}"
         check_value(dict, phase, key)
+        check_meant(name, config["phases"])
         check_section(types, phase, f"{key}.")
         nodes = {
             group: laid_over(config[group], phase[group]) for group in ("optimizer", "scheduler")

@@ -72,10 +72,10 @@ def learning_curves(
     return Picture(
         page.figure,
         title="Learning curves",
-        reading="Dashed: on the training images, measured while the weights still changed and with "
-        "augmentation on; solid: on the validation images at the epoch's end. Validation loss that "
-        "rises while training loss falls is over-fitting. The circle is the epoch whose weights "
-        "the run kept.",
+        reading="Dashed: on the training images, measured while the weights still changed, and "
+        "augmented if the run augments; solid: on the validation images at the epoch's end. "
+        "Validation loss that rises while training loss falls is over-fitting. The circle is the "
+        "epoch whose weights the run kept.",
         alt=f"Loss, accuracy and learning rate per epoch: {line}.",
     )
 

@@ -24,7 +24,7 @@ from cnnexp.visualization.probe import Probe
 # Okabe and Ito's, but for yellow, which is hardly seen on white; 7 colours and 6 markers, so that
 # no two of 42 classes look alike, also without colours for any ten that follow each other.
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, "#56B4E9", "#CC79A7", INK)
-MARKERS = ("o", "^", "s", "D", "v", "P")
+MARKERS = ("o", "s", "^", "P", "D", "v")
 MOST = 10  # classes told apart; of more, those with the most wrong predictions
 FEWEST = 8  # images; fewer have no neighbourhoods that t-SNE could keep
 NEAR = 10  # neighbours of an image whose trust is measured, at most

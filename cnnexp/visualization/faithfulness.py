@@ -24,6 +24,7 @@ from cnnexp.visualization.probe import Progress, silently
 SQUARES = 8  # a side: as many regions as a coarse map has places, so that none is favoured
 STEPS = 16
 RANDOM_ORDERS = 2  # per image; their mean is the reference
+CLEAR = 0.05  # worse than chance by less is noise, with a handful of images
 SAME = 0.5  # rank correlation; a map that agrees so well with that of random weights fails
 
 
@@ -227,7 +228,7 @@ def draw_scores(
 ) -> None:  # fmt: skip
     """A row per score from y on: its name, and at each method's x a bar of that width for 0 to 1.
 
-    A line across the bar is what chance gets; a score that is worse has a cross.
+    A line across the bar is what chance gets; a score that is clearly worse has a cross.
     """
     rows = [row for row in ROWS if getattr(chance, row) is not None]
     for number, row in enumerate(rows):
@@ -239,7 +240,7 @@ def draw_scores(
         page.text(MARGIN, top + 0.2, note, fontsize=8, color=QUIET)
         for method, x in places.items():
             value = float(getattr(scores[method], row))
-            bad = fails(scores[method]) if sign == 0 else sign * (value - reference) < 0
+            bad = fails(scores[method]) if sign == 0 else sign * (value - reference) < -CLEAR
             colour = VERMILION if bad else BLUE
             page.text(x, top, f"{value:.2f}{' ✗' if bad else ''}", fontsize=9)
             bar = page.picture(x, top + 0.2, width, 0.1)

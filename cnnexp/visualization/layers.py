@@ -52,6 +52,13 @@ def default_layer(network: nn.Sequential, image_size: int | tuple[int, int]) -> 
         smallest = side if smallest is None else min(side, smallest)
         if name != "normalize" and smallest >= SMALLEST_MAP:
             chosen = name
+    if chosen is None and not any(
+        len(shape) == 3 for name, shape in shapes.items() if name != "normalize"
+    ):
+        raise InputError(
+            "Grad-CAM: no block of this network gives a map (a transformer's give tokens); "
+            "leave it out: visualization=[mistakes], or none"
+        )
     if chosen is None:
         sizes = ", ".join(
             f"{name} {'x'.join(map(str, shape[1:])) or 'flat'}" for name, shape in shapes.items()

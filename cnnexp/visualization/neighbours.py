@@ -221,7 +221,7 @@ def _figure(
         spaces, numbers["agreement"].values(), (left, left + block + BETWEEN), strict=True
     ):
         page.text(x, 0.1, space.name, fontsize=11, fontweight="bold")
-        note = f"{share:.0%} of all neighbours share the query's class"
+        note = f"{share:.0%} share the query's class, over {numbers['queries']} test images"
         page.text(x, 0.31, fitted(note, block, 9), fontsize=9, color=QUIET)
     for row, i in enumerate(shown):
         y = head + row * ROW

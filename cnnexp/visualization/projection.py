@@ -38,7 +38,7 @@ OTHERS = re.compile(
 )
 Rule = Literal["gradient", "deconvolution", "guided"]
 RULES: dict[Rule, tuple[Any, dict[str, Any], str]] = {  # and what stands above the column
-    "gradient": (Saliency, {"abs": False}, "gradient\nReLU as it is"),
+    "gradient": (Saliency, {"abs": False}, "gradient\nas it is"),
     "deconvolution": (Deconvolution, {}, "deconvolution\nZeiler, Fergus 2014"),
     "guided": (GuidedBackprop, {}, "guided backprop\nSpringenberg et al. 2015"),
 }

@@ -54,9 +54,10 @@ class Chosen(NamedTuple):
 
 
 def choose_rows(probabilities: np.ndarray, labels: np.ndarray, count: int) -> Chosen:
-    """Half of the rows where the networks predict differently, the widest apart first: in the
-    probability that they give to the true class. The rest where all agree: the first of each class,
-    then the second. Where one half has too few, the other has more.
+    """Half of the rows where the networks predict differently: of each class the image for which
+    the probabilities of the true class are widest apart, the widest first; then the second of each.
+    The rest where all agree: the first of each class, then the second. Where one half has too few,
+    the other has more.
 
     probabilities: (R, N, K) of R networks for N images. labels: (N,).
     """
@@ -66,14 +67,20 @@ def choose_rows(probabilities: np.ndarray, labels: np.ndarray, count: int) -> Ch
     true = probabilities[:, np.arange(len(labels)), labels]  # (R, N)
     apart = (true.max(0) - true.min(0))[differ]
     differ = differ[np.argsort(-apart, kind="stable")]
-    turn = np.zeros(len(agree), dtype=int)
-    for label in np.unique(labels[agree]):
-        own = np.flatnonzero(labels[agree] == label)
-        turn[own] = np.arange(len(own))
-    agree = agree[np.lexsort((labels[agree], turn))]
+    differ = differ[np.argsort(turns(labels[differ]), kind="stable")]
+    agree = agree[np.lexsort((labels[agree], turns(labels[agree])))]
     first = min(len(differ), max(count // 2, count - len(agree)))
     places = [*differ[:first].tolist(), *agree[: count - first].tolist()]
     return Chosen(places, first, len(differ))
+
+
+def turns(labels: np.ndarray) -> np.ndarray:
+    """(N,): how many of the same class come before."""
+    found = np.zeros(len(labels), dtype=int)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        found[own] = np.arange(len(own))
+    return found
 
 
 def column_maps(column: Column) -> GradCamMaps | None:

@@ -166,6 +166,17 @@ def test_never_predicted() -> None:
     assert diagnosis.never_predicted(labels, labels, ["a", "b", "c"]) is None
 
 
+@pytest.mark.parametrize(("counts", "weigh"), [([20, 20, 20], False), ([40, 20, 20], True)])
+def test_equal_classes_are_not_weighed(counts: list[int], weigh: bool) -> None:
+    labels, shares = np.repeat([0, 1, 2], 6), np.tile([1.0, 0.0, 0.0], (18, 1))
+    found = diagnosis.diagnose(
+        classes=["a", "b", "c"], train_counts=counts, labels=labels, probabilities=shares
+    )
+    never = next(one for one in found if one.title.startswith("Classes that are never"))
+    assert ("training.class_weights=balanced" in never.overrides) == weigh
+    assert never.advice.startswith("Weigh" if weigh else "Look at those images.")
+
+
 @pytest.mark.parametrize(("right", "seen"), [(56, True), (64, False)])
 def test_no_better_than_one_class(right: int, seen: bool) -> None:
     """Wilson: 56 of 100 is 0.462 to 0.653, 64 of 100 is 0.542 to 0.727; one class gives 0.5."""

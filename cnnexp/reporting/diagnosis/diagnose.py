@@ -42,7 +42,7 @@ def diagnose(
         last = name == list(phases or {})[-1]
         noticed = [
             training.not_finite(rows, rate),
-            training.stuck(rows, len(classes), rate) if last else None,
+            training.stuck(rows, len(classes), rate, before=several) if last else None,
             training.over_fitting(rows),
             training.still_improving(rows, name if several else None),
             training.swinging(rows, rate, batch),
@@ -63,7 +63,16 @@ def diagnose(
             too_small(labels, predictions),
         ]
     found += [one for one in noticed if one]
+    if len(train_counts) and max(train_counts) < 1.5 * min(train_counts):
+        found = [without_weighing(one) for one in found]  # classes are equal already
     return [replace(one, overrides=untried(one.overrides, config)) for one in found]
+
+
+def without_weighing(finding: Finding) -> Finding:
+    left = tuple(o for o in finding.overrides if not o.startswith("training.class_weights"))
+    advice = finding.advice.replace(", and weigh classes equally", "")
+    advice = advice.replace("Weigh classes equally, and look", "Look")
+    return replace(finding, overrides=left, advice=advice if left else advice.rstrip(":") + ".")
 
 
 def dead_channels(dead: Mapping[str, tuple[int, int]]) -> Finding | None:
@@ -79,7 +88,7 @@ def dead_channels(dead: Mapping[str, tuple[int, int]]) -> Finding | None:
         f"{which} give the same value everywhere in all images that were looked at.",
         "Smaller steps keep channels alive, another activation cannot die, or the block is wider "
         "than it need be:",
-        ("model.activation=leaky_relu", "scheduler=one_cycle"),
+        ("model.activation=leaky_relu",),
     )
 
 

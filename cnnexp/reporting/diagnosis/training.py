@@ -67,8 +67,12 @@ def over_fitting(rows: Rows) -> Finding | None:
     )
 
 
-def stuck(rows: Rows, classes: int, rate: float | None = None) -> Finding | None:
+def stuck(
+    rows: Rows, classes: int, rate: float | None = None, before: bool = False
+) -> Finding | None:
     """Training loss at ln K or above it at the end: what even shares for all K classes give.
+
+    before: a phase before this one may have learned something.
 
     Within 2%: the first real learning takes more than that off (K = 10: 2.30 to 2.26), and the
     mean over an epoch's images is steadier. Fewer than 3 epochs are not yet an end.
@@ -79,8 +83,8 @@ def stuck(rows: Rows, classes: int, rate: float | None = None) -> Finding | None
     return Finding(
         f"Loss stuck at ln {classes}",
         f"Training loss is {train[-LAST:].mean():.3g} at the end; equal probabilities for all "
-        f"{classes} classes would give ln {classes} = {math.log(classes):.3g}. The network has "
-        "learned nothing.",
+        f"{classes} classes would give ln {classes} = {math.log(classes):.3g}. "
+        + ("What was learned before is lost." if before else "The network has learned nothing."),
         "See whether it can learn a few images by heart; if not, the labels or the model are at "
         "fault, else the learning rate:",
         ("debug=overfit", f"optimizer.lr={(rate or 1e-3) / 10:g}"),
