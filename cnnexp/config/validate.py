@@ -33,7 +33,8 @@ NODES = (
     "visualization",
 )
 DOES = {"train": "starts a new run", "data": "looks at a data set"}  # and takes no run
-RUN_ID = re.compile("[0-9a-f]{4,32}")  # a whole id or its beginning
+# A whole id or its beginning, or a run's folder by its name.
+RUN_ID = re.compile(r"(\d{8}-\d{6}_)?[0-9a-f]{4,32}")
 
 
 def validate(config: Mapping[str, Any], *, known: bool = True) -> dict[str, Any]:
