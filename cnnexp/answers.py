@@ -12,6 +12,7 @@ from torch import nn
 
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.progress import Bar
+from cnnexp.data.turns import in_turn
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_batches, device_of, visualisers
 from cnnexp.reporting.calibration import reliability_diagram
@@ -146,11 +147,7 @@ def make_probe(
         for split, members in images.split.items()
     }
     test = splits["test"]
-    turn = np.empty(len(test), dtype=int)
-    for label in np.unique(test.labels):
-        own = np.flatnonzero(test.labels == label)
-        turn[own] = np.arange(len(own))
-    chosen = np.lexsort((test.labels, turn))[:count]
+    chosen = in_turn(test.labels)[:count]
     return Probe(
         network=network.eval().to(device),
         images=test.take(chosen, device),

@@ -85,11 +85,11 @@ def load_run(config: Mapping[str, Any]) -> FinishedRun:
     return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval(), precision)
 
 
-def read_splits(path: Path) -> dict[str, str]:
-    """sha256 of an image -> its split. Raises InputError."""
+def read_splits(path: Path) -> list[tuple[str, str, str]]:
+    """(sha256, class, split) of each image of a run. Raises InputError."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {row["sha256"]: row["split"] for row in csv.DictReader(file)}
+            return [(row["sha256"], row["class"], row["split"]) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path} cannot be read ({error}); without it nobody knows what the run learned from"
@@ -112,8 +112,8 @@ def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
     if images.digest == run.info["data"]["digest"]:
         return images
     splits = read_splits(run.folder / "splits.csv")
-    own = {sha256 for sha256, split in splits.items() if split == "test"}
-    known = splits.keys() - own
+    own = {sha256 for sha256, _, split in splits if split == "test"}
+    known = {sha256 for sha256, *_ in splits} - own
     first = {
         sha256: i for i, sha256 in reversed(list(enumerate(images.sha256)))
     }  # copies count once

@@ -23,7 +23,6 @@ from cnnexp.tasks.data import (
     choose_samples,
     class_means,
     draw_augmented,
-    in_turn,
     kind,
     lost_files,
 )
@@ -177,7 +176,6 @@ def test_samples_are_training_images_of_their_class() -> None:
     again = choose_samples(labels, members, 4, seed=0)
     assert all(map(np.array_equal, chosen, again))
     assert not np.array_equal(chosen[0], choose_samples(labels, members, 4, seed=1)[0])
-    assert in_turn([np.array([5, 6, 7]), np.array([], int), np.array([8])], 3).tolist() == [5, 8, 6]
 
 
 def test_class_means_by_hand() -> None:

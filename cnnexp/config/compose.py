@@ -46,7 +46,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Compose
                 return Composed(
                     hydra_compose(PRIMARY, [*extra, *given], return_hydra_config=True), given
                 )
-            except (*CONFIG_ERRORS, ValueError) as error:
+            except (*CONFIG_ERRORS, ValueError, TypeError) as error:
                 key = unknown_key(error)
                 lines = [line for line in given if line.partition("=")[0] == key]
                 if not lines or key is None or "@" in key or key.startswith("hydra."):

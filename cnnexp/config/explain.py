@@ -45,6 +45,10 @@ def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> Inp
         if line:
             return InputError(line)
     cause = error.__cause__
+    if "Cannot merge DictConfig with ListConfig" in str(cause):
+        line = first_line(error).removeprefix("Error merging override ")
+        wanted = "mapping: {key: value, …}" if "=[" in line else "list: [value, …]"
+        return InputError(f"{line.partition(': Cannot')[0]}: must be a {wanted}")
     if isinstance(cause, OmegaConfBaseException) and str(error) in ("", str(cause)):
         return explained(cause, overrides, groups)
     if isinstance(error, YAMLError):
@@ -94,6 +98,8 @@ def wrong_override(override: Override, groups: Groups) -> str | None:
         value = override.value()
         if value is None or isinstance(value, int | float | bool):
             return f"{line}: no such option; allowed: {listed(sorted(groups[group]), 20)}"
+        if isinstance(value, list) and not all(isinstance(one, str) for one in value):
+            return f"{line}: a list of options' names; allowed: {listed(sorted(groups[group]), 20)}"
         if override.is_force_add():
             return f"{line}: a config group is chosen with {group}={shown(value)}, without +"
     return None

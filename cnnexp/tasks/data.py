@@ -16,6 +16,7 @@ from cnnexp.data.gate import quiet
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.summary import summary, write_left_out
 from cnnexp.data.thumbnail import thumbnail
+from cnnexp.data.turns import in_turn, turns
 from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, find_images, load_images
@@ -68,7 +69,9 @@ def draw_pictures(
     samples = {classes[label]: images.images[rows] for label, rows in enumerate(chosen[:ROWS])}
     pictures = {"samples": class_samples(samples, counts, source=images.name)}
     if not is_identity(config["augmentation"]):
-        pictures["augmentation"] = preview(config, images, in_turn(chosen, ORIGINALS))
+        rows = np.concatenate(chosen)
+        rows = rows[in_turn(labels[rows])][:ORIGINALS]
+        pictures["augmentation"] = preview(config, images, rows)
     pictures["class_balance"] = class_balance(table, classes, source=images.name)
     pictures["mean_images"] = mean_images(
         class_means(images.images, labels, train, min(len(classes), MEANS)),
@@ -99,13 +102,6 @@ def choose_samples(
         generator = np.random.default_rng((seed, label))
         chosen.append(generator.choice(own, count, replace=False))
     return chosen
-
-
-def in_turn(groups: Sequence[np.ndarray], most: int) -> np.ndarray:
-    """The first of each group, then the second of each, and so on."""
-    longest = max(len(group) for group in groups)
-    order = [group[i] for i in range(longest) for group in groups if i < len(group)]
-    return np.array(order[:most], dtype=np.int64)
 
 
 def preview(config: Mapping[str, Any], images: ImageSet, rows: np.ndarray) -> Picture:
@@ -189,12 +185,8 @@ def kind(reason: str) -> str:
 
 def lost_files(source: Source, images: ImageSet) -> list[Lost]:
     """Up to `CARDS` of the files that were left out: one of each kind, then the second of each."""
-    kinds: dict[str, list[LeftOut]] = {}
-    for item in images.left_out:
-        kinds.setdefault(kind(item.reason), []).append(item)
-    groups = list(kinds.values())
-    longest = max(len(group) for group in groups)
-    chosen = [group[i] for i in range(longest) for group in groups if i < len(group)][:CARDS]
+    order = np.argsort(turns([kind(item.reason) for item in images.left_out]), kind="stable")
+    chosen = [images.left_out[i] for i in order[:CARDS]]
     where = {path: i for i, path in enumerate(source.paths)}
     row = {path: i for i, path in enumerate(images.paths)}
     gone = {item.path for item in images.left_out}

@@ -1,6 +1,5 @@
 """task=visualize runs=[…]: the same test images through several finished runs."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from cnnexp.config.several import each_run, of_runs
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, find_images, load_images
-from cnnexp.finished import FinishedRun, load_run, run_folder
+from cnnexp.finished import FinishedRun, load_run, read_splits, run_folder
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.runs import Result, create_run_folder, read_json, shown_path
@@ -92,7 +91,7 @@ def common_test_images(folders: Sequence[Path]) -> list[tuple[str, str]]:
     """(sha256, class) of the images that are in all runs' test splits and that none has learned
     from, in the first run's order. Raises InputError where there is none.
     """
-    splits = [list(read_rows(folder / "splits.csv")) for folder in folders]
+    splits = [read_splits(folder / "splits.csv") for folder in folders]
     learned = {sha for rows in splits for sha, _, split in rows if split != "test"}
     tests = [{row[:2]: None for row in rows if row[2] == "test"} for rows in splits]
     common = [key for key in tests[0] if key[0] not in learned and all(key in t for t in tests)]
@@ -103,18 +102,6 @@ def common_test_images(folders: Sequence[Path]) -> list[tuple[str, str]]:
             "by none; give runs with the same data and dataset.split_seed"
         )
     return common
-
-
-def read_rows(path: Path) -> list[tuple[str, str, str]]:
-    """(sha256, class, split) of each image of a run."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [(row["sha256"], row["class"], row["split"]) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"runs: {path} cannot be read ({error}); without it nobody knows what the run learned "
-            "from"
-        ) from None
 
 
 def images_of(run: FinishedRun) -> ImageSet:

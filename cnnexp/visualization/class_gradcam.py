@@ -139,7 +139,7 @@ def _page(
         said = f"{some} · {strength(float(mean.heat.max()))}"
         page.text(x, y + SIDE + 0.08, said, fontsize=9, color=QUIET)
     bar = page.axes(MARGIN + across * (pair + BETWEEN), 0.32, 0.14, SIDE)
-    heat_scale(bar, norm, "evidence (logit)")
+    heat_scale(bar, norm, "evidence for the class")
     return page
 
 

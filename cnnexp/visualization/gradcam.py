@@ -32,12 +32,10 @@ BATCH = 32  # images at a time: memory stays bounded, whatever is asked
 class GradCamMaps(NamedTuple):
     """maps: (B, H, W) float32 of the images' size, >= 0, in units of the score; not scaled.
 
-    maxima: (B,) the largest value of each map before it was enlarged. layer: the block looked at,
-    whose maps are size = (h, w).
+    layer: the block looked at, whose maps are size = (h, w).
     """
 
     maps: torch.Tensor
-    maxima: torch.Tensor
     layer: str
     size: tuple[int, int]
 
@@ -57,7 +55,7 @@ def gradcam_maps(
     output.
     """
     size = (images.shape[-2], images.shape[-1])
-    maps, maxima = [], []
+    maps = []
     with looking_at(network) as network:
         layer = layer or default_layer(network, size)
         block = map_block(network, layer, key)
@@ -72,11 +70,10 @@ def gradcam_maps(
                     f"{small.dim()}-dimensional; choose a block before it"
                 )
             small = small.detach()
-            maxima.append(small.amax(dim=(1, 2, 3)))
             large = F.interpolate(small, size=size, mode="bilinear", align_corners=False)
             maps.append(large[:, 0])
     height, width = small.shape[-2:]
-    return GradCamMaps(torch.cat(maps), torch.cat(maxima), layer, (height, width))
+    return GradCamMaps(torch.cat(maps), layer, (height, width))
 
 
 @house_style
@@ -88,21 +85,20 @@ def gradcam(
     with looking_at(probe.network) as network, torch.no_grad():
         probabilities = class_probabilities(network(shown))
     targets = _targets(target, probabilities, labels, probe.classes)
-    maps, maxima, layer, (height, width) = gradcam_maps(probe.network, shown, targets, layer)
+    maps, layer, (height, width) = gradcam_maps(probe.network, shown, targets, layer)
     figure = heat_overlays(
         images=shown.cpu().numpy(),
         maps=maps.cpu().numpy(),
-        maxima=maxima.tolist(),
         labels=labels.tolist(),
         targets=targets.tolist(),
         probabilities=probabilities.cpu().numpy(),
         classes=probe.classes,
         title=f"Grad-CAM at {layer}, maps of {height}x{width}",
         lines=[
-            "Bright: this part raised the score of the class named below. One scale for all maps.",
+            "Bright: this part raised the score (logit) of the class named below. One scale.",
             LEGEND,
         ],
-        unit="evidence (logit)",
+        unit="evidence for the class",
     )
     right = int((probabilities.argmax(1) == labels).sum())
     return {

@@ -36,11 +36,11 @@ class Extremes(NamedTuple):
 
 
 class Card(NamedTuple):
-    """An image of the figure. pixels: (H, W, 3) uint8. maps: class -> (H, W), and its maximum."""
+    """An image of the figure. pixels: (H, W, 3) uint8. maps: classes, and a map (H, W) for each."""
 
     place: int
     pixels: np.ndarray
-    maps: list[tuple[int, np.ndarray, float]]
+    maps: list[tuple[int, np.ndarray]]
 
 
 def extremes(labels: np.ndarray, probabilities: np.ndarray, wrong: int, right: int) -> Extremes:
@@ -134,10 +134,9 @@ def _cards(probe: Probe, wanted: Sequence[tuple[int, int]]) -> tuple[dict[int, C
         found = gradcam_maps(probe.network, images.to(probe.device), targets)
     except InputError:
         return cards, "No Grad-CAM: no block gives a map of at least 4x4."
-    heats, maxima = found.maps.cpu().numpy(), found.maxima.tolist()
-    for (place, target), heat, maximum in zip(wanted, heats, maxima, strict=True):
-        cards[place].maps.append((target, heat, maximum))
-    return cards, f"Maps: Grad-CAM at {found.layer} for the class below, on one scale."
+    for (place, target), heat in zip(wanted, found.maps.cpu().numpy(), strict=True):
+        cards[place].maps.append((target, heat))
+    return cards, f"Maps: Grad-CAM at {found.layer} for the class below; each image has its scale."
 
 
 def _figure(
@@ -170,7 +169,6 @@ def _figure(
         title,
         lines,
     )
-    norm = Normalize(0, max((high for c in cards for *_, high in c.maps), default=0.0) or 1.0)
     for n, (card, caption) in enumerate(zip(cards, said, strict=True)):
         x, y = MARGIN + (n % across) * (width + BETWEEN), (n // across) * cell + above
         right = caption[0].startswith(RIGHT)
@@ -179,17 +177,18 @@ def _figure(
             fontweight="normal" if right else "bold",
         )  # fmt: skip
         page.picture(x, y, SIDE, SIDE).imshow(card.pixels)
-        for m, (target, heat, maximum) in enumerate(card.maps, start=1):
+        most = max((float(heat.max()) for _, heat in card.maps), default=0.0) or 1.0
+        for m, (target, heat) in enumerate(card.maps, start=1):
             at = x + m * (SIDE + GAP)
-            heat_over(page.picture(at, y, SIDE, SIDE), card.pixels, heat, norm)
+            heat_over(page.picture(at, y, SIDE, SIDE), card.pixels, heat, Normalize(0, most))
             name = fitted(f"for {probe.classes[target]}", SIDE, 9)
             page.text(at, y + SIDE + 0.07, name, fontsize=9)
-            page.text(at, y + SIDE + 0.24, strength(maximum), fontsize=8, color=QUIET)
+            page.text(at, y + SIDE + 0.24, strength(float(heat.max())), fontsize=8, color=QUIET)
         path = fitted(probe.test.paths[card.place], SIDE if card.maps else width, 8)
         page.text(x, y + SIDE + 0.08, path, fontsize=8, color=QUIET)
     if cards[0].maps:
         bar = page.axes(MARGIN + across * (width + BETWEEN), above, 0.14, SIDE)
-        heat_scale(bar, norm, "evidence (logit)")
+        heat_scale(bar, Normalize(0, 1), "of the image's maximum")
     return page.figure
 
 

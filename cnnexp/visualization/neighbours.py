@@ -13,6 +13,7 @@ import torch
 from annotated_types import Gt, Le
 
 from cnnexp.config.types import PositiveInt
+from cnnexp.data.turns import in_turn
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import INK, QUIET, VERMILION, house_style
@@ -78,13 +79,9 @@ def choose_queries(labels: np.ndarray, predictions: np.ndarray, count: int) -> l
             if len(chosen) < most and i not in chosen and not (new_class and labels[i] in known):
                 chosen.append(int(i))
 
-    def in_turn(places: np.ndarray) -> list[int]:
-        """The first of each class, then the second of each, and so on."""
-        before = [int((labels[places[:n]] == labels[i]).sum()) for n, i in enumerate(places)]
-        return places[np.lexsort((labels[places], before))].tolist()
-
-    wrong = in_turn(np.flatnonzero(labels != predictions))
-    right = in_turn(np.flatnonzero(labels == predictions))
+    wrong = np.flatnonzero(labels != predictions)
+    right = np.flatnonzero(labels == predictions)
+    wrong, right = wrong[in_turn(labels[wrong])], right[in_turn(labels[right])]
     half = math.ceil(count / 2)
     add(wrong, half, new_class=True)
     add(wrong, half, new_class=False)

@@ -31,7 +31,6 @@ def heat_overlays(
     *,
     images: np.ndarray,
     maps: np.ndarray,
-    maxima: Sequence[float],
     labels: Sequence[int],
     targets: Sequence[int],
     probabilities: np.ndarray,
@@ -42,7 +41,7 @@ def heat_overlays(
 ) -> Figure:
     """B pairs: the image, and its map over the greyscale image; above them what the network said.
 
-    images: (B, 3, H, W) uint8. maps: (B, H, W) >= 0, in `unit`, maxima: the B values to print.
+    images: (B, 3, H, W) uint8. maps: (B, H, W) >= 0, in `unit`.
     labels, targets: B classes, the true ones and those that the maps speak for.
     probabilities: (B, K).
     """
@@ -61,6 +60,7 @@ def heat_overlays(
         title,
         lines,
     )
+    maxima = maps.max(axis=(1, 2)).tolist()
     norm = Normalize(0, max(maxima) or 1.0)
     for i, image in enumerate(images):
         x = MARGIN + (i % across) * (pair + BETWEEN)

@@ -13,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from torch import nn
 
+from cnnexp.data.turns import in_turn, turns
 from cnnexp.errors import InputError
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
@@ -68,19 +69,10 @@ def choose_rows(probabilities: np.ndarray, labels: np.ndarray, count: int) -> Ch
     apart = (true.max(0) - true.min(0))[differ]
     differ = differ[np.argsort(-apart, kind="stable")]
     differ = differ[np.argsort(turns(labels[differ]), kind="stable")]
-    agree = agree[np.lexsort((labels[agree], turns(labels[agree])))]
+    agree = agree[in_turn(labels[agree])]
     first = min(len(differ), max(count // 2, count - len(agree)))
     places = [*differ[:first].tolist(), *agree[: count - first].tolist()]
     return Chosen(places, first, len(differ))
-
-
-def turns(labels: np.ndarray) -> np.ndarray:
-    """(N,): how many of the same class come before."""
-    found = np.zeros(len(labels), dtype=int)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        found[own] = np.arange(len(own))
-    return found
 
 
 def column_maps(column: Column) -> GradCamMaps | None:
@@ -228,13 +220,13 @@ def draw_column(
                 x - 0.03, y - 0.03, SIDE + 0.06, SIDE + 0.06, color=VERMILION, ls=(0, (4, 2))
             )
         if found is not None:
-            maximum = float(found.maxima[i])
+            maximum = float(found.maps[i].max())
             said = f"max {maximum:.3g}" if maximum > 0 else "zero everywhere"
             page.text(x, y + SIDE + 0.06, said, fontsize=7.5, color=QUIET)
 
 
 def norm_of(found: GradCamMaps | None) -> Normalize:
-    return Normalize(0, 1.0 if found is None else float(found.maxima.max()) or 1.0)
+    return Normalize(0, 1.0 if found is None else float(found.maps.max()) or 1.0)
 
 
 def to_pixels(image: torch.Tensor) -> np.ndarray:

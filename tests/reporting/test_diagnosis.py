@@ -99,7 +99,9 @@ def test_not_finite() -> None:
         ([1.0, 0.99, 0.98, 0.97, 0.96], 0.5, False),  # 2% in a quarter
         ([1.0, 0.9, 0.8, 0.6, 0.7], 0.5, False),  # the last is not the best
         ([1.0, 0.9, 0.8, 0.7, 0.6], 0.2, False),  # the training images are learned
-        ([1.0, 0.8, 0.6], 0.5, False),  # too short to say
+        ([1.0, 0.8, 0.6], 0.5, True),  # too short to say when it will end
+        ([1.0, 0.6], 0.5, True),
+        ([0.6], 0.5, False),
     ],
 )
 def test_still_improving(val: list[float], train: float, seen: bool) -> None:
@@ -107,10 +109,10 @@ def test_still_improving(val: list[float], train: float, seen: bool) -> None:
     found = training.still_improving(history)
     assert (found is not None) == seen
     if found:
-        assert found.overrides == ("trainer.max_epochs=10",)
+        assert found.overrides == (f"trainer.max_epochs={2 * len(val)}",)
         named = training.still_improving(history, "head")
         assert named is not None
-        assert named.overrides == ("phases.head.epochs=10",)
+        assert named.overrides == (f"phases.head.epochs={2 * len(val)}",)
 
 
 @pytest.mark.parametrize(

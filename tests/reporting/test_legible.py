@@ -56,7 +56,6 @@ def test_overlays_are_legible(count: int, name: str, legible: Legible) -> None:
     figure = heat_overlays(
         images=generator.integers(0, 256, (count, 3, 8, 8)).astype(np.uint8),
         maps=generator.random((count, 8, 8)).astype(np.float32) * 1e-4,
-        maxima=[1e-4 * i for i in range(count)],
         labels=[i % 3 for i in range(count)],
         targets=[i % 2 for i in range(count)],
         probabilities=np.tile([0.2, 0.5, 0.3], (count, 1)),

@@ -42,7 +42,7 @@ def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
     figure = figures["gradcam"].figure
     probabilities = probe.network(probe.images).softmax(dim=1).detach()
     said = probabilities.argmax(dim=1)
-    maps, maxima, *_ = gradcam_maps(probe.network, probe.images[:4], said[:4], "block2")
+    maps, *_ = gradcam_maps(probe.network, probe.images[:4], said[:4], "block2")
     texts = words(figure)
     assert texts[0] == "Grad-CAM at block2, maps of 4x4"
     *pairs, _bar = figure.axes
@@ -51,12 +51,12 @@ def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
         plain, over = pairs[2 * i], pairs[2 * i + 1]
         assert np.array_equal(plain.images[0].get_array(), probe.images[i].permute(1, 2, 0))
         assert np.allclose(over.images[1].get_array(), maps[i])
-        assert over.images[1].norm.vmax == pytest.approx(float(maxima.max()))
+        assert over.images[1].norm.vmax == pytest.approx(float(maps.max()))
         assert over.images[1].norm.vmin == 0
         true, name = CLASSES[probe.labels[i]], CLASSES[said[i]]
         sign = "✓" if i < 3 else "✗"
         assert f"{sign} {true} → {name} ({100 * probabilities[i, said[i]]:.0f}%)" in texts
-        assert f"for {name} · max {maxima[i]:.3g}" in texts
+        assert f"for {name} · max {maps[i].max():.3g}" in texts
     # The wrong one, the fourth, has a dashed frame: a mark that needs no colour.
     (frame,) = figure.artists
     assert frame.get_linestyle() == (0, (4, 2))
@@ -82,7 +82,6 @@ def test_zero_maps_are_drawn_as_zero() -> None:
     figure = heat_overlays(
         images=np.zeros((2, 3, 8, 8), dtype=np.uint8),
         maps=np.zeros((2, 8, 8), dtype=np.float32),
-        maxima=[0.0, 0.0],
         labels=[0, 1],
         targets=[0, 0],
         probabilities=np.array([[0.9, 0.1], [0.7, 0.3]]),

@@ -78,7 +78,7 @@ def test_cells_are_each_networks_own(make_network: Make, images: torch.Tensor) -
             assert heat.get_cmap() is HEAT
             np.testing.assert_allclose(heat.get_array(), maps[i], rtol=1e-5)
             assert heat.norm.vmax == pytest.approx(
-                float(gradcam_maps(network, given, targets).maxima.max())
+                float(gradcam_maps(network, given, targets).maps.max())
             ), "one scale per column"
     said = [text.get_text() for text in picture.figure.texts]
     assert sum(text.startswith("✓") and "→" in text for text in said) >= 5

@@ -107,15 +107,15 @@ def not_finite(rows: Rows, rate: float | None = None) -> Finding | None:
 
 
 def still_improving(rows: Rows, phase: str | None = None) -> Finding | None:
-    """The last epoch is the best, and the last quarter of the epochs took off a change that
-    matters (and 4 times the noise): another quarter would, too. From 4 epochs on.
+    """The last epoch is the best, and the last quarter of the epochs, at least two, took off a
+    change that matters (and 4 times the noise): another quarter would, too.
 
     Not where training loss is below half of validation loss: the images are learned, and what is
     left is over-fitting that a falling rate hides.
     """
     _, train, val = series(rows, "train/loss", "val/loss")
-    quarter = max(2, len(val) // 4)
-    if len(val) < 4 or val.argmin() != len(val) - 1 or train[-1] < 0.5 * val[-1]:
+    quarter = min(max(2, len(val) // 4), len(val) - 1)
+    if len(val) < 2 or val.argmin() != len(val) - 1 or train[-1] < 0.5 * val[-1]:
         return None
     gain = val[-1 - quarter] - val[-1]
     if gain <= max(4 * noise(val[len(val) // 2 :]), RELATIVE * val[-1 - quarter], NATS):
@@ -123,8 +123,8 @@ def still_improving(rows: Rows, phase: str | None = None) -> Finding | None:
     key = f"phases.{phase}.epochs" if phase else "trainer.max_epochs"
     return Finding(
         "Still improving at the end (under-fitting)",
-        f"The last epoch is the best: validation loss fell by {gain:.2g} in the last {quarter} "
-        f"epochs, to {val[-1]:.3g}.",
+        f"The last epoch is the best: validation loss fell by {gain:.2g} in the last "
+        f"{'epoch' if quarter == 1 else f'{quarter} epochs'}, to {val[-1]:.3g}.",
         "Train longer:",
         (f"{key}={2 * len(val)}",),
     )

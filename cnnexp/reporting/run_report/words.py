@@ -108,10 +108,11 @@ def result(run: RunFiles) -> dict[str, Any] | None:
     if major is not None:
         share = per_class["test"][major] / n
         chance = max(chance, share)
-        said += (
-            f"; always answering “{clipped(run.classes[major], 40)}”, the most frequent class in "
-            f"training, {percent(share)}"
-        )
+        if percent(share) != percent(1 / max(k, 1)):
+            said += (
+                f"; always answering “{clipped(run.classes[major], 40)}”, the most frequent class "
+                f"in training, {percent(share)}"
+            )
     if "test/accuracy" in last and run.info.get("status") not in ("FINISHED", None):
         said += ". The run has not reached its end"
     more = {
