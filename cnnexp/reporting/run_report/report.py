@@ -1,6 +1,6 @@
 """The report of a run: one HTML file, from the files of the run's folder alone."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from cnnexp.reporting.run_report.run_files import RunFiles, Shown, mapping, numb
 REPORT = "report.html"
 MOST = 9_000_000  # bytes of pictures: the file stays below 10 MB
 WORST = 10  # mistakes in the table
-FEW = 12  # numbers under a picture
 
 # Section -> how the stems of its pictures begin; the last takes all others.
 SECTIONS = {
@@ -139,26 +138,12 @@ def _sections(run: RunFiles) -> dict[str, list[dict[str, Any]]]:
 
 
 def _figure(run: RunFiles, shown: Shown, embedded: Embedded | None) -> dict[str, Any]:
-    numbers = list(_short(shown.numbers))
     return {
         "title": shown.title,
         "alt": shown.alt,
         "picture": embedded,
         "file": shown.file.relative_to(run.folder).as_posix(),
-        "numbers": numbers if len(numbers) <= FEW else [],
     }
-
-
-def _short(numbers: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """("dead channels, block1", "0") of each number, text or truth in there; lists are too long."""
-    for key, value in numbers.items():
-        name = f"{before}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
-            yield from _short(mapping(value), f"{name}, ")
-        elif isinstance(value, float):
-            yield name, f"{value:.4g}"
-        elif isinstance(value, bool | int | str):
-            yield name, words.clipped(str(value), 60)
 
 
 def _wrong(run: RunFiles) -> np.ndarray:
