@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 import cnnexp
-from cnnexp.config.command import checked
+from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet

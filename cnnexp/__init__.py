@@ -21,6 +21,6 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     config_dir: a folder of configs and Python files of your own, as --config-dir.
     Raises cnnexp.errors.InputError where the command line would exit with code 2.
     """
-    from cnnexp.config import command  # Hydra costs 0.2 s, which --help need not pay
+    from cnnexp import command  # Hydra costs 0.2 s, which --help need not pay
 
     return command.run(overrides, config_dir)

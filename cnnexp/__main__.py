@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             print(BASH)
             return 0
-        from cnnexp.config.command import command
+        from cnnexp.command import command
 
         return command(arguments)
     except InputError as error:

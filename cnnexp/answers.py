@@ -17,9 +17,10 @@ from cnnexp.errors import InputError
 from cnnexp.experiment import build_batches, device_of, visualisers
 from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
-from cnnexp.reporting.metrics import accuracy_interval, classification_metrics
+from cnnexp.reporting.metrics import classification_metrics
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.ranking import roc_and_pr
+from cnnexp.reporting.statistics import accuracy_interval
 from cnnexp.runs import write_predictions
 from cnnexp.training.loss import probabilities
 from cnnexp.training.predict import predict_logits

@@ -11,6 +11,14 @@ class InputError(Exception):
     """
 
 
+class Pruned(Exception):
+    """A search has given up a run that is behind the others. value: its best monitored one."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(f"behind the other trials, best {value:.4f}")
+        self.value = value
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """`word` answered with the most similar of `allowed`: "; did you mean 'x'?", else ""."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)

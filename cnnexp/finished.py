@@ -20,8 +20,8 @@ from cnnexp.experiment import (
     precision_of,
     without_weights,
 )
+from cnnexp.folders import run_folder
 from cnnexp.runs import read_json
-from cnnexp.tracking.store import find_run_folder
 from cnnexp.training.checkpoints import best_checkpoint, load_network
 
 
@@ -39,25 +39,6 @@ class FinishedRun:
     classes: tuple[str, ...]
     network: nn.Sequential
     precision: str
-
-
-def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
-    """The folder that config[key] names: itself, the one of this name or whose name ends in this
-    id, or that of the MLflow run with this id.
-    """
-    run, tracking_uri = config[key], config["tracking"].get("uri")
-    folder = Path(run).expanduser()
-    if folder.is_dir():
-        return folder.absolute()
-    outputs = Path(config["paths"]["outputs"])
-    here = [*outputs.glob(f"*/{run}"), *outputs.glob(f"*/*_{run}")]
-    if len(here) == 1:
-        return here[0].absolute()
-    if tracking_uri is None:
-        raise InputError(
-            f"{key}={run}: no such folder; with tracking=none a run is named by its folder"
-        )
-    return find_run_folder(run, tracking_uri)
 
 
 def load_run(config: Mapping[str, Any]) -> FinishedRun:

@@ -1,5 +1,6 @@
 """Config -> a trained phase: its images or what frozen blocks made of them, its classifier."""
 
+import functools
 import json
 import time
 from collections.abc import Mapping
@@ -60,6 +61,28 @@ def build_classifier(
     )
 
 
+def make_trainer(config: Config, epochs: int, folder: Path, **injected: Any) -> pl.Trainer:
+    """Lightning's trainer as the config has it; injected: its logger, callbacks and so on."""
+    device = device_of(config)
+    options = {
+        **config["trainer"],
+        "precision": precision_of(config),
+        "accelerator": device.type,
+        "max_epochs": epochs,
+    }
+    if options["deterministic"] and device.type == "cuda":
+        options["deterministic"] = "warn"  # adaptive pooling has no deterministic backward there
+    return call(
+        options,
+        default_root_dir=str(folder),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **injected,
+    )
+
+
 def store_prefix(
     config: Config, network: nn.Sequential, images: ImageSet, phase: Phase, split: str
 ) -> torch.Tensor | None:
@@ -112,27 +135,6 @@ def train_phase(
     classifier = build_classifier(
         config, network, images, phase, first_epoch=first_epoch, cached=cached
     )
-    options = dict(config["trainer"])
-    device = device_of(config)
-    options |= {
-        "precision": precision_of(config),
-        "accelerator": device.type,
-        "max_epochs": phase.epochs,
-    }
-    if options["deterministic"] and device.type == "cuda":
-        options["deterministic"] = "warn"  # adaptive pooling has no deterministic backward there
-
-    def make_trainer(**injected: Any) -> pl.Trainer:
-        return call(
-            options,
-            default_root_dir=str(folder),
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            **injected,
-        )
-
     train, validation = (
         build_batches(config, images, split, first_epoch=first_epoch, stored=stored[split])
         if cached
@@ -143,11 +145,12 @@ def train_phase(
         classifier,
         train,
         validation,
-        make_trainer=make_trainer,
+        make_trainer=functools.partial(make_trainer, config, phase.epochs, folder),
         logger=logger,
         folder=folder / "checkpoints" / phase.name,
         monitor=training["monitor"],
         ema=training["ema"],
         journal=journal,
+        stop=config.get("job", {}).get("stop"),
     )
     return replace(fitted, train_s=fitted.train_s + stored_s)

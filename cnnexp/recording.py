@@ -1,13 +1,12 @@
 """What a run is made of, kept: in its folder, and with the tracker."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.split import write_splits
@@ -23,20 +22,16 @@ def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any
 
     info: run.json's; where it has an MLflow run id, the run goes on there.
     """
-    passing = ("paths", "tracking", "overrides", "resume")  # say nothing of what the run is
-    own = {key: config[key] for key in config if key not in passing}
-    text = json.dumps(own, sort_keys=True, default=str)
+    job = config.get("job", {})  # of a sweep
     return call(
         config["tracking"],
         experiment=config["name"],
-        run_name=f"seed{config['seed']}-{folder.name[-6:]}",
+        run_name=f"{job.get('label') or 'seed=' + str(config['seed'])} {folder.name[-6:]}",
         run_id=info.get("mlflow_run_id"),
         folder=folder,
         tags=as_tags(dict(info["environment"]))
-        | {
-            "seed": config["seed"],
-            "config_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
-        },
+        | {"seed": config["seed"], "config_hash": config_hash(config)}
+        | job.get("tags", {}),
     )
 
 
@@ -54,10 +49,15 @@ def write_run_files(
         place = str(Path(root).expanduser().absolute())
         config = {**config, "dataset": {**config["dataset"], "root": place}}
     with whole_file(folder / "config.yaml") as file:
-        file.write(mask(yaml.safe_dump(dict(config), sort_keys=False)))
+        file.write(mask(yaml.safe_dump(lasting(config), sort_keys=False)))
     write_json(folder / "run.json", info)
     write_splits(folder / "splits.csv", images)
     write_left_out(folder / "left_out.csv", images.left_out)
+
+
+def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All but what a sweep has told this one process."""
+    return {key: value for key, value in config.items() if key != "job"}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

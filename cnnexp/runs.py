@@ -9,13 +9,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
+
+if TYPE_CHECKING:  # a command that only reads runs need not wait for torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Result:
 
     metrics: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
-    network: nn.Sequential | None = None
+    network: "nn.Sequential | None" = None
 
 
 def create_run_folder(outputs: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ from torch import nn
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_network, normalization, precision_of, without_weights
-from cnnexp.finished import run_folder
+from cnnexp.folders import run_folder
 from cnnexp.recording import write_run_files
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import create_run_folder, now, read_json
@@ -50,8 +50,13 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
 
 
 def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
-    """A folder of its own, and what run.json says so far."""
-    folder = create_run_folder(Path(config["paths"]["outputs"]), config["name"])
+    """A folder of its own, or its job's, and what run.json says so far."""
+    job = config.get("job")
+    folder = (
+        Path(job["folder"])
+        if job
+        else create_run_folder(Path(config["paths"]["outputs"]), config["name"])
+    )
     info: dict[str, Any] = {
         "name": config["name"],
         "status": "RUNNING",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnexp.config.command import checked
+from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.errors import InputError
 

@@ -18,10 +18,12 @@ SMALL = {
         "visualization=none",
     ],
     "prefix_cache": ["--epochs=2", "dataset=shapes", "dataset.images=80", "model.weights=null"],
+    "comparison": ["--groups", "2", "--seeds", "2", "--images", "50"],
 }
 SAYS = {
     "training_throughput": r"median ratio \d\.\d+ over 1 rounds",
     "prefix_cache": r"stored \d+\.\d s, not stored \d+\.\d s: \d+\.\d times, 2 epochs",
+    "comparison": r"4 runs in 2 groups",
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import cnnexp
-from cnnexp.config.command import checked
+from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import build_network, find_images, fit_normalization, load_images

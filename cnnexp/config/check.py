@@ -33,7 +33,9 @@ def check_value(kind: Any, value: Any, key: str) -> None:
     kind, value, key = innermost(kind, value, key)
     allowed = [choice for choice in choices(kind) if isinstance(choice, str)]
     near = nearest(value, allowed) if isinstance(value, str) else ""
-    raise InputError(f"{key}={shown(value)}: must be {describe(kind)}{near}")
+    one = isinstance(value, str | int | float) and fits(kind, [value])
+    example = f"; a list of one is written {key}=[{shown(value)}]" if one else ""
+    raise InputError(f"{key}={shown(value)}: must be {describe(kind)}{near or example}")
 
 
 def check_keys(given: Mapping[str, Any], allowed: Iterable[str], prefix: str = "") -> None:

@@ -110,7 +110,7 @@ def without_plus(overrides: Sequence[str]) -> list[str]:
         name, equals, value = line.partition("=")
         if equals and name.startswith("+") and name.lstrip("+") in groups:
             name = name.lstrip("+")
-        if (name, value) in (("experiment", "null"), ("sweep", "null"), ("debug", "null")):
+        if name in ("experiment", "sweep", "suite", "debug") and value == "null":
             continue
         lines.append(f"{name}{equals}{value}")
     return lines

@@ -26,7 +26,7 @@ FIRST = (
     "phases",
     "trainer",
 )
-LAST = ("visualization", "tracking", "sweep", "debug")
+LAST = ("visualization", "tracking", "sweep", "suite", "debug")
 
 # The groups' own lines: what choosing in them decides.
 MEANING = {
@@ -42,6 +42,7 @@ MEANING = {
     "visualization": "pictures of what the network sees; several: visualization=[gradcam]",
     "tracking": "where runs are kept",
     "sweep": "one run after the other; what you type with -m counts more",
+    "suite": "with task=suite: experiments in order, several seeds each, compared at the end",
     "debug": "quick checks of any experiment",
 }
 
@@ -53,6 +54,7 @@ KEYS = (
         "a finished run's folder; images to classify; of its export: onnx, torch",
     ),
     ("runs", "several: task=visualize runs=[a,b] shows all of them the same images"),
+    ("runs, a, b", "task=compare runs=[outputs/x,outputs/y]: which is better; task=diff a=… b=…"),
     ("dataset.root", "folder or zip with your images"),
     ("dataset.image_size", "side in pixels that images are resized to"),
     ("dataset.batch_size", "images per step"),
@@ -62,13 +64,15 @@ KEYS = (
     ("init_from, resume", "another run's weights; an interrupted run goes on"),
     ("optimizer.lr", "learning rate"),
     ("training.…", "loss, label_smoothing, mixup, cutmix, ema, early_stopping, class_weights"),
+    ("n_jobs", "jobs of a sweep at the same time on this machine"),
+    ("search.trials", "of sweep=optuna: how many it tries"),
     ("paths.outputs", "where runs' folders are made"),
 )
 
 OPTIONS = (
     ("-h, --help", "this page"),
     ("--cfg job", "print the whole config instead of running; all keys are there"),
-    ("-m", "a sweep: all combinations of comma-separated values"),
+    ("-m", "a sweep: all combinations of comma-separated values; begun again, it goes on"),
     ("--config-dir DIR", "your own configs and Python files beside ours"),
     ("--completion bash", 'tab completion: eval "$(python -m cnnexp --completion bash)"'),
     ("--version", "the version"),
@@ -82,8 +86,10 @@ examples:
   python -m cnnexp dataset=image_folder dataset.root=photos   your images, one folder per class
   python -m cnnexp task=data dataset=image_folder dataset.root=photos augmentation=photo
   python -m cnnexp -m model=baseline,lenet5 seed=0,1,2        six runs
+  python -m cnnexp sweep=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-1))'  a search
   python -m cnnexp task=evaluate run=outputs/<name>/<run>     test a finished run again
   python -m cnnexp task=predict run=outputs/<name>/<run> input=cat.jpg
+  python -m cnnexp task=compare runs=[outputs/<name>,outputs/<other>]  which is better, how surely
   python -m cnnexp task=export run=outputs/<name>/<run> format=onnx   for other programs
 
 Results: outputs/<name>/<time>_<id>/, and `mlflow ui` compares runs. More: README.md.

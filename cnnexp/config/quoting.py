@@ -9,7 +9,17 @@ from hydra.errors import HydraException
 
 # Keys whose value is text as it stands: no number, no list, no sweep unless -m is given.
 TEXTS = frozenset(
-    {"run", "input", "name", "dataset.root", "paths.outputs", "paths.cache", "tracking.uri"}
+    {
+        "run",
+        "a",
+        "b",
+        "input",
+        "name",
+        "dataset.root",
+        "paths.outputs",
+        "paths.cache",
+        "tracking.uri",
+    }
 )
 LISTS = frozenset({"runs"})  # their items are
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str)\(.*\)", re.DOTALL)

@@ -1,6 +1,7 @@
 """A command about a finished run: the run's own config, and what is typed over it."""
 
 import copy
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ from hydra.core.override_parser.types import Override
 
 from cnnexp.config.check import shown
 from cnnexp.config.explain import parsed
-from cnnexp.config.schema import NEEDS_RUN
-from cnnexp.config.several import check_runs, each_run, of_runs
+from cnnexp.config.schema import COMPARES, NEEDS_RUN
+from cnnexp.config.several import check_comparison, check_runs, each_run, of_runs, task_name
 from cnnexp.config.validate import check_paths, validate
 from cnnexp.errors import InputError
 
@@ -37,15 +38,32 @@ def check_command(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     For a task that takes run=, what is checked is the config that the task will work with; for one
     that takes runs=, that of each run.
     """
+    lines = typed(overrides)
+    check_comparison(config, {line.key_or_group: line.input_line or "" for line in lines})
+    if task_name(config) in COMPARES:
+        check_paths(validate(config, known=False))
+        return dict(config)
     if config.get("runs") is not None:
-        check_runs(config, [line.input_line or "" for line in typed(overrides)])
+        check_runs(config, [line.input_line or "" for line in lines])
         for one in each_run(config):
             with of_runs():
                 check_command(one, overrides)
         return dict(config)
     checked = effective(config, overrides)
     check_paths(checked)
+    check_epochs(checked, lines)
     return dict(config) if takes_run(config) else checked
+
+
+def check_epochs(config: Mapping[str, Any], lines: Sequence[Override]) -> None:
+    """trainer.max_epochs stands for all phases: one that is typed beside it would say nothing."""
+    most = config["trainer"]["max_epochs"]
+    for line in lines:
+        if most is not None and re.fullmatch(r"phases\.[^.]+\.epochs", line.key_or_group):
+            raise InputError(
+                f"{line.input_line}: trainer.max_epochs={most} stands for all phases; set that, or "
+                "add trainer.max_epochs=null"
+            )
 
 
 def effective(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -80,6 +98,10 @@ def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
         raise InputError(f"resume={shown(folder)}: only task=train goes on with a run")
     if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():
         raise InputError(f"resume={shown(folder)}: no such folder; name an interrupted run's")
+    if record(Path(folder).expanduser()).get("status") == "FINISHED":
+        raise InputError(
+            f"resume={folder}: the run is finished; test it again with task=evaluate run={folder}"
+        )
     lines = typed(overrides)
     for line in lines:
         group = line.key_or_group.partition(".")[0]
@@ -102,9 +124,16 @@ def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
 
 def takes_run(config: Mapping[str, Any]) -> bool:
     """Whether the command is about a finished run and names one."""
-    task = config.get("task")
-    name = task.get("name") if isinstance(task, Mapping) else None
-    return name in NEEDS_RUN and isinstance(config.get("run"), str)
+    return task_name(config) in NEEDS_RUN and isinstance(config.get("run"), str)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """A run's run.json; {} where it cannot be read: later steps say why."""
+    try:
+        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:

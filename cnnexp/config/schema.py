@@ -39,6 +39,7 @@ class Training(TypedDict):
     cutmix: NonNegativeFloat
     ema: OpenFraction | None
     early_stopping: PositiveInt | None
+    test: bool
     monitor: Literal["val/accuracy", "val/loss"]
     prefix_cache: bool
     prefix_cache_gb: PositiveFloat
@@ -60,13 +61,22 @@ class Phase(TypedDict):
     scheduler: dict
 
 
+class Search(TypedDict):
+    trials: PositiveInt | None
+    pruning: bool
+
+
 class Config(TypedDict):
     name: str
     seed: Annotated[int, Ge(0), Lt(2**32)]  # as numpy's seeds
     run: str | None
     runs: list[str] | None
+    a: str | None
+    b: str | None
     input: str | None
     format: Literal["onnx", "torch"]
+    search: Search
+    n_jobs: PositiveInt
     resume: str | None
     init_from: str | None
     paths: Paths
@@ -193,6 +203,7 @@ PHASE_DEFAULTS: dict[str, Any] = {
 
 NEEDS_RUN = ("evaluate", "predict", "visualize", "export")
 TAKES_RUNS = ("visualize",)  # several, in place of one
+COMPARES = ("compare", "diff")  # finished runs, and begins none
 
 
 def check_together(config: Mapping[str, Any]) -> None:

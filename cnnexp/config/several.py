@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 from cnnexp.config.check import check_value, shown
-from cnnexp.config.schema import NEEDS_RUN, TAKES_RUNS, Config
+from cnnexp.config.schema import COMPARES, NEEDS_RUN, TAKES_RUNS, Config
 from cnnexp.errors import InputError
 
 MOST_RUNS = 6  # side by side: what is still legible
@@ -14,13 +14,13 @@ MOST_RUNS = 6  # side by side: what is still legible
 
 def check_runs(config: Mapping[str, Any], typed: Sequence[str]) -> None:
     """What runs= itself may be, and what may be typed beside it. Raises InputError."""
-    runs, task = config["runs"], config.get("task")
+    runs, name = config["runs"], task_name(config)
     check_value(get_type_hints(Config)["runs"], runs, "runs")
-    name = task.get("name") if isinstance(task, Mapping) else None
     if name not in TAKES_RUNS:
         one = "; name one with run=" if name in NEEDS_RUN else ""
         raise InputError(
-            f"runs={shown(runs)}: only task={', '.join(TAKES_RUNS)} takes several{one}"
+            f"runs={shown(runs)}: only task={', '.join(TAKES_RUNS)} takes several, and "
+            f"task=compare{one}"
         )
     if config.get("run") is not None:
         raise InputError(
@@ -37,6 +37,41 @@ def check_runs(config: Mapping[str, Any], typed: Sequence[str]) -> None:
     for line in typed:
         if re.match(r"[+~]*visualization\b", line):
             raise InputError(f"{line}: runs= draws one picture of its own; leave it out")
+
+
+def check_comparison(config: Mapping[str, Any], typed: Mapping[str, str]) -> None:
+    """What task=compare and task=diff need, and what no other task takes. Raises InputError.
+
+    typed: key -> what was typed.
+    """
+    name = task_name(config)
+    for key in ("a", "b"):
+        if config.get(key) is not None and name != "diff":
+            raise InputError(f"{key}={shown(config[key])}: only task=diff a=<run> b=<run> takes it")
+        if config.get(key) is None and name == "diff":
+            raise InputError(f"task=diff: needs {key}=<a run's folder or its MLflow id>")
+    if name not in COMPARES:
+        return
+    own = ("runs",) if name == "compare" else ("a", "b")
+    if name == "compare" and not config.get("runs"):
+        raise InputError(
+            "task=compare: needs runs=[…]: runs' folders or ids, folders that hold runs "
+            "(outputs/<name>, a sweep's), globs (outputs/cifar10_*)"
+        )
+    check_value(get_type_hints(Config)["runs"], config.get("runs"), "runs")
+    allowed = (*own, "task", "dataset.root", "paths", "tracking", "trainer")
+    for key, line in typed.items():
+        if not f"{key}.".startswith(tuple(f"{one}." for one in allowed)):
+            raise InputError(
+                f"{line}: task={name} takes {', '.join(allowed)}; the runs' own {key} is compared, "
+                "leave it out"
+            )
+
+
+def task_name(config: Mapping[str, Any]) -> str | None:
+    task = config.get("task")
+    name = task.get("name") if isinstance(task, Mapping) else None
+    return name if isinstance(name, str) else None
 
 
 def each_run(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from cnnexp.config.schema import (
     check_together,
 )
 from cnnexp.config.signature import target_signature
+from cnnexp.config.weights import IMAGENET, weights_file
 from cnnexp.errors import InputError, nearest
 
 NODES = (
@@ -86,10 +87,25 @@ def check_phases(config: Mapping[str, Any]) -> None:
         check_phase(str(name), phase, nodes["scheduler"])
 
 
+# What other programs call them.
+OFTEN_MEANT = {
+    "epochs": "trainer.max_epochs",
+    "batch": "dataset.batch_size",
+    "learning_rate": "optimizer.lr",
+    "data": "dataset.root",
+    "device": "trainer.accelerator",
+    "gpus": "trainer.accelerator",
+}
+
+
 def check_top(config: Mapping[str, Any]) -> None:
     """Unknown top-level keys; `lr=0.1` is answered with the key that ends in it."""
     allowed = get_type_hints(Config)
     for key, value in config.items():
+        if key in OFTEN_MEANT:
+            raise InputError(
+                f"{key}={shown(value)}: unknown key; did you mean '{OFTEN_MEANT[key]}'?"
+            )
         if key not in allowed and not nearest(key, allowed):
             for group, section in config.items():
                 if group in allowed and isinstance(section, Mapping) and key in section:
@@ -169,6 +185,10 @@ def check_paths(config: Mapping[str, Any]) -> None:
             f"run={run}: no such folder, and no MLflow id or its beginning (hexadecimal digits)"
             f"{newest(config)}"
         )
+    weights = config["model"].get("weights")
+    named = isinstance(weights, str) and weights != IMAGENET
+    if named and task == "train" and config["resume"] is None:
+        weights_file(weights)
     start = config["init_from"] if task == "train" and config["resume"] is None else None
     if start is not None and not Path(start).expanduser().is_dir() and not RUN_ID.fullmatch(start):
         if Path(start).expanduser().is_file():

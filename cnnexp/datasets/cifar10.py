@@ -150,7 +150,8 @@ def _from_archive(path: Path, wanted: set[str]) -> dict[str, bytes]:
                     members[name] = file.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InputError(
-            f"{path} is not a whole tar.gz ({error}); remove it, or set dataset.root"
+            f"{path} is not CIFAR's archive, a whole tar.gz ({error}); download it again, or set "
+            "dataset.root to where it is"
         ) from error
     return members
 

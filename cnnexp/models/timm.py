@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from cnnexp.config.weights import IMAGENET
 from cnnexp.errors import InputError, nearest
 from cnnexp.models.cut import chain
 from cnnexp.models.normalize import Normalize
 from cnnexp.models.weights import (
-    IMAGENET,
     KEY,
     cached_file,
     load_weights,

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from torchvision import models
 
+from cnnexp.config.weights import IMAGENET
 from cnnexp.errors import InputError, nearest
 from cnnexp.models.cut import chain
 from cnnexp.models.normalize import Normalize
-from cnnexp.models.weights import IMAGENET, cached_file, load_weights, read_weights
+from cnnexp.models.weights import cached_file, load_weights, read_weights
 
 # No auxiliary classifiers: they help the training from scratch that these networks were made for.
 # vit_h_14's weights are for larger images than the network that is built without them.

@@ -9,10 +9,11 @@ from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
 from cnnexp.config.types import Fraction01, PositiveInt
+from cnnexp.config.weights import IMAGENET
 from cnnexp.errors import InputError
 from cnnexp.models.layers import dense_head
 from cnnexp.models.normalize import Normalize
-from cnnexp.models.weights import IMAGENET, cached_file, load_weights, read_weights
+from cnnexp.models.weights import cached_file, load_weights, read_weights
 
 TRAINED = VGG16_Weights.IMAGENET1K_V1
 

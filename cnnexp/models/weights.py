@@ -14,10 +14,8 @@ from filelock import FileLock
 from safetensors.torch import load_file
 from torch import nn
 
-from cnnexp.errors import InputError, nearest
-
-IMAGENET = "imagenet"  # in place of a path: the library's own weights, from its cache
-KEY = "model.weights"
+from cnnexp.config.weights import IMAGENET, KEY, weights_file
+from cnnexp.errors import InputError
 
 log = logging.getLogger("cnnexp")
 
@@ -59,14 +57,7 @@ def read_weights(path: str | Path) -> OrderedDict[str, torch.Tensor]:
 
     .safetensors, or what torch.save made of tensors alone; nothing in the file is executed.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        beside = [IMAGENET, *(f.name for f in file.parent.glob("*") if f.is_file())]
-        what = "is a folder" if file.is_dir() else "no such file"
-        raise InputError(
-            f"{KEY}={path}: {what}{nearest(file.name, beside) or ';'} "
-            f"allowed: {IMAGENET}, null, or a .pth or .safetensors file"
-        )
+    file = weights_file(path)
     try:
         if file.suffix == ".safetensors":
             content = load_file(file)

@@ -11,9 +11,9 @@ import torch
 from matplotlib.ticker import PercentFormatter
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from cnnexp.reporting.metrics import accuracy_interval
 from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.statistics import accuracy_interval
 from cnnexp.reporting.style import BLUE, QUIET, VERMILION, house_style
 
 BINS = 15  # as Guo et al. take, and as the metric calibration_error is computed

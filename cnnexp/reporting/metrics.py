@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from scipy.stats import binomtest
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_calibration_error,
@@ -49,9 +48,3 @@ def classification_metrics(
         values[name] = float(per_class.mean())
         values |= {f"{name}/{c}": float(v) for c, v in zip(classes, per_class, strict=True)}
     return values
-
-
-def accuracy_interval(right: int, count: int) -> tuple[float, float]:
-    """95% interval of an accuracy of `right` out of `count` images (Wilson 1927)."""
-    interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from cnnexp.answers import answer, verdict
-from cnnexp.config.groups import listed
+from cnnexp.comparison.records import check_classes
+from cnnexp.comparison.same_images import column, images_of, rows_of
+from cnnexp.comparison.test_images import common_test_images
 from cnnexp.config.several import each_run, of_runs
-from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
-from cnnexp.experiment import device_of, find_images, load_images
-from cnnexp.finished import FinishedRun, load_run, read_splits, run_folder
+from cnnexp.finished import load_run
+from cnnexp.folders import run_folder
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.runs import Result, create_run_folder, read_json, shown_path
-from cnnexp.visualization.side_by_side import Column, choose_rows, side_by_side
+from cnnexp.visualization.side_by_side import choose_rows, side_by_side
 
 ROWS = 8  # images of the side-by-side picture
 
@@ -29,7 +29,8 @@ def visualize_runs(config: Mapping[str, Any]) -> Result:
         commands = each_run(config)
         with of_runs():
             folders = [run_folder(command) for command in commands]
-            check_classes(folders)
+            once(folders)
+            check_classes({f: read_json(f / "run.json").get("classes") for f in folders})
         common = common_test_images(folders)
         runs, sets = [], []
         for command in commands:
@@ -73,77 +74,8 @@ def visualize_runs(config: Mapping[str, Any]) -> Result:
     return Result({"images": float(len(labels)), "differ": float(chosen.differ)}, folder)
 
 
-def check_classes(folders: Sequence[Path]) -> None:
-    """Raises InputError where two are one run, or the classes are not the same."""
-    first = read_json(folders[0] / "run.json").get("classes")
+def once(folders: Sequence[Path]) -> None:
+    """Raises InputError where two are one run."""
     for number, folder in enumerate(folders):
         if folder in folders[:number]:
             raise InputError(f"runs: {folder} is named twice")
-        own = read_json(folder / "run.json").get("classes")
-        if own is None or own != first:
-            raise InputError(
-                f"runs: the classes differ: {listed(own or ['none'])} in {folder}, "
-                f"{listed(first or ['none'])} in {folders[0]}; give runs with the same"
-            )
-
-
-def common_test_images(folders: Sequence[Path]) -> list[tuple[str, str]]:
-    """(sha256, class) of the images that are in all runs' test splits and that none has learned
-    from, in the first run's order. Raises InputError where there is none.
-    """
-    splits = [read_splits(folder / "splits.csv") for folder in folders]
-    learned = {sha for rows in splits for sha, _, split in rows if split != "test"}
-    tests = [{row[:2]: None for row in rows if row[2] == "test"} for rows in splits]
-    common = [key for key in tests[0] if key[0] not in learned and all(key in t for t in tests)]
-    if not common:
-        sizes = ", ".join(f"{len(test):,}" for test in tests)
-        raise InputError(
-            f"runs: no image is in all of their test splits (of {sizes} images) and learned from "
-            "by none; give runs with the same data and dataset.split_seed"
-        )
-    return common
-
-
-def images_of(run: FinishedRun) -> ImageSet:
-    """As they are found today, in the run's size."""
-    images = load_images(run.config, find_images(run.config))
-    if images.classes != run.classes:
-        raise InputError(
-            f"run={run.folder}: the classes of its images are {listed(images.classes)} now, it "
-            f"learned {listed(run.classes)}; point dataset.root at the runs' data"
-        )
-    return images
-
-
-def rows_of(common: Sequence[tuple[str, str]], sets: Sequence[ImageSet]) -> list[np.ndarray]:
-    """Where the common images that are still there lie in each set, in the same order."""
-    places = []
-    for images in sets:
-        keys = zip(images.sha256, (images.classes[label] for label in images.labels), strict=True)
-        places.append({key: i for i, key in reversed(list(enumerate(keys)))})  # copies: the first
-    there = [key for key in common if all(key in place for place in places)]
-    if not there:
-        raise InputError(
-            f"runs: none of their {len(common):,} common test images is here; "
-            "dataset.root=… says where they are now"
-        )
-    return [np.array([place[key] for key in there], dtype=np.int64) for place in places]
-
-
-def column(
-    run: FinishedRun,
-    images: ImageSet,
-    rows: np.ndarray,
-    probabilities: np.ndarray,
-    accuracy: float,
-) -> Column:
-    device = device_of(run.config)
-    pixels = torch.from_numpy(images.images[rows]).permute(0, 3, 1, 2).contiguous()
-    return Column(
-        name=str(run.info.get("name", run.folder.parent.name)),
-        notes=(f"{run.folder.name[-6:]}, seed {run.config['seed']}",),
-        network=run.network.to(device),
-        images=pixels.to(device),
-        probabilities=probabilities,
-        accuracy=accuracy,
-    )

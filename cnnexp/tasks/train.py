@@ -23,7 +23,7 @@ from cnnexp.experiment import find_images, fit_normalization, load_images
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, plan_phases, short_name
-from cnnexp.recording import flat, log_files, open_tracker
+from cnnexp.recording import flat, lasting, log_files, open_tracker
 from cnnexp.reporting.curves import learning_curves
 from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
@@ -65,7 +65,7 @@ def train(config: Mapping[str, Any]) -> Result:
                 write_json(folder / "run.json", info)
                 logger = RunLogger(folder, tracker)
                 if new:
-                    tracker.log_params(flat(config))
+                    tracker.log_params(flat(lasting(config)))
                     tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
                     log_files(tracker, folder, "config.yaml", "splits.csv", "left_out.csv")
 
@@ -84,18 +84,22 @@ def train(config: Mapping[str, Any]) -> Result:
                     journal.topic("note", line)
 
                 records: Records = info["phases"]
+                tested = None
                 for phase in phases:
                     train_once(config, network, images, phase, folder, records, logger, journal)
                     write_json(folder / "run.json", info)
                     if "test" in records[phase.name] and phase is not phases[-1]:
                         continue  # done before the interruption
+                    if not config["training"]["test"]:
+                        continue
                     tested = answer(config, network, images, precision=info["precision"])
                     records[phase.name]["test"] = tested.metrics
                     after = f"after {phase.name}: " if len(phases) > 1 else ""
                     of = f"weights of epoch {records[phase.name]['best_epoch']}"
                     journal.topic("test", f"{after}{verdict(tested)}, {of}")
 
-                save_predictions(folder / "predictions.csv", tested, images)
+                if tested is not None:
+                    save_predictions(folder / "predictions.csv", tested, images)
                 metrics = figures_of_merit(records, tested, config["training"]["monitor"]) | {
                     "parameters": float(parameters),
                     "multiply_adds": float(products),
@@ -114,11 +118,11 @@ def train(config: Mapping[str, Any]) -> Result:
                     chosen=records[phases[-1].name]["best_epoch"],
                 )
                 save_pictures({"learning_curves": curves}, figures)
-                draw(
-                    config, network, images, tested, figures, lambda s: journal.topic("picture", s)
-                )
+                if tested is not None:
+                    draw(config, network, images, tested, figures,
+                         lambda s: journal.topic("picture", s))  # fmt: skip
                 network.cpu()
-                pixels = images.images[images.split["test"][:2]]  # (2, S, S, 3)
+                pixels = images.images[images.split["train"][:2]]  # (2, S, S, 3)
                 tracker.log_model(
                     network, np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), images.classes
                 )
@@ -130,8 +134,8 @@ def train(config: Mapping[str, Any]) -> Result:
                 for topic, text in last_words(folder, tracker):
                     journal.topic(topic, text)
                 tracker.log_folder(figures, "figures")
-                log_files(tracker, folder, "report.html", "run.json", "anatomy.csv",
-                          "predictions.csv", "metrics.csv", "log.txt")  # fmt: skip
+                kept = ["report.html", "run.json", "anatomy.csv", "metrics.csv", "log.txt"]
+                log_files(tracker, folder, *kept, *(["predictions.csv"] if tested else []))
         except BaseException as problem:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)
@@ -177,21 +181,23 @@ def train_once(
     check_frozen(network, record["frozen"], phase.name)
 
 
-def figures_of_merit(records: Records, tested: Tested, monitor: str) -> dict[str, float]:
+def figures_of_merit(records: Records, tested: Tested | None, monitor: str) -> dict[str, float]:
     """The run's figures: the test set's after each phase, the best validation's, what it took."""
+    test: dict[str, float] = {}
+    if tested is not None:
+        low, high = tested.interval
+        test = {**tested.metrics, "test/accuracy_low": low, "test/accuracy_high": high}
     last = list(records.values())[-1]
     rows = [row for record in records.values() for row in record["history"]]
     after = {
         f"{phase}/{name}": record["test"][name]
         for phase, record in records.items()
         for name in ("test/accuracy", "test/loss")
-        if len(records) > 1
+        if len(records) > 1 and "test" in record
     }
     return {
         **after,
-        **tested.metrics,
-        "test/accuracy_low": tested.interval[0],
-        "test/accuracy_high": tested.interval[1],
+        **test,
         f"best/{monitor}": next(
             row[monitor] for row in last["history"] if row["epoch"] == last["best_epoch"]
         ),

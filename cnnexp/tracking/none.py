@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cnnexp.errors import Pruned
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -28,6 +30,8 @@ def ending(problem: BaseException | None) -> Status:
     while problem is not None:
         by_signal = isinstance(problem, SystemExit) and problem.code == 128 + signal.SIGTERM
         if by_signal or isinstance(problem, KeyboardInterrupt):
+            return "KILLED"
+        if isinstance(problem, Pruned):
             return "KILLED"
         if type(problem).__name__ == "SIGTERMException":  # Lightning's; named, not imported
             return "KILLED"

@@ -1,6 +1,7 @@
 """One phase of training: fit, keep the best and the last, say what was reached."""
 
 import logging
+import math
 import signal
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
 from cnnexp.data.batches import Batches
+from cnnexp.errors import Pruned
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.classifier import Classifier
 from cnnexp.training.progress import EpochTable
@@ -37,13 +39,17 @@ class Fitted:
     train_s: float
 
 
+# (epoch, the monitored value) -> whether a search gives the run up.
+Stop = Callable[[int, float], bool]
+
+
 class RowAtEpochEnd(ModelCheckpoint):
     """Prints the epoch's row and then saves last.ckpt, which holds all rows.
 
     A checkpoint callback, for only these run after the module has logged its epoch's metrics.
     """
 
-    def __init__(self, table: EpochTable, folder: Path) -> None:
+    def __init__(self, table: EpochTable, folder: Path, stop: Stop | None, after: int) -> None:
         super().__init__(
             dirpath=folder,
             filename="last",
@@ -51,10 +57,16 @@ class RowAtEpochEnd(ModelCheckpoint):
             enable_version_counter=False,
         )
         self.table = table
+        self.stop, self.after = stop, after
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.table.add_row(trainer)
         super().on_train_epoch_end(trainer, pl_module)
+        rows = self.table.history
+        if self.stop is not None and len(rows) >= self.after:
+            values = [row[self.table.monitor] for row in rows]
+            if self.stop(int(rows[-1]["epoch"]), values[-1]):
+                raise Pruned(min(values) if self.table.monitor.endswith("loss") else max(values))
 
 
 def fit(
@@ -68,12 +80,14 @@ def fit(
     monitor: str,
     ema: float | None,
     journal: Journal,
+    stop: Stop | None = None,
 ) -> Fitted:
     """Train the classifier's phase; best.ckpt and last.ckpt go to `folder`.
 
     Where `folder` has a last.ckpt, training goes on from there: the phase was interrupted.
     make_trainer: called with callbacks and logger. monitor: val/accuracy (highest) or val/loss
-    (lowest) chooses best.ckpt. ema: decay.
+    (lowest) chooses best.ckpt. ema: decay. stop: asked from a third of the epochs on; Pruned is
+    raised where it says so.
     """
     phase = classifier.phase
     mode = "min" if monitor.endswith("loss") else "max"
@@ -81,7 +95,7 @@ def fit(
         dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False
     )
     table = EpochTable(monitor, journal, classifier.first_epoch)
-    last = RowAtEpochEnd(table, folder)
+    last = RowAtEpochEnd(table, folder, stop, math.ceil(phase.epochs / 3))
     callbacks: list[pl.Callback] = [table, best, last]
     if phase.early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=phase.early_stopping))

@@ -153,8 +153,9 @@ LINES = (
 READING = (
     "Bright: what mattered for the predicted class, each map on its own scale, its maximum below. "
     "The bars say how far a method can be believed here: its order of removing parts must beat "
-    "a random one (the line), and with random weights its map must change. A sharp map that fails "
-    "shows the image's edges, not what the network has learned."
+    "a random one (the line), and with random weights its map must change. A cross marks what is "
+    f"worse than chance by more than {faithfulness.CLEAR}: less may be luck, on few images. A "
+    "sharp map that fails shows the image's edges, not what the network has learned."
 )
 
 

@@ -110,8 +110,8 @@ def _figure(result: Filters, searched: int) -> Figure:
     lines = [
         "Large: made by gradient ascent. Small: of "
         f"{searched:,} training images those that excite the channel most.",
-        f"What the response sees of an image: {side}x{side} pixels. Numbers: the channel's largest "
-        "response, before the activation.",
+        f"Cut to the {side}x{side} pixels that hold 95% of what moves the response. Numbers: the "
+        "channel's largest response, before the activation.",
         f"{len(result.dead)} dead, the same value everywhere in all of these: {dead}"
         if dead
         else "No channel is dead.",

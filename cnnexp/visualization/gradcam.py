@@ -106,9 +106,10 @@ def gradcam(
             figure,
             title=f"Grad-CAM at {layer}",
             reading="Bright: this part of the image raised the score of the class named below it. "
-            f"All maps share one scale, so a faint map means little evidence. Each place of the "
-            f"{height}x{width} map sees a large part of the image: edges of a bright spot mean "
-            "nothing.",
+            "All maps share one scale: a faint map means that little in the image speaks for the "
+            "class; the answer is sure all the same where nothing speaks for another. Each place "
+            f"of the {height}x{width} map sees a large part of the image: edges of a bright spot "
+            "mean nothing.",
             alt=f"Heat maps over {len(shown)} test images, {right} of them predicted right.",
         )
     }

@@ -154,17 +154,20 @@ def test_wrong_input_from_the_task(run_main: Run, mine: Path) -> None:
     assert answer == (2, "", "error: seed=13: no luck; take another\n")
 
 
-def test_a_bug_keeps_its_traceback(run_main: Run, mine: Path) -> None:
+def test_a_bug_keeps_its_traceback(run_main: Run, mine: Path, work: Path) -> None:
     with pytest.raises(KeyError, match="a bug"):
         run_main("--config-dir", str(mine), "task=say", "seed=14")
-    with pytest.raises(KeyError, match="a bug"):
-        run_main("-m", "--config-dir", str(mine), "task=say", "seed=14,14")
+    code, out, _ = run_main("-m", "--config-dir", str(mine), "task=say", "seed=14,1")
+    assert (code, "FAILED: KeyError: 'a bug' (" in out, "2 of 2" in out) == (1, True, True)
+    (kept,) = work.glob("outputs/sweeps/*/jobs/*.txt")
+    assert "Traceback" in kept.read_text()
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]])
 def test_interrupted(run_main: Run, mine: Path, mode: list[str]) -> None:
-    code, _, err = run_main(*mode, "--config-dir", str(mine), "task=say", "seed=15")
+    code, out, err = run_main(*mode, "--config-dir", str(mine), "task=say", "seed=15")
     assert (code, err) == (130, "interrupted\n")
+    assert ("to go on: python -m cnnexp -m --config-dir " in out) == bool(mode)
 
 
 def test_cfg_job(run_main: Run, mine: Path) -> None:

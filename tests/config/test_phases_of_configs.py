@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnexp.config.command import checked
+from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cnnexp.config.command import checked
+from cnnexp.command import checked
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.rerun import rerun
 from cnnexp.config.validate import validate

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cnnexp.config.command import checked
+from cnnexp.command import checked
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.quoting import quoted
 from cnnexp.config.validate import validate

@@ -195,9 +195,9 @@ def test_the_result_and_how_it_came_about(folder: Path) -> None:
     assert table["code"] == [
         "commit cccccccccccc of main, with changes not committed (1 file changed)"
     ]
-    assert table["head"] == ["head", "30 of 1,030", "AdamW at 0.001", "2 of 2", "2", "1 min 00 s",
+    assert table["head"] == ["head", "30 of 1,030", "AdamW at 0.001", "1 to 2", "2", "1 min 00 s",
                              "0.6000", "0.5000", "✓ verified"]  # fmt: skip
-    assert table["whole"] == ["all", "1,030 of 1,030", "AdamW at 0.001 × 0.01", "3 of 3", "5",
+    assert table["whole"] == ["all", "1,030 of 1,030", "AdamW at 0.001 × 0.01", "3 to 5", "5",
                               "1 min 05 s", "0.8000", "0.5000", ""]  # fmt: skip
     assert table[EVIL][:3] == ["20", "5", "5"]
     assert table["total"][-2:] == ["1,030", "50,060"]
@@ -312,7 +312,7 @@ def test_a_killed_run_has_what_it_reached(folder: Path) -> None:
     assert "The run did not reach its end: KeyboardInterrupt" in page.text
     assert "After 2 epochs its best validation accuracy is 62.5%." in page.text
     table = {row[0]: row[1:] for row in page.rows if row}
-    assert table["head"][3] == "2 of 2"
+    assert table["head"][3] == "1 to 2"
     assert table["head"][-1] == "not yet"
     assert table["whole"][3] == "not begun"
 

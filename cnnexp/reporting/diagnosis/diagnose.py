@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnexp.reporting.diagnosis import training
 from cnnexp.reporting.diagnosis.finding import Finding, untried
-from cnnexp.reporting.metrics import accuracy_interval
+from cnnexp.reporting.statistics import accuracy_interval
 
 NOTHING = "Nothing conspicuous."
 
@@ -37,6 +37,8 @@ def diagnose(
         for value in (optimizer.get("lr"), data.get("batch_size"))
     )
     several = len(phases or {}) > 1
+    trainer = config.get("trainer") or {}
+    most = not several or trainer.get("max_epochs") is not None  # stands for all phases
     found: list[Finding] = []
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
@@ -44,7 +46,7 @@ def diagnose(
             training.not_finite(rows, rate),
             training.stuck(rows, len(classes), rate, before=several) if last else None,
             training.over_fitting(rows),
-            training.still_improving(rows, name if several else None),
+            training.still_improving(rows, None if most else name) if last else None,
             training.swinging(rows, rate, batch),
             training.contradiction(rows, validation_images),
         ]

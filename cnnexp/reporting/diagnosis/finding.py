@@ -30,8 +30,7 @@ class Finding:
     @property
     def line(self) -> str:
         """For a terminal."""
-        said = f"{self.title}: {self.text} {self.advice}"
-        return f"{said} ({', '.join(self.overrides)})" if self.overrides else said
+        return " ".join([f"{self.title}: {self.text} {self.advice}", *self.overrides])
 
 
 def untried(overrides: Sequence[str], config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cnnexp.reporting.run_report.run_files import RunFiles, at, mapping, number
-from cnnexp.reporting.run_report.words import duration, target
+from cnnexp.reporting.json_values import at, mapping, number
+from cnnexp.reporting.run_report.run_files import RunFiles
+from cnnexp.reporting.run_report.words import target
+from cnnexp.reporting.units import duration
 
 
 def plan(run: RunFiles) -> dict[str, Any] | None:
@@ -41,7 +43,6 @@ def _phase(
 ) -> dict[str, str]:
     tested, frozen = at(record, "test"), mapping(at(record, "frozen"))
     epochs = at(run.config, "trainer", "max_epochs") or planned.get("epochs")
-    ran = len(run.history.get(name, []))
     heavy = [block for block, count in blocks.items() if count]
     own = [block for block in heavy if block not in frozen]
     if record is None or not heavy:
@@ -60,7 +61,7 @@ def _phase(
         "name": name,
         "trains": trains,
         "parameters": parameters,
-        "epochs": "not begun" if record is None else f"{ran} of {epochs}" if epochs else str(ran),
+        "epochs": _epochs(run, name, epochs) if record is not None else "not begun",
         "best": str(at(record, "best_epoch") or ""),
         "rate": f"{target(optimizer)} at {rate}{times}" if rate is not None else target(optimizer),
         "time": "" if spent is None else duration(spent),
@@ -69,6 +70,14 @@ def _phase(
         # The run checks it before it tests, and fails where a hash has changed.
         "frozen": "" if record is None else "" if not held else "verified" if tested else "not yet",
     }
+
+
+def _epochs(run: RunFiles, name: str, planned: Any) -> str:
+    """`5 to 8`, counted over the phases; what is missing of what was planned, said."""
+    rows = run.history.get(name, [])
+    ran, ends = len(rows), [str(row.get("epoch", "?")) for row in (*rows[:1], *rows[1:][-1:])]
+    said = " to ".join(ends) or "none"
+    return said if not planned or ran == planned else f"{said} ({ran} of {planned})"
 
 
 def _wanted(value: Any) -> str:

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cnnexp.files import whole_file
 from cnnexp.reporting.diagnosis.diagnose import NOTHING, diagnose
 from cnnexp.reporting.diagnosis.finding import Finding
 from cnnexp.reporting.embedded_picture import Embedded, embed
+from cnnexp.reporting.json_values import mapping, number
 from cnnexp.reporting.run_report import words
 from cnnexp.reporting.run_report.plan import anatomy, plan
-from cnnexp.reporting.run_report.run_files import RunFiles, Shown, mapping, number, read_run
+from cnnexp.reporting.run_report.run_files import RunFiles, Shown, read_run
+from cnnexp.reporting.run_report.template import write_page
+from cnnexp.reporting.units import percent
 
 REPORT = "report.html"
 MOST = 9_000_000  # bytes of pictures: the file stays below 10 MB
@@ -44,18 +45,8 @@ def write_report(folder: Path) -> Path:
     that comes from files is escaped. What a partial run lacks is left out.
     """
     run = read_run(folder)
-    here = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = here.get_template(REPORT).render(contents(run))
     path = folder / REPORT
-    with whole_file(path, "wb") as file:
-        # A file name may hold bytes that are no text.
-        file.write(text.encode("utf-8", "replace"))
+    write_page(path, REPORT, contents(run))
     return path
 
 
@@ -163,8 +154,8 @@ def _worst_mistakes(run: RunFiles) -> list[dict[str, str]]:
             "path": run.answers.paths[i],
             "true": run.classes[run.answers.labels[i]],
             "said": run.classes[int(shares[i].argmax())],
-            "sure": words.percent(float(shares[i].max())),
-            "own": words.percent(float(shares[i][run.answers.labels[i]])),
+            "sure": percent(float(shares[i].max())),
+            "own": percent(float(shares[i][run.answers.labels[i]])),
         }
         for i in sorted(wrong.tolist(), key=order)[:WORST]
     ]

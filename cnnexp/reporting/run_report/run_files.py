@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import yaml
 
 from cnnexp.errors import InputError
+from cnnexp.reporting.json_values import at, mapping
 from cnnexp.reporting.picture import read_words
 
 SPLITS = ("train", "validation", "test")
@@ -88,24 +88,6 @@ def read_run(folder: Path) -> RunFiles:
     )
 
 
-def mapping(value: Any) -> dict[str, Any]:
-    """`value` if it is a mapping, else an empty one."""
-    return {str(key): inner for key, inner in value.items()} if isinstance(value, Mapping) else {}
-
-
-def at(tree: Any, *keys: str) -> Any:
-    """tree[key][key]..., None where there is none."""
-    for key in keys:
-        tree = mapping(tree).get(key)
-    return tree
-
-
-def number(value: Any) -> float | None:
-    """`value` if it is a finite number, else None."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and math.isfinite(value) else None
-
-
 def _or(empty: Callable[[], T], read: Callable[[], T]) -> T:
     try:
         return read()
@@ -132,7 +114,8 @@ def _counts(folder: Path) -> dict[str, dict[str, int]]:
 
 
 def _notes(log: str) -> list[str]:
-    """Lines that the journal marked as notes, each once: a run that went on repeats them."""
+    """What the journal noted of the data, each once: a run that went on repeats it."""
+    log = re.sub(r"^network .*?(?=^run |\Z)", "", log, flags=re.MULTILINE | re.DOTALL)
     found = re.findall(r"^(?:note      | {10}note: )(.+)$", log, re.MULTILINE)
     return list(dict.fromkeys(found))
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cnnexp.reporting.metrics import accuracy_interval
-from cnnexp.reporting.run_report.run_files import SPLITS, RunFiles, at, mapping, number
+from cnnexp.reporting.json_values import at, mapping, number
+from cnnexp.reporting.run_report.run_files import SPLITS, RunFiles
+from cnnexp.reporting.statistics import accuracy_interval
+from cnnexp.reporting.units import duration, percent
 
 LISTED = 10  # left-out files
 TABLE = 20  # classes with a line of their own; more are folded away
@@ -26,26 +28,8 @@ STATUS = {
 }
 
 
-def percent(share: float) -> str:
-    """One decimal; 100% and 0% only for all and none."""
-    text = f"{100 * share:.1f}%"
-    if text == "100.0%":
-        return "100%" if share == 1 else ">99.9%"
-    return "<0.1%" if text == "0.0%" and share > 0 else text
-
-
 def clipped(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    if minutes:
-        return f"{minutes} min {rest:02d} s"
-    return f"{rest} s" if rest >= 10 else f"{seconds:.2g} s"
 
 
 def target(node: Any) -> str:

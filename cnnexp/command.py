@@ -1,5 +1,6 @@
 """One command: compose, check, then the task. Torch is imported by the task, after the check."""
 
+import logging
 import os
 import sys
 from argparse import Namespace
@@ -26,9 +27,9 @@ from cnnexp.config.compose import (
 )
 from cnnexp.config.explain import CONFIG_ERRORS, explained
 from cnnexp.config.groups import config_folder, read_groups
-from cnnexp.config.instantiate import allow_folder, resolve
+from cnnexp.config.instantiate import resolve
 from cnnexp.config.rerun import check_command, effective, takes_run
-from cnnexp.config.sweep import check_sweep
+from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
 
 
@@ -36,7 +37,10 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     """What `cnnexp <overrides>` does, see `cnnexp.run`."""
     if isinstance(overrides, str):
         raise InputError(f"run({overrides!r}): give a list of overrides: run([{overrides!r}])")
-    composed = compose(overrides, user_folder(config_dir))
+    folder = user_folder(config_dir)
+    if names_sweep(overrides):
+        return sweep(overrides, folder)
+    composed = compose(overrides, folder)
     return execute(checked(composed.config, composed.overrides))
 
 
@@ -51,7 +55,9 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
 def execute(config: dict[str, Any]) -> Any:
     """The task's function, given the whole config; its Result."""
-    if sys.stdout.isatty():  # importing torch, Lightning and the rest takes some seconds
+    if (
+        sys.stdout.isatty() and config["task"].get("name") not in COMPARES
+    ):  # importing torch, Lightning and the rest takes some seconds
         print("loading torch …", end="\r", flush=True)
     return resolve(config["task"]["_target_"], "task._target_")(config)
 
@@ -64,19 +70,30 @@ def command(arguments: Namespace) -> int:
             return hydra_main(arguments, arguments.overrides)
     if arguments.hydra_help or arguments.info or arguments.cfg in ("hydra", "all"):
         return hydra_main(arguments, rewritten(arguments.overrides))
-    if arguments.multirun:
-        given = check_sweep(arguments.overrides, folder)
-        return hydra_main(arguments, given)
+    if arguments.multirun or names_sweep(arguments.overrides):
+        return sweep(arguments.overrides, folder)
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":
         print_config(composed.config, composed.overrides, arguments)
     elif composed.config.hydra.mode == RunMode.MULTIRUN:
-        return hydra_main(arguments, check_sweep(arguments.overrides, folder))
+        return sweep(arguments.overrides, folder)
     elif wants_hydra(composed.config):
         return hydra_main(arguments, composed.overrides)
     else:
         execute(checked(composed.config, composed.overrides))
     return 0
+
+
+def sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
+    from cnnexp.sweeps.sweep import run_sweep
+
+    return run_sweep(overrides, config_dir)
+
+
+def names_sweep(overrides: Sequence[str]) -> bool:
+    """`sweep=optuna` or `suite=cats_dogs`: many runs without -m."""
+    chosen = [line.lstrip("+").partition("=") for line in overrides]
+    return any(key in ("sweep", "suite") and value != "null" for key, _, value in chosen)
 
 
 def wants_hydra(config: DictConfig) -> bool:
@@ -104,20 +121,13 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     print(OmegaConf.to_yaml(node).rstrip() if OmegaConf.is_config(node) else node)
 
 
-def job(config: DictConfig) -> float | None:
-    """One job of a sweep, perhaps on another machine; gives what a sweeper optimises."""
-    node = HydraConfig.get()
-    for source in node.runtime.config_sources:
-        if source.provider in ("command-line", "hydra.searchpath in command-line"):
-            allow_folder(Path(source.path))
-    if node.mode == RunMode.MULTIRUN:
-        print(f"job {node.job.num}: {' '.join(node.overrides.task)}", flush=True)
-    plain = checked(config, node.overrides.task)
-    return execute(plain).metrics.get(f"best/{plain['training']['monitor']}")
+def job(config: DictConfig) -> None:
+    """A run with Hydra's callbacks, environment or folder around it."""
+    execute(checked(config, HydraConfig.get().overrides.task))
 
 
 def hydra_main(arguments: Namespace, overrides: Sequence[str]) -> int:
-    """Hydra's own main, for all that is no single run; its errors reach us raw."""
+    """Hydra's own main, for what only that does; its errors reach us raw."""
     folder = config_folder()
     decorated = hydra.main(config_path=str(folder), config_name=PRIMARY, version_base=VERSION_BASE)(
         job
@@ -135,14 +145,18 @@ def hydra_main(arguments: Namespace, overrides: Sequence[str]) -> int:
 
 @contextmanager
 def hydra_process(argv: list[str]) -> Iterator[None]:
-    """sys.argv and the switch for raw errors, as Hydra's main reads them."""
+    """sys.argv and the switch for raw errors, as Hydra's main reads them; its logging ends, too."""
     former, switch = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
     sys.argv = [former[0], *argv]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
         sys.argv = former
+        root.setLevel(level)
+        root.handlers[:] = handlers
         if switch is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:

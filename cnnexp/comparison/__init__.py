@@ -1,0 +1,1 @@
+"""Finished runs, compared: who is better, by how much, how surely."""

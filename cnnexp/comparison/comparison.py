@@ -1,0 +1,104 @@
+"""Runs -> groups, their scores on the common test images, and a verdict for each pair."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnexp.comparison.flips import Flips, flips, shares_right
+from cnnexp.comparison.groups import Group, group_runs
+from cnnexp.comparison.records import check_classes, read_run
+from cnnexp.comparison.scores import Score, score_groups
+from cnnexp.comparison.selection import select_runs
+from cnnexp.comparison.test_images import Answers, read_answers
+from cnnexp.comparison.verdicts import Verdict, judge
+from cnnexp.errors import InputError
+from cnnexp.reporting.statistics import resample
+
+PAIRS = 3  # of groups whose flips are told: the best one with the next
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """groups, scores: by accuracy, the best first. columns: each group's places in `answers`.
+
+    verdicts: of all pairs. shares: (N, G), of each group's seeds, how many are right. notes: lines
+    that a person should read.
+    """
+
+    groups: list[Group]
+    scores: list[Score]
+    columns: list[list[int]]
+    answers: Answers
+    verdicts: list[Verdict]
+    shares: np.ndarray
+    notes: list[str]
+
+    @property
+    def classes(self) -> list[str]:
+        return self.groups[0].runs[0].classes
+
+    @property
+    def images(self) -> int:
+        return len(self.answers.labels)
+
+    def flips(self) -> list[Flips]:
+        """Of the best group with each of those that follow."""
+        others = range(1, min(len(self.groups), PAIRS + 1))
+        return [flips(self.shares, self.answers.labels, 0, other) for other in others]
+
+
+def compare_runs(config: Mapping[str, Any]) -> Comparison:
+    """What config["runs"] names, compared. Raises InputError for runs that cannot be."""
+    chosen = select_runs(config)
+    runs = [read_run(folder, config) for folder in chosen.folders]
+    check_classes({run.folder: run.classes for run in runs})
+    groups, twice = group_runs(runs)
+    counted = [run for group in groups for run in group.runs]
+    if len(counted) < 2:
+        raise InputError(f"runs: one run is left, two are needed; {'; '.join(twice)}")
+    answers = read_answers([run.folder for run in counted], counted[0].classes)
+    places = iter(range(len(counted)))
+    columns = [[next(places) for _ in group.runs] for group in groups]
+    right = answers.right
+    order = np.argsort([-right[:, members].mean() for members in columns], kind="stable").tolist()
+    groups, columns = [groups[i] for i in order], [columns[i] for i in order]
+    drawn = resample(right, columns)
+    return Comparison(
+        groups=groups,
+        scores=score_groups(groups, columns, answers, drawn),
+        columns=columns,
+        answers=answers,
+        verdicts=judge(drawn) if len(groups) > 1 else [],
+        shares=shares_right(answers, columns),
+        notes=[*chosen.notes, *twice, *image_notes(answers), *code_notes(groups)],
+    )
+
+
+def image_notes(answers: Answers) -> list[str]:
+    count, sizes = len(answers.labels), sorted(set(answers.tested.tolist()))
+    if sizes == [count]:
+        return []
+    tested = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    learned = (
+        f"; {answers.learned:,} are left out because a run has learned from them"
+        if answers.learned
+        else ""
+    )
+    return [
+        f"compared on the {count:,} different test images that are common to all runs, "
+        f"each of which was tested on {tested}{learned}"
+    ]
+
+
+def code_notes(groups: Sequence[Group]) -> list[str]:
+    """Seeds of a group that were not trained by the same code."""
+    notes = []
+    for group in groups:
+        commits = {str((run.info.get("environment") or {}).get("git")) for run in group.runs}
+        if len(commits) > 1:
+            notes.append(
+                f"{group.label}: its seeds were trained by {len(commits)} states of the code"
+            )
+    return notes

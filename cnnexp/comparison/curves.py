@@ -1,0 +1,108 @@
+"""Validation accuracy against the epoch, all groups in one picture."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from cnnexp.comparison.groups import Group
+from cnnexp.comparison.labels import LINE, PALETTE, colour, leader, spread
+from cnnexp.reporting.json_values import number
+from cnnexp.reporting.page import MARGIN, Page, fitted
+from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.style import INK, house_style
+
+WIDTH, HEIGHT, NAMES = 5.6, 3.9, 3.2  # inches; NAMES: the column to the right
+
+
+class Curve(NamedTuple):
+    """Over the seeds that reached each epoch: epochs, mean, low, high, each (E,)."""
+
+    epochs: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def curve(group: Group, key: str) -> Curve | None:
+    """None where no run has a finite value."""
+    values: dict[int, list[float]] = {}
+    for run in group.runs:
+        for place, row in enumerate(run.history, start=1):
+            value = number(row.get(key))
+            if value is not None:
+                values.setdefault(int(number(row.get("epoch")) or place), []).append(value)
+    epochs = sorted(values)
+    if not epochs:
+        return None
+    rows = [values[epoch] for epoch in epochs]
+    return Curve(
+        np.array(epochs),
+        np.array([np.mean(row) for row in rows]),
+        np.array([min(row) for row in rows]),
+        np.array([max(row) for row in rows]),
+    )
+
+
+@house_style
+def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
+    """groups: the best first. None where no run says how its epochs went."""
+    curves = [(i, found) for i, g in enumerate(groups) if (found := curve(g, "val/accuracy"))]
+    if not curves:
+        return None
+    seeds = any(not group.one_seed for group in groups)
+    line = "mean of the seeds, and the range from their worst to their best" if seeds else ""
+    page = Page(
+        MARGIN + 0.65 + WIDTH + NAMES, HEIGHT + 0.65, "Validation accuracy per epoch",
+        [line] if line else [],
+    )  # fmt: skip
+    axes = page.axes(MARGIN + 0.65, 0.1, WIDTH, HEIGHT)
+    axes.grid(True)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+    for i, found in reversed(curves):  # the best on top
+        train = curve(groups[i], "train/accuracy")
+        style: dict[str, Any] = {"color": colour(i), "zorder": 3 if i < len(PALETTE) else 2}
+        if train is not None and i < len(PALETTE):
+            axes.plot(train.epochs, train.mean, "--", lw=1, alpha=0.45, **style)
+        mark: dict[str, Any] = {"marker": "o", "ms": 4} if len(found.epochs) == 1 else {}
+        faint = 1.0 if i < len(PALETTE) else 0.45
+        axes.plot(found.epochs, found.mean, lw=2 if faint == 1 else 1, alpha=faint, **style, **mark)
+        if not groups[i].one_seed and i < len(PALETTE):
+            axes.fill_between(found.epochs, found.low, found.high, alpha=0.15, lw=0, **style)
+    _names_at_the_ends(page, axes, [(i, found) for i, found in curves if i < len(PALETTE)], groups)
+    best = groups[curves[0][0]].label
+    return Picture(
+        page.figure,
+        title="Learning curves of all groups",
+        reading="Solid: accuracy on the validation images at each epoch's end"
+        + (", the mean of the seeds in a band from the lowest to the highest" if seeds else "")
+        + ". Dashed: on the training images, measured while the weights still changed, and "
+        "augmented where a run augments. What counts is the height at the end, not who rises "
+        "first: a schedule that is long learns late. The best epoch was chosen on these images, "
+        "so that they flatter a little."
+        + (" Grey: groups beyond the sixth." if len(groups) > len(PALETTE) else ""),
+        alt=f"Validation accuracy per epoch of {len(curves)} groups; at the end "
+        + "; ".join(f"{groups[i].label} {100 * c.mean[-1]:.1f}%" for i, c in curves[: len(PALETTE)])
+        + f". The group with the highest test accuracy is {best}.",
+        numbers={groups[i].label: {"epochs": len(c.epochs), "last": round(float(c.mean[-1]), 4)}
+                 for i, c in curves},
+    )  # fmt: skip
+
+
+def _names_at_the_ends(
+    page: Page, axes: Axes, curves: Sequence[tuple[int, Curve]], groups: Sequence[Group]
+) -> None:
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    wanted = [HEIGHT * (high - found.mean[-1]) / (high - low) for _, found in curves]
+    for (i, found), y, end in zip(
+        curves, spread(wanted, LINE, LINE / 2, HEIGHT - LINE / 2), wanted, strict=True
+    ):
+        x = MARGIN + 0.65 + WIDTH
+        name = fitted(f"{groups[i].label}  {100 * found.mean[-1]:.1f}%", NAMES - 0.45, 9)
+        page.text(x + 0.32, y + 0.1, name, va="center", fontsize=9, color=INK)
+        leader(page, (x + 0.02, end + 0.1), (x + 0.28, y + 0.1), colour(i))

@@ -1,0 +1,65 @@
+"""Images that one of two groups gets right and the other wrong, as pictures."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cnnexp.comparison.comparison import Comparison
+from cnnexp.comparison.flips import Flips
+from cnnexp.reporting.page import MARGIN, Page, fitted
+from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.style import INK, QUIET, house_style
+
+COUNT = 8  # images of each side
+SIDE, BETWEEN = 1.0, 0.14  # inches
+BELOW = 0.42  # two lines
+SMALL = 8.0
+Pixels = Callable[[int], np.ndarray | None]
+
+
+@house_style
+def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture | None:
+    """pixels: (S, S, 3) uint8 of a common image by its place, None where it is not here."""
+    first, second = (comparison.groups[i].label for i in (pair.first, pair.second))
+    sides = [(first, second, pair.second, pair.first_alone),
+             (second, first, pair.first, pair.second_alone)]  # fmt: skip
+    rows = []
+    for right, wrong, other, places in sides:
+        found = ((place, pixels(place)) for place in places.tolist())
+        there = [(place, image) for place, image in found if image is not None][:COUNT]
+        if there:
+            rows.append((f"{right} right, {wrong} wrong: {len(places):,} images", other, there))
+    if not rows:
+        return None
+    height = 0.28 + SIDE + BELOW + 0.2
+    width = 2 * MARGIN + COUNT * SIDE + (COUNT - 1) * BETWEEN
+    page = Page(width, height * len(rows) - 0.1, "Images that flip")
+    for number, (title, other, there) in enumerate(rows):
+        top = number * height
+        page.text(MARGIN, top, fitted(title, width - 2 * MARGIN, 10), color=INK)
+        for column, (place, image) in enumerate(there):
+            x = MARGIN + column * (SIDE + BETWEEN)
+            axes = page.picture(x, top + 0.28, SIDE, SIDE)
+            axes.imshow(image)
+            true = comparison.classes[comparison.answers.labels[place]]
+            said = comparison.classes[most_said(comparison, other, place)]
+            y = top + 0.28 + SIDE + 0.05
+            page.text(x, y, fitted(true, SIDE, SMALL), fontsize=SMALL)
+            page.text(x, y + 0.16, fitted(f"not {said}", SIDE, SMALL), fontsize=SMALL, color=QUIET)
+    return Picture(
+        page.figure,
+        title=f"Images that flip between {first} and {second}",
+        reading="Above the true class; below it, grey, what the group that is wrong said. First "
+        "those on which the seeds agree most, a class at a time. Any two networks differ on such "
+        "images, also two seeds of one: a pattern is one only if it is seen in one row and not in "
+        "the other.",
+        alt="; ".join(title for title, _, _ in rows)
+        + ". Shown: "
+        + ", ".join(comparison.answers.paths[place] for _, _, there in rows for place, _ in there),
+    )
+
+
+def most_said(comparison: Comparison, group: int, place: int) -> int:
+    """The class that most of a group's seeds predict."""
+    said = comparison.answers.predictions[place, comparison.columns[group]]
+    return int(np.bincount(said).argmax())

@@ -1,0 +1,102 @@
+"""Runs that differ in their seed alone are one group; a few config keys tell groups apart."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cnnexp.comparison.records import Run, digest_of
+from cnnexp.config.check import shown
+from cnnexp.runs import shown_path
+
+MOST_KEYS = 3  # in a label, before all that differ are tried one after the other
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Group:
+    """runs: by seed. keys: flat, what they have in common, see `records.Run`."""
+
+    label: str
+    runs: tuple[Run, ...]
+    keys: Mapping[str, Any]
+
+    @property
+    def one_seed(self) -> bool:
+        return len(self.runs) == 1
+
+
+def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
+    """Groups in the order of their first runs, and notes. Of a seed that is there twice with the
+    same config the newest run counts.
+    """
+    members: dict[str, dict[Any, Run]] = {}
+    notes = []
+    for run in sorted(runs, key=lambda r: r.folder.name):
+        own = members.setdefault(digest_of(run.keys), {})
+        if run.seed in own:
+            older, name = shown_path(own[run.seed].folder), run.folder.name
+            notes.append(f"seed {run.seed} is there twice: {name} counts, not {older}")
+        own[run.seed] = run
+    sets = [tuple(sorted(own.values(), key=lambda r: (str(type(r.seed)), r.seed)))
+            for own in members.values()]  # fmt: skip
+    labels = group_labels([(own[0].name, own[0].keys) for own in sets])
+    groups = [Group(label, own, own[0].keys) for label, own in zip(labels, sets, strict=True)]
+    return groups, notes
+
+
+def group_labels(groups: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """The name where that is unique, else with the fewest keys that tell those of a name apart."""
+    labels = [name for name, _ in groups]
+    for name in dict.fromkeys(labels):
+        places = [place for place, (own, _) in enumerate(groups) if own == name]
+        if len(places) > 1:
+            sets = [groups[place][1] for place in places]
+            chosen = telling_keys(sets)
+            for place, keys in zip(places, sets, strict=True):
+                labels[place] = " ".join([name, *(f"{k}={v}" for k, v in described(keys, chosen))])
+    return labels
+
+
+def telling_keys(sets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fewest keys whose values no two of the sets share; of equally few the first."""
+    differing = [key for key in differing_keys(sets) if key != "name"]
+    # What all have says more than what comes with another model's choice.
+    differing.sort(key=lambda key: not all(key in keys for keys in sets))
+
+    def tells(chosen: Sequence[str]) -> int:
+        return len({digest_of({key: keys.get(key) for key in chosen}) for keys in sets})
+
+    for size in range(1, MOST_KEYS + 1):
+        for chosen in itertools.combinations(differing[:30], size):
+            if tells(chosen) == len(sets):
+                return list(chosen)
+    found: list[str] = []
+    for key in differing:
+        if tells([*found, key]) > tells(found):
+            found.append(key)
+    return found
+
+
+def differing_keys(sets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Flat keys that do not have the same value in all, in the order of the config."""
+    order = dict.fromkeys(key for keys in sets for key in keys)
+    return [key for key in order if len({digest_of({"": k.get(key, MISSING)}) for k in sets}) > 1]
+
+
+def described(keys: Mapping[str, Any], chosen: Iterable[str]) -> list[tuple[str, str]]:
+    """(key, value) as they are typed: `model._target_: cnnexp.models.lenet5.lenet5` is
+    `model: lenet5`.
+    """
+    found = []
+    for key in chosen:
+        value = shown(neat(keys[key])) if key in keys else MISSING
+        if key.endswith("._target_"):
+            key, value = key.removesuffix("._target_"), value.rpartition(".")[2]
+        found.append((key, value))
+    return found
+
+
+def neat(value: Any) -> Any:
+    """0.30000000000000004, as a sweep's range computes it, is 0.3."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value

@@ -1,0 +1,120 @@
+"""Which colour a group has, and where its name stands, so that no two names overlap."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.lines import Line2D
+
+from cnnexp.reporting.page import Page
+from cnnexp.reporting.style import BLUE, GREEN, ORANGE, QUIET, VERMILION
+
+# Okabe and Ito's others: yellow is too faint on white, black is gone on a dark page.
+PALETTE = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9")
+LINE = 0.19  # inches from one name to the next, at 9 points
+
+
+def colour(place: int) -> str:
+    """Of a group by its place, the best first; those after the sixth are grey."""
+    return PALETTE[place] if place < len(PALETTE) else QUIET
+
+
+def leader(page: Page, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
+    """A thin line from a point to its name, in inches as all of a page's positions."""
+    (x0, y0), (x1, y1) = start, end
+    page.figure.add_artist(
+        Line2D(
+            [x0 / page.width, x1 / page.width],
+            [1 - (y + page.top) / page.height for y in (y0, y1)],
+            color=colour, linewidth=1.2,
+        )
+    )  # fmt: skip
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places near the wanted ones, in their order, at least `gap` apart, between low and high
+    where there is room for all.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    blocks: list[list[float]] = []  # [sum of the wanted first places, how many, first place]
+    for i in order:
+        blocks.append([wanted[i], 1, wanted[i]])
+        while len(blocks) > 1 and blocks[-2][2] + gap * blocks[-2][1] > blocks[-1][2]:
+            total, count, _ = blocks.pop()
+            before = blocks[-1]
+            before[0] += total - gap * before[1] * count
+            before[1] += count
+            before[2] = before[0] / before[1]
+    places = [block[2] + gap * k for block in blocks for k in range(int(block[1]))]
+    for k in range(len(places)):  # not beyond the lower end, then not beyond the upper one
+        places[k] = max(places[k], low + gap * k)
+    for k in range(len(places)):
+        places[-1 - k] = min(places[-1 - k], high - gap * k)
+    found = [0.0] * len(wanted)
+    for i, place in zip(order, places, strict=True):
+        found[i] = place
+    return found
+
+
+class Box(NamedTuple):
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def touches(self, other: "Box") -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.bottom < other.top
+            and other.bottom < self.top
+        )
+
+
+class Spot(NamedTuple):
+    """A name's box, in the points' units; far: it needs a line to its point."""
+
+    box: Box
+    far: bool
+
+
+def place_names(
+    points: Sequence[tuple[float, float]],
+    widths: Sequence[float],
+    taken: Sequence[Box],
+    avoided: Sequence[Box],
+    room: Box,
+    height: float = LINE,
+) -> list[Spot | None]:
+    """A spot for each point's name near it, touching no other name and none of `taken`, nor of
+    `avoided` where that can be; None where there is none. All in inches.
+    """
+    found: list[Spot | None] = []
+    names: list[Box] = []
+    for point, width in zip(points, widths, strict=True):
+        boxes = [*taken, *names]
+        spot = _near(point, width, height, [*boxes, *avoided], room)
+        spot = spot or _near(point, width, height, boxes, room)
+        if spot is not None:
+            names.append(spot.box)
+        found.append(spot)
+    return found
+
+
+def _near(
+    point: tuple[float, float], width: float, height: float, boxes: Sequence[Box], room: Box
+) -> Spot | None:
+    """The nearest free spot: to the right first, then left, above, below and between these."""
+    x, y = point
+    for away in (0.09, 0.18, 0.3, 0.45, 0.65, 0.9, 1.2):
+        for left, bottom in (
+            (x + away, y - height / 2), (x - away - width, y - height / 2),
+            (x - width / 2, y + away), (x - width / 2, y - away - height),
+            (x + away, y + away / 2), (x + away, y - away / 2 - height),
+            (x - away - width, y + away / 2), (x - away - width, y - away / 2 - height),
+        ):  # fmt: skip
+            box = Box(left, bottom, left + width, bottom + height)
+            inside = room.left <= box.left and box.right <= room.right
+            inside &= room.bottom <= box.bottom and box.top <= room.top
+            if inside and not any(box.touches(other) for other in boxes):
+                return Spot(box, away > 0.1)
+    return None

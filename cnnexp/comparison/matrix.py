@@ -1,0 +1,81 @@
+"""Each group against each other: difference, interval, and whether it is more than chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import TwoSlopeNorm
+
+from cnnexp.comparison.groups import Group
+from cnnexp.comparison.verdicts import MOST_GROUPS, Verdict, points
+from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
+from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.style import FAINT, INK, QUIET, house_style
+
+WIDTH, HEIGHT = 1.16, 0.5  # inches of a cell
+LONGEST = 2.2  # inches of a name
+SMALL = 8.0
+
+
+@house_style
+def difference_matrix(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> Picture:
+    """Rows minus columns in percentage points, the best group first; of more than ten the first."""
+    count = min(len(groups), MOST_GROUPS)
+    values, cells = np.zeros((count, count)), {}
+    for v in verdicts:
+        if v.first < count and v.second < count:
+            values[v.first, v.second], values[v.second, v.first] = v.mean, -v.mean
+            cells[v.first, v.second] = (v.mean, v.low, v.high, v.better)
+            cells[v.second, v.first] = (-v.mean, -v.high, -v.low, v.better)
+    names = [fitted(group.label, LONGEST, 9) for group in groups[:count]]
+    over = [fitted(group.label, LONGEST, 9) for group in groups[:count]]
+    left = MARGIN + max(text_width(name, 9) for name in names) + 0.12
+    upright = max(text_width(name, 9) for name in over) > WIDTH - 0.08
+    above = 0.12 + (max(text_width(name, 9) for name in over) if upright else 0.2)
+    more = f"; the first {count} of {len(groups)} groups" if count < len(groups) else ""
+    page = Page(
+        max(left + WIDTH * count + MARGIN, 6.4), above + HEIGHT * count + 0.15,
+        "Differences of accuracy", [f"row minus column, in points, with its 95% interval{more}",
+                                    "● more than chance explains, among all pairs"],
+    )  # fmt: skip
+    axes = page.axes(left, above, WIDTH * count, HEIGHT * count)
+    limit = max(float(np.abs(values).max()), 1e-3)
+    norm = TwoSlopeNorm(0, -2.4 * limit, 2.4 * limit)  # pale enough for dark numbers
+    axes.imshow(values, cmap="RdBu", norm=norm, aspect="auto")
+    axes.set_xticks([])
+    axes.set_yticks(range(count), names)
+    axes.tick_params(length=0, labelcolor=INK)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    for place, name in enumerate(over):
+        x = left + WIDTH * (place + 0.5)
+        style = {"rotation": 90} if upright else {}
+        page.text(x, above - 0.06, name, ha="center", va="bottom", fontsize=9, **style)
+    for (row, column), (mean, low, high, better) in cells.items():
+        mark = " ●" if better else ""
+        axes.text(
+            column, row - 0.15, points(mean) + mark, ha="center", va="center_baseline",
+            fontsize=9.5, fontweight="bold" if better else "normal", color=INK,
+        )  # fmt: skip
+        text = f"{points(low, sign=False)} to {points(high, sign=False)}"
+        axes.text(column, row + 0.22, text, ha="center", va="center_baseline", fontsize=SMALL,
+                  color=INK)  # fmt: skip
+    for place in range(count):
+        axes.text(place, place, "–", ha="center", va="center_baseline", color=QUIET)
+    axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color=FAINT, linewidth=1)
+    axes.tick_params(which="minor", length=0)
+    told = [v for v in verdicts if v.second < count]
+    surely = [v for v in told if v.better]
+    return Picture(
+        page.figure,
+        title="Differences of accuracy, pair by pair",
+        reading="Blue: the row's group is better; red: the column's. The interval says which true "
+        "differences, over other test images and other seeds, would be compatible with these "
+        "answers. ●: p below 0.05 after Holm's correction for all pairs; without that mark the "
+        "order of the two may be chance, also where the interval just leaves zero out.",
+        alt=f"Pairwise differences of {count} groups; {len(surely)} of {len(told)} pairs are "
+        "distinguishable: "
+        + ("; ".join(f"{groups[v.first].label} over {groups[v.second].label} by {points(v.mean)}"
+                     for v in surely[:6]) or "none") + ".",
+    )  # fmt: skip

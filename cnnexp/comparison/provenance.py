@@ -1,0 +1,109 @@
+"""What was run: the commands that repeat it, the data and the code behind each group."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from cnnexp.comparison.groups import MISSING, Group, described, differing_keys
+from cnnexp.comparison.records import Run
+from cnnexp.reporting.json_values import at, mapping
+from cnnexp.runs import shown_path
+
+# Typed keys that say how a sweep was run and not what one of its runs is.
+OF_A_SWEEP = ("seed", "sweep", "n_jobs", "search", "hydra")
+
+
+def commands(group: Group) -> list[str]:
+    """One for all seeds where they were typed alike, else one for each."""
+    typed: dict[tuple[str, ...], list[Run]] = {}
+    for run in group.runs:
+        typed.setdefault(tuple(words(run)), []).append(run)
+    found = []
+    for line, runs in typed.items():
+        seeds = ",".join(str(run.seed) for run in runs)
+        many = ["-m"] if len(runs) > 1 else []
+        found.append(shlex.join(["python", "-m", "cnnexp", *many, *line, f"seed={seeds}"]))
+    return found
+
+
+def words(run: Run) -> list[str]:
+    """What was typed for a run, but for its seed."""
+    overrides = run.config.get("overrides")
+    typed = [str(word) for word in overrides] if isinstance(overrides, list) else []
+    return [
+        word
+        for word in typed
+        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in OF_A_SWEEP
+    ]
+
+
+def key_table(groups: Sequence[Group]) -> list[list[str]]:
+    """The config keys that differ: a row each, the titles first; [] where none does."""
+    sets = [group.keys for group in groups]
+    keys = [key for key in differing_keys(sets) if key not in ("name", "data")]
+    if not keys:
+        return []
+    columns = [described({k: s[k] for k in keys if k in s}, keys) for s in sets]
+    rows = [["key", *(group.label for group in groups)]]
+    for place in range(len(keys)):
+        rows.append([columns[0][place][0], *(column[place][1] for column in columns)])
+    return rows
+
+
+def origins(groups: Sequence[Group]) -> list[list[str]]:
+    """Data, code and machine of each group, the titles first; several values are all named."""
+    rows = [["group", "data", "code", "precision", "device", "torch"]]
+    for group in groups:
+        rows.append(
+            [
+                group.label,
+                said(data_of(run) for run in group.runs),
+                said(code_of(run) for run in group.runs),
+                said(str(run.info.get("precision") or "") for run in group.runs),
+                said(device_of(run) for run in group.runs),
+                said(str(at(environment(run), "packages", "torch") or "") for run in group.runs),
+            ]
+        )
+    return rows
+
+
+def said(values: Any) -> str:
+    """Each value once, the most frequent first."""
+    counts = Counter(value or MISSING for value in values)
+    return ", ".join(value for value, _ in counts.most_common())
+
+
+def environment(run: Run) -> dict[str, Any]:
+    return mapping(run.info.get("environment"))
+
+
+def data_of(run: Run) -> str:
+    digest = str(at(run.info, "data", "digest") or "")[:8]
+    return " ".join(word for word in (str(at(run.info, "data", "name") or ""), digest) if word)
+
+
+def code_of(run: Run) -> str:
+    git = mapping(environment(run).get("git"))
+    commit = str(git.get("commit") or "")[:10]
+    if not commit:
+        version = at(environment(run), "packages", "cnnexp")
+        return f"cnnexp {version}" if version else ""
+    return f"{commit} with changes" if git.get("dirty") else commit
+
+
+def device_of(run: Run) -> str:
+    gpus = at(environment(run), "gpus", "devices")
+    names = [str(at(gpu, "name")) for gpu in gpus] if isinstance(gpus, list) else []
+    return ", ".join(names) or str(environment(run).get("cpu") or "")
+
+
+def run_table(groups: Sequence[Group], each: Sequence[Sequence[float]]) -> list[list[str]]:
+    """group, seed, accuracy, folder of each run, the titles first."""
+    rows = [["group", "seed", "accuracy", "folder"]]
+    for group, accuracies in zip(groups, each, strict=True):
+        for run, accuracy in zip(group.runs, accuracies, strict=True):
+            rows.append(
+                [group.label, str(run.seed), f"{100 * accuracy:.2f}%", shown_path(run.folder)]
+            )
+    return rows

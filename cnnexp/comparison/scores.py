@@ -1,0 +1,82 @@
+"""What each group reached, and what it cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnexp.comparison.groups import Group
+from cnnexp.comparison.records import Run
+from cnnexp.comparison.test_images import Answers
+from cnnexp.reporting.statistics import Draws, accuracies
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of a group, means over its seeds, on the common test images; None where a run does not say.
+
+    accuracy, low, high: with its 95% interval over images and seeds. deviation: standard deviation
+    of the seeds' accuracies, None for one seed. train_s, images_per_s: of one run.
+    """
+
+    group: Group
+    accuracy: float
+    low: float
+    high: float
+    deviation: float | None
+    f1: float
+    loss: float | None
+    best_validation: float | None
+    parameters: float | None
+    multiply_adds: float | None
+    train_s: float | None
+    images_per_s: float | None
+    each: tuple[float, ...]
+    recall: np.ndarray
+
+
+def score_groups(
+    groups: Sequence[Group], columns: Sequence[Sequence[int]], answers: Answers, drawn: Draws
+) -> list[Score]:
+    """columns: the places of each group's runs in `answers`."""
+    intervals = accuracies(drawn)
+    classes = groups[0].runs[0].classes
+    own = answers.right.mean(0)
+    scores = []
+    for number, (group, members) in enumerate(zip(groups, columns, strict=True)):
+        each = own[list(members)]
+        figures = [class_figures(answers, column, len(classes)) for column in members]
+        whole = all(answers.tested[column] == len(answers.labels) for column in members)
+        scores.append(
+            Score(
+                group=group,
+                accuracy=float(intervals.mean[number]),
+                low=float(max(intervals.low[number], 0)),
+                high=float(min(intervals.high[number], 1)),
+                deviation=float(each.std(ddof=1)) if len(each) > 1 else None,
+                f1=float(np.mean([f1.mean() for _, f1 in figures])),
+                loss=mean_of(group, lambda run: run.metric("test/loss")) if whole else None,
+                best_validation=mean_of(group, lambda run: run.best_validation),
+                parameters=mean_of(group, lambda run: run.metric("parameters")),
+                multiply_adds=mean_of(group, lambda run: run.metric("multiply_adds")),
+                train_s=mean_of(group, lambda run: run.metric("train_s")),
+                images_per_s=mean_of(group, lambda run: run.metric("images_per_s")),
+                each=tuple(each.tolist()),
+                recall=np.mean([recall for recall, _ in figures], axis=0),
+            )
+        )
+    return scores
+
+
+def mean_of(group: Group, value: Callable[[Run], float | None]) -> float | None:
+    values = [value(run) for run in group.runs]
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def class_figures(answers: Answers, column: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and F1 (K,) of one run; of a class without images 0, as torchmetrics has it."""
+    said = answers.predictions[:, column]
+    hits = np.bincount(answers.labels[said == answers.labels], minlength=count)
+    true, predicted = (np.bincount(x, minlength=count) for x in (answers.labels, said))
+    return hits / np.maximum(true, 1), 2 * hits / np.maximum(true + predicted, 1)

@@ -1,0 +1,131 @@
+"""The table of a comparison: for a terminal, a spreadsheet, Markdown and LaTeX."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from cnnexp.comparison.scores import Score
+from cnnexp.reporting.units import duration, percent, short_count
+
+WIDTH = 120  # of a terminal's lines
+GAP = 2
+SHORTEST = 30  # characters of a label that are shown before columns are
+
+
+class Column(NamedTuple):
+    """title: short. key: in the CSV. text: of a cell, for people."""
+
+    title: str
+    key: str
+    value: Callable[[Score], float | None]
+    text: Callable[[float], str]
+
+
+COLUMNS = (
+    Column("sd", "accuracy_sd", lambda s: s.deviation, lambda v: f"{100 * v:.2f}"),
+    Column("F1", "f1", lambda s: s.f1, lambda v: f"{v:.3f}"),
+    Column("loss", "loss", lambda s: s.loss, lambda v: f"{v:.3f}"),
+    Column("best val.", "best_validation_accuracy", lambda s: s.best_validation, percent),
+    Column("params", "parameters", lambda s: s.parameters, short_count),
+    Column("mult-adds", "multiply_adds", lambda s: s.multiply_adds, short_count),
+    Column("training", "train_s", lambda s: s.train_s, duration),
+    Column("images/s", "images_per_s", lambda s: s.images_per_s, lambda v: f"{v:,.0f}"),
+)
+
+
+def cells(scores: Sequence[Score]) -> list[list[str]]:
+    """Rows of text, the titles first; columns that say nothing of any group are left out."""
+    there = [c for c in COLUMNS if any(c.value(score) is not None for score in scores)]
+    rows = [["group", "seeds", "accuracy", "95% interval", *(c.title for c in there)]]
+    for score in scores:
+        values = [(c, c.value(score)) for c in there]
+        rows.append(
+            [
+                score.group.label,
+                str(len(score.group.runs)),
+                percent(score.accuracy),
+                f"{100 * score.low:.1f} to {100 * score.high:.1f}",
+                *("" if value is None else c.text(value) for c, value in values),
+            ]
+        )
+    return rows
+
+
+def console_lines(scores: Sequence[Score]) -> list[str]:
+    """Aligned, of at most WIDTH characters: labels give way, then the last columns."""
+    rows = cells(scores)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    label = min(widths[0], SHORTEST)
+    while label + sum(widths[1:]) + GAP * (len(widths) - 1) > WIDTH:
+        widths.pop()
+    room = WIDTH - sum(widths[1:]) - GAP * (len(widths) - 1)
+    widths[0] = min(widths[0], room)
+    lines = []
+    for row in rows:
+        numbers = (cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=False))
+        lines.append((" " * GAP).join([shortened(row[0], widths[0]).ljust(widths[0]), *numbers]))
+    return lines
+
+
+def shortened(text: str, length: int) -> str:
+    """The middle goes: names differ at their ends."""
+    if len(text) <= length:
+        return text
+    back = (length - 1) // 2
+    return f"{text[: length - 1 - back]}…{text[len(text) - back :]}"
+
+
+def as_csv(scores: Sequence[Score]) -> str:
+    """Numbers as they were measured; accuracies as shares."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    keys = ["accuracy", "accuracy_low", "accuracy_high", *(c.key for c in COLUMNS)]
+    writer.writerow(["group", "seeds", *keys, "accuracy_of_each_seed", "runs"])
+    for score in scores:
+        values = [score.accuracy, score.low, score.high, *(c.value(score) for c in COLUMNS)]
+        writer.writerow(
+            [
+                score.group.label,
+                " ".join(str(run.seed) for run in score.group.runs),
+                *("" if value is None else f"{value:.8g}" for value in values),
+                " ".join(f"{accuracy:.6g}" for accuracy in score.each),
+                " ".join(run.folder.name for run in score.group.runs),
+            ]
+        )
+    return out.getvalue()
+
+
+def as_markdown(scores: Sequence[Score]) -> str:
+    head, *rows = [[escaped_markdown(cell) for cell in row] for row in cells(scores)]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def escaped_markdown(text: str) -> str:
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|" else c for c in " ".join(text.split()))
+
+
+def as_latex(scores: Sequence[Score]) -> str:
+    r"""A tabular for \usepackage{booktabs}."""
+    head, *rows = [[escaped_latex(cell) for cell in row] for row in cells(scores)]
+    lines = [" & ".join(row) + r" \\" for row in (head, *rows)]
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule",
+            r"\end{tabular}", "",
+        ]
+    )  # fmt: skip
+
+
+LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "−": "$-$",
+    "…": r"\dots{}", "±": r"$\pm$",
+}  # fmt: skip
+
+
+def escaped_latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))

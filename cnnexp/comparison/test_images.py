@@ -1,0 +1,180 @@
+"""What all runs were tested on, and what each said: read one run at a time, little is kept."""
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from cnnexp.errors import InputError
+
+Key = tuple[str, str]  # sha256 and class of an image
+
+
+class Split(NamedTuple):
+    """Of one splits.csv. test: path -> key. learned: sha256 of all that is in other splits."""
+
+    test: dict[str, Key]
+    learned: frozenset[str]
+
+
+class Answers(NamedTuple):
+    """N common test images and what R runs said of them.
+
+    paths: N, of the first run. labels: (N,) and predictions: (N, R), int16 class numbers.
+    tested: (R,), how many images each run was tested on. learned: of those, how many are left out
+    because some run has learned from them.
+    """
+
+    keys: list[Key]
+    paths: list[str]
+    labels: np.ndarray
+    predictions: np.ndarray
+    tested: np.ndarray
+    learned: int
+
+    @property
+    def right(self) -> np.ndarray:
+        """(N, R) bool."""
+        return self.predictions == self.labels[:, None]
+
+
+class SplitFiles:
+    """splits.csv of runs; files with the same content are read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], Split] = {}
+
+    def read(self, folder: Path) -> Split:
+        """Raises InputError."""
+        path = folder / "splits.csv"
+        try:
+            content = path.read_bytes()
+            digest = (len(content), hash(content))  # of 64 bits, and five times as fast as blake2
+            if digest not in self._known:
+                self._known[digest] = _split(content)
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            problem = " ".join(str(error).split())
+            raise InputError(
+                f"{path} cannot be read ({problem}); without it nobody knows what the run learned "
+                "from"
+            ) from None
+        return self._known[digest]
+
+
+def common_test_images(folders: Sequence[Path]) -> list[Key]:
+    """(sha256, class) of the images that are in all runs' test splits and that none has learned
+    from, in the first run's order, copies once. Raises InputError where there is none.
+    """
+    files = SplitFiles()
+    return _common([files.read(folder) for folder in folders])
+
+
+def read_answers(folders: Sequence[Path], classes: Sequence[str]) -> Answers:
+    """Raises InputError where no image is common, or a file is broken."""
+    files = SplitFiles()
+    splits = [files.read(folder) for folder in folders]
+    common = _common(splits)
+    learned = frozenset().union(*{id(s): s.learned for s in splits}.values())
+    place = {key: i for i, key in enumerate(common)}
+    predictions = np.full((len(common), len(folders)), -1, dtype=np.int16)
+    tested = np.zeros(len(folders), dtype=np.int64)
+    paths = [""] * len(common)
+    former: tuple[Split, pa.ChunkedArray, np.ndarray] | None = None
+    for number, (folder, split) in enumerate(zip(folders, splits, strict=True)):
+        said, codes = read_predictions(folder, classes)
+        if former is None or former[0] is not split or not former[1].equals(said):
+            rows = [place.get(split.test.get(path, ("", "")), -1) for path in said.to_pylist()]
+            former = (split, said, np.array(rows, dtype=np.int64))
+        rows_of = former[2]
+        predictions[rows_of[rows_of >= 0], number] = codes[rows_of >= 0]
+        tested[number] = len(codes)
+        if number == 0:
+            for row, path in zip(rows_of.tolist(), said.to_pylist(), strict=True):
+                paths[row] = path if row >= 0 else paths[row]
+    there = (predictions >= 0).all(1)
+    if not there.any():
+        raise InputError("runs: their predictions.csv have no test image in common; test them anew")
+    number_of = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number_of[name] for _, name in common], dtype=np.int16)
+    kept = np.flatnonzero(there)
+    return Answers(
+        [common[i] for i in kept], [paths[i] for i in kept], labels[kept], predictions[kept],
+        tested, sum(sha in learned for sha, _ in set(splits[0].test.values())),
+    )  # fmt: skip
+
+
+def read_predictions(folder: Path, classes: Sequence[str]) -> tuple[pa.ChunkedArray, np.ndarray]:
+    """Paths, and the predicted classes' numbers (N,) int16, of a run's predictions.csv."""
+    path = folder / "predictions.csv"
+    try:
+        table = _columns(path.read_bytes(), ["path", "prediction"])
+        said = table["prediction"].combine_chunks().dictionary_encode()
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read ({problem}); test the run again") from None
+    number_of = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([number_of.get(name, -1) for name in said.dictionary.to_pylist()], np.int16)
+    if not len(numbers) or (numbers < 0).any():
+        raise InputError(f"{path}: it names classes that run.json does not; test the run again")
+    places = said.indices.buffers()[1]  # to_numpy would import pandas
+    return table["path"], numbers[np.frombuffer(places, np.int32, len(said))]
+
+
+def read_shares(folder: Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Paths and probabilities (N, K) float32 of a run's predictions.csv."""
+    content = (folder / "predictions.csv").read_bytes()
+    names = [f"p_{name}" for name in classes]
+    options = csv.ConvertOptions(
+        include_columns=["path", *names],
+        column_types={"path": pa.string()} | dict.fromkeys(names, pa.float32()),
+    )
+    table = csv.read_csv(io.BytesIO(content), parse_options=_PARSE, convert_options=options)
+    return table["path"].to_pylist(), np.stack([table[name].to_numpy() for name in names], axis=1)
+
+
+_PARSE = csv.ParseOptions(newlines_in_values=True)  # a file's name may hold one
+
+
+def _columns(content: bytes, names: Sequence[str]) -> pa.Table:
+    """As text: a class may be called 3."""
+    options = csv.ConvertOptions(
+        include_columns=list(names), column_types=dict.fromkeys(names, pa.string())
+    )
+    return csv.read_csv(io.BytesIO(content), parse_options=_PARSE, convert_options=options)
+
+
+def _split(content: bytes) -> Split:
+    names = ("path", "sha256", "class", "split")
+    table = _columns(content, names)
+    test, learned = {}, []
+    for path, sha, own, split in zip(*(table[name].to_pylist() for name in names), strict=True):
+        if split == "test":
+            test[path] = (sha, own)
+        else:
+            learned.append(sha)
+    return Split(test, frozenset(learned))
+
+
+def _common(splits: Sequence[Split]) -> list[Key]:
+    distinct = list({id(split): split for split in splits}.values())
+    learned = frozenset().union(*(split.learned for split in distinct))
+    tests = [dict.fromkeys(split.test.values()) for split in distinct]
+    common = [key for key in tests[0] if key[0] not in learned and all(key in t for t in tests)]
+    if not common:
+        sizes = ", ".join(f"{len(test):,}" for test in tests)
+        raise InputError(
+            f"runs: no image is in all of their test splits (of {sizes} images) and learned from "
+            "by none; give runs with the same data and dataset.split_seed"
+        )
+    return common
+
+
+def count_splits(folder: Path) -> dict[str, int]:
+    """split -> its images. Raises OSError, KeyError or ArrowInvalid where splits.csv is not so."""
+    table = _columns((folder / "splits.csv").read_bytes(), ["split"])
+    return dict(Counter(table["split"].to_pylist()))

@@ -1,0 +1,128 @@
+"""Pairs of groups: which is better, by how much, and whether that can be told from chance."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnexp.comparison.groups import Group
+from cnnexp.reporting.statistics import LEVEL, Draws, differences, holm
+
+MOST_GROUPS = 10  # whose pairs are all told; of more, those with the best
+NAMED = 3  # groups in one sentence
+ONE_SEED = "one seed: others may differ"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of the pair (first, second), numbers of groups; first has the higher accuracy, or as high.
+
+    mean, low, high: first minus second, as shares, with the 95% interval. p: of no difference;
+    corrected: Holm's, for all pairs of the comparison. better: whether first is.
+    """
+
+    first: int
+    second: int
+    mean: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+
+    @property
+    def better(self) -> bool:
+        return self.corrected < LEVEL
+
+
+def judge(drawn: Draws) -> list[Verdict]:
+    """A verdict for each pair of groups, by the first's accuracy, then the second's."""
+    order = np.argsort(-drawn.mean, kind="stable").tolist()
+    found = []
+    for place, first in enumerate(order[:-1]):
+        others = order[place + 1 :]
+        between = differences(drawn, first, others)
+        found += [
+            (first, other, *values)
+            for other, values in zip(others, zip(*between, strict=True), strict=True)
+        ]
+    corrected = holm(np.array([pair[-1] for pair in found]))
+    return [
+        Verdict(a, b, float(mean), float(low), float(high), float(p), float(c))
+        for (a, b, mean, low, high, p), c in zip(found, corrected, strict=True)
+    ]
+
+
+def told(verdicts: Sequence[Verdict], groups: int) -> list[Verdict]:
+    """All while they are few, else those of the best group."""
+    return [v for v in verdicts if groups <= MOST_GROUPS or v.first == verdicts[0].first]
+
+
+def sentence(verdict: Verdict, groups: Sequence[Group], images: int, *, seeds: bool = True) -> str:
+    """seeds: say where there is one on a side."""
+    first, second = groups[verdict.first], groups[verdict.second]
+    size = f"{points(verdict.mean)} points"
+    interval = f"{points(verdict.low, sign=False)} to {points(verdict.high, sign=False)}"
+    if verdict.better:
+        text = f"{first.label} is better than {second.label}: {size} (95% interval {interval})"
+    else:
+        # Its own interval may lie beside zero: then chance among so many pairs explains it.
+        many = " and so many pairs" if verdict.low > 0 else ""
+        text = (
+            f"{first.label} and {second.label} are not distinguishable with {images:,} test "
+            f"images{many}: {size} ({interval})"
+        )
+    one = first.one_seed or second.one_seed
+    return f"{text}; {ONE_SEED}" if seeds and one else text
+
+
+def points(share: float, *, sign: bool = True) -> str:
+    """Percentage points with one decimal, two where one would be 0.0."""
+    digits = 1 if abs(share) >= 0.0005 or share == 0 else 2
+    text = f"{100 * share:{'+' if sign else ''}.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")
+
+
+def conclusion(verdicts: Sequence[Verdict], groups: Sequence[Group], images: int) -> str:
+    """One sentence: whether there is a best group."""
+    best = groups[verdicts[0].first]
+    own = [v for v in verdicts if v.first == verdicts[0].first]
+    beaten = [v for v in own if v.better]
+    if len(beaten) == len(own):
+        rest = f"all {len(own)} others" if len(own) > 1 else groups[own[0].second].label
+        return f"{best.label} is the best of {len(groups)}: better than {rest}"
+    equal = [groups[v.second].label for v in own if not v.better]
+    names = enumerated(equal)
+    if not beaten:
+        return (
+            f"{best.label} has the highest accuracy, but with {images:,} test images it cannot be "
+            f"told from {names}"
+        )
+    if len(equal) > NAMED:
+        names = f"{len(equal)} others"
+    verb = "is" if len(equal) == 1 else "are"
+    return (
+        f"{best.label} has the highest accuracy; {names} {verb} not distinguishable from it, "
+        f"{len(beaten)} of {len(own)} are worse"
+    )
+
+
+def enumerated(names: Sequence[str], most: int = NAMED) -> str:
+    """a, b and c; of many the first."""
+    parts = list(names[:most])
+    if len(names) > most:
+        parts.append(f"{len(names) - most} more")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def as_csv(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> str:
+    """A row per pair; differences are shares."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["first", "second", "difference", "low", "high", "p", "p_holm", "better"])
+    for v in verdicts:
+        numbers = (f"{value:.6g}" for value in (v.mean, v.low, v.high, v.p, v.corrected))
+        labels = (groups[v.first].label, groups[v.second].label)
+        writer.writerow([*labels, *numbers, str(v.better).lower()])
+    return out.getvalue()

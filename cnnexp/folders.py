@@ -1,0 +1,27 @@
+"""Which folder a run is in. Imports no torch: a command that only reads runs answers at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnexp.errors import InputError
+from cnnexp.tracking.store import find_run_folder
+
+
+def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
+    """The folder that config[key] names: itself, the one of this name or whose name ends in this
+    id, or that of the MLflow run with this id.
+    """
+    run, tracking_uri = config[key], config["tracking"].get("uri")
+    folder = Path(run).expanduser()
+    if folder.is_dir():
+        return folder.absolute()
+    outputs = Path(config["paths"]["outputs"])
+    here = [*outputs.glob(f"*/{run}"), *outputs.glob(f"*/*_{run}")]
+    if len(here) == 1:
+        return here[0].absolute()
+    if tracking_uri is None:
+        raise InputError(
+            f"{key}={run}: no such folder; with tracking=none a run is named by its folder"
+        )
+    return find_run_folder(run, tracking_uri)

@@ -1,0 +1,130 @@
+"""One job of a sweep: in this process, in one beside it or on another machine."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from cnnexp.command import checked, execute
+from cnnexp.config.identity import config_hash
+from cnnexp.config.instantiate import allow_folder
+from cnnexp.errors import InputError, Pruned
+from cnnexp.sweeps.ledger import DONE, Entry, Ledger
+from cnnexp.sweeps.words import ended, started
+
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+def job(config: DictConfig) -> float | None:
+    """What Hydra's launchers call; the best monitored value on the validation images.
+
+    What goes wrong is written down and told at once, and the other jobs go on: only a signal ends
+    the sweep.
+    """
+    node = HydraConfig.get()
+    for source in node.runtime.config_sources:
+        if source.provider in ("command-line", "hydra.searchpath in command-line"):
+            allow_folder(Path(source.path))
+    overrides = list(node.overrides.task)
+    ledger = Ledger(Path(node.sweep.dir))
+    entry = ledger.read(overrides)
+    if entry is None:  # launched by something else than a sweep of ours
+        return _value(execute(checked(config, overrides)).metrics, config.training.monitor)
+    total = ledger.total()
+    beside = node.launcher._target_ != BASIC  # others are printing, too
+    with ledger.claimed(entry) as mine:
+        if not mine:
+            return None
+        entry = ledger.read(overrides) or entry  # another may have finished it meanwhile
+        try:
+            plain = checked(config, overrides)
+            if remembered(entry, plain):
+                return entry.value
+            print(started(entry, ledger.entries(), total, config.n_jobs), flush=True)
+            with silent() if beside else contextlib.nullcontext():
+                run(ledger, entry, plain)
+        except Pruned as pruned:
+            entry.status, entry.value = "PRUNED", pruned.value
+        except Exception as problem:
+            entry.status, entry.problem = "FAILED", _told(problem, entry, ledger)
+        except BaseException:
+            entry.status = "STOPPED"
+            ledger.write(entry)
+            raise
+        ledger.write(entry)
+        print(ended(entry, ledger.entries(), total), flush=True)
+        return entry.value
+
+
+def remembered(entry: Entry, config: Mapping[str, Any]) -> bool:
+    """Whether the training was done before, with this very config."""
+    training = config["task"]["name"] == "train"
+    return training and entry.status in DONE and entry.config_hash == config_hash(config)
+
+
+def run(ledger: Ledger, entry: Entry, config: dict[str, Any]) -> None:
+    """Do it, in the folder where it was interrupted or in a new one; the entry says what came out.
+
+    Raises what the task raises.
+    """
+    began, digest = time.monotonic(), config_hash(config)
+    interrupted = entry.status in ("RUNNING", "STOPPED") and entry.config_hash == digest
+    entry.config_hash, entry.problem = digest, ""
+    entry.monitor = config["training"]["monitor"]
+    if config["task"]["name"] == "train":
+        from cnnexp.runs import create_run_folder  # imports torch
+        from cnnexp.sweeps import parent, search
+
+        if not (interrupted and entry.folder and Path(entry.folder).is_dir()):
+            outputs = Path(config["paths"]["outputs"])
+            entry.folder = str(create_run_folder(outputs, config["name"]))
+        tags = parent.tags(ledger, config)
+        config["job"] = {"folder": entry.folder, "label": entry.label, "tags": tags}
+        if entry.trial is not None and config["search"]["pruning"]:
+            config["job"]["stop"] = search.stopper(ledger, entry.trial)
+    entry.status = "RUNNING"
+    ledger.write(entry)
+    record = Path(entry.folder or "") / "run.json"
+    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    if known.get("status") == "FINISHED":  # killed after its end, before it was noted here
+        entry.metrics = known["metrics"]
+    else:
+        config["resume"] = entry.folder if known else None
+        try:
+            entry.metrics = dict(execute(config).metrics)
+        finally:
+            entry.seconds += time.monotonic() - began
+    entry.value, entry.status = _value(entry.metrics, entry.monitor), "FINISHED"
+
+
+def _value(metrics: Mapping[str, float], monitor: str) -> float | None:
+    return metrics.get(f"best/{monitor}")
+
+
+def _told(problem: Exception, entry: Entry, ledger: Ledger) -> str:
+    """One line; of a bug the traceback is kept beside the job."""
+    if isinstance(problem, InputError):
+        return " ".join(str(problem).split())
+    path = ledger.path(entry.overrides).with_suffix(".txt")
+    path.write_text(traceback.format_exc(), encoding="utf-8")
+    lines = str(problem).strip().splitlines()
+    return f"{type(problem).__name__}: {lines[0] if lines else ''} ({path})"
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Nothing on stdout: a run's own lines are in its log.txt."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        former, sys.stdout = sys.stdout, nowhere
+        try:
+            yield
+        finally:
+            sys.stdout = former

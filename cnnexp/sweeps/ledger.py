@@ -1,0 +1,141 @@
+"""A sweep's jobs on the disk: who does what, what came out; a sweep begun again goes on from it.
+
+<sweep>/sweep.json          the command, how many jobs, MLflow's parent runs
+<sweep>/jobs/<digest>.json  a job, by the digest of its overrides; whole at any moment
+<sweep>/jobs/<digest>.lock  held by the process that does it, and let go when that dies
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+
+from cnnexp.data.lock import held
+from cnnexp.errors import InputError
+from cnnexp.files import whole_file
+
+# STOPPED: by a signal; so is a job that is RUNNING and held by nobody: its process was killed.
+Status = Literal["WAITING", "RUNNING", "FINISHED", "PRUNED", "FAILED", "STOPPED"]
+DONE: tuple[Status, ...] = ("FINISHED", "PRUNED")
+
+
+@dataclass
+class Entry:
+    """A job. number: from 1. label: what sets it apart. overrides: as Hydra is given them.
+
+    config_hash: of the config it ran with. folder: the run's. value: of `monitor`, the best on the
+    validation images. problem: why it failed. trial: of a search, Optuna's number.
+    """
+
+    number: int
+    label: str
+    overrides: list[str]
+    status: Status = "WAITING"
+    config_hash: str | None = None
+    folder: str | None = None
+    monitor: str = "val/accuracy"
+    value: float | None = None
+    seconds: float = 0.0
+    problem: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    trial: int | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 where high values are good, -1 where low ones are."""
+        return -1 if self.monitor.endswith("loss") else 1
+
+
+class Ledger:
+    """The jobs of one sweep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, overrides: Sequence[str]) -> Path:
+        digest = hashlib.sha256(json.dumps(list(overrides)).encode()).hexdigest()[:16]
+        return self.folder / "jobs" / f"{digest}.json"
+
+    def read(self, overrides: Sequence[str]) -> Entry | None:
+        return _entry(self.path(overrides))
+
+    def write(self, entry: Entry) -> None:
+        with whole_file(self.path(entry.overrides)) as file:
+            json.dump(dataclasses.asdict(entry), file, indent=2)
+
+    def plan(self, entry: Entry) -> Entry:
+        """The entry as it is there already, or else this one, written."""
+        with self._held():
+            known = self.read(entry.overrides)
+            if known is None:
+                self.write(entry)
+        return known or entry
+
+    def entries(self) -> list[Entry]:
+        """In order of their numbers."""
+        found = (_entry(path) for path in (self.folder / "jobs").glob("*.json"))
+        return sorted((entry for entry in found if entry), key=lambda entry: entry.number)
+
+    @contextmanager
+    def claimed(self, entry: Entry) -> Iterator[bool]:
+        """Whether the job is this process's while the context lasts; no: another is doing it."""
+        lock = filelock.FileLock(self.path(entry.overrides).with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def busy(self, entry: Entry) -> bool:
+        """Whether a living process is doing the job."""
+        with self.claimed(entry) as mine:
+            return not mine
+
+    @contextmanager
+    def facts(self) -> Iterator[dict[str, Any]]:
+        """sweep.json, to read and to change; what is in it afterwards is written."""
+        path = self.folder / "sweep.json"
+        with self._held():
+            known = _json(path) if path.is_file() else {}
+            before = json.dumps(known)
+            yield known
+            if json.dumps(known) != before:
+                with whole_file(path) as file:
+                    json.dump(known, file, indent=2)
+
+    def total(self) -> int:
+        """How many jobs there will be: a search plans them one by one."""
+        with self.facts() as facts:
+            return int(facts.get("total", 0))
+
+    def _held(self) -> Any:
+        return held(self.folder / "jobs" / "sweep.lock", "writing the sweep's list of jobs")
+
+
+def _entry(path: Path) -> Entry | None:
+    if not path.is_file():
+        return None
+    known = _json(path)
+    names = {field.name for field in dataclasses.fields(Entry)}
+    try:
+        return Entry(**{key: value for key, value in known.items() if key in names})
+    except TypeError as error:
+        raise InputError(f"{path} is not a sweep's job ({error}); delete it") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete it") from None
+    return known if isinstance(known, dict) else {}

@@ -1,0 +1,167 @@
+"""A Bayesian search: Optuna proposes, the sweep's jobs try, the validation images judge.
+
+Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization" (the tree-structured Parzen
+estimator); pruning by the median of the trials so far at the same epoch (Golovin et al. 2017,
+"Google Vizier", section 3.2.2).
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from cnnexp.config.sweep import sweeps
+from cnnexp.errors import InputError
+from cnnexp.sweeps.ledger import Entry, Ledger
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+NAME = "search"  # the study's, in <sweep>/optuna.db
+FIRST = 5  # trials that nothing is compared with, and that nothing is learned from
+DIGITS = 4  # significant ones of a proposed number: more is noise, and long to read
+
+
+def space(parsed: Sequence[Override]) -> "dict[str, BaseDistribution]":
+    """Key -> what it may be. Raises InputError where nothing is left open."""
+    found = {one.get_key_element(): _distribution(one) for one in parsed if sweeps(one)}
+    if not found:
+        raise InputError(
+            "search.trials: nothing to search; give keys a range or a list, such as "
+            "'optimizer.lr=tag(log,interval(1e-4,1e-1))' model.dropout=0,0.1,0.2"
+        )
+    return found
+
+
+def _distribution(override: Override) -> "BaseDistribution":
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        low, high, log = value.start, value.end, "log" in value.tags
+        assert low is not None
+        assert high is not None
+        try:
+            if isinstance(low, int) and isinstance(high, int):
+                return IntDistribution(low, high, log=log)
+            return FloatDistribution(low, high, log=log)
+        except ValueError as error:
+            raise InputError(f"{override.input_line}: {error}") from None
+    if isinstance(value, RangeSweep) and all(
+        isinstance(number, int) for number in (value.start, value.stop, value.step)
+    ):
+        numbers = range(int(value.start or 0), int(value.stop or 0), int(value.step))
+        return IntDistribution(numbers[0], numbers[-1], step=numbers.step)
+    return CategoricalDistribution([str(text) for text in override.sweep_string_iterator()])
+
+
+def study_at(ledger: Ledger, seed: int, sign: int) -> "optuna.Study":
+    """The sweep's study, made where there is none; several processes may share it.
+
+    Its draws go on from the trials that are there: a search begun again proposes nothing twice.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    ledger.folder.mkdir(parents=True, exist_ok=True)
+    with ledger.facts():  # one at a time makes the tables
+        study = optuna.create_study(
+            study_name=NAME,
+            storage=_storage(ledger),
+            direction="maximize" if sign > 0 else "minimize",
+            load_if_exists=True,
+        )
+    drawn = len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=FIRST, multivariate=True, constant_liar=True, seed=seed * 10_007 + drawn
+    )
+    return study
+
+
+def _storage(ledger: Ledger) -> str:
+    return f"sqlite:///{(ledger.folder / 'optuna.db').absolute().as_posix()}"
+
+
+def proposals(
+    study: "optuna.Study",
+    ledger: Ledger,
+    distributions: "Mapping[str, BaseDistribution]",
+    fixed: Sequence[str],
+    *,
+    trials: int,
+    at_once: int,
+) -> Iterator[list[Entry]]:
+    """Batches of up to `at_once` jobs, until there are `trials`; each is learned from when the next
+    is asked for. First those of a search that was interrupted.
+    """
+    import optuna
+
+    while True:
+        settle(study, ledger, distributions, fixed)
+        known = study.get_trials(deepcopy=False)
+        running = [t for t in known if t.state == optuna.trial.TrialState.RUNNING]
+        batch = [entry_of(ledger, trial, distributions, fixed) for trial in running]
+        batch = [entry for entry in batch if not ledger.busy(entry)]
+        for _ in range(min(at_once - len(batch), trials - len(known))):
+            trial = study.ask(dict(distributions))
+            batch.append(entry_of(ledger, trial, distributions, fixed))
+        if not batch:
+            return
+        yield batch[:at_once]
+
+
+def entry_of(
+    ledger: Ledger,
+    trial: Any,
+    distributions: "Mapping[str, BaseDistribution]",
+    fixed: Sequence[str],
+) -> Entry:
+    """The trial's job; another trial's where that proposed the same."""
+    own = [f"{key}={_written(trial.params[key])}" for key in distributions]
+    return ledger.plan(Entry(trial.number + 1, " ".join(own), [*fixed, *own], trial=trial.number))
+
+
+def _written(value: Any) -> str:
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
+
+
+def settle(
+    study: "optuna.Study",
+    ledger: Ledger,
+    distributions: "Mapping[str, BaseDistribution]",
+    fixed: Sequence[str],
+) -> None:
+    """Tell the study what has come out of the trials that it holds to be running."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        entry = entry_of(ledger, trial, distributions, fixed)
+        if entry.status == "FINISHED" and entry.value is not None:
+            study.tell(trial.number, entry.value, skip_if_finished=True)
+        elif entry.status == "PRUNED":
+            study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
+        elif entry.status in ("FAILED", "FINISHED"):
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def stopper(ledger: Ledger, number: int) -> Callable[[int, float], bool]:
+    """For a job: (epoch, the monitored value) -> whether trial `number` is to be given up."""
+    import optuna
+
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=FIRST)
+    study = optuna.load_study(study_name=NAME, storage=_storage(ledger), pruner=pruner)
+    ids = {t.number: t._trial_id for t in study.get_trials(deepcopy=False)}
+    trial = optuna.trial.Trial(study, ids[number])
+
+    def behind(epoch: int, value: float) -> bool:
+        trial.report(value, epoch)
+        return trial.should_prune()
+
+    return behind

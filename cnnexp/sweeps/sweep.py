@@ -1,0 +1,241 @@
+"""Many jobs by one command: checked first, each done once, and gone on with when begun again."""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cnnexp.command import names_sweep
+from cnnexp.config.compose import PRIMARY, compose, hydra_at, resolved
+from cnnexp.config.quoting import in_quotes
+from cnnexp.config.rerun import check_command
+from cnnexp.config.sweep import check_sweep, sweeps
+from cnnexp.errors import InputError
+from cnnexp.sweeps import search
+from cnnexp.sweeps.job import BASIC, job, remembered
+from cnnexp.sweeps.ledger import DONE, Entry, Ledger
+from cnnexp.sweeps.suite import Suite, compare, read_suite
+from cnnexp.sweeps.suite import batches as batches_of
+from cnnexp.sweeps.words import ranked, table
+
+# Where things lie and how they are run: another value of these is the same sweep.
+SWEEP = re.compile(r"[+~]*(sweep|search|n_jobs|hydra)\b")
+PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
+
+
+def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
+    """All jobs of a command; the exit code: 1 where one failed.
+
+    Raises InputError, before anything is written, for a job that cannot run.
+    """
+    of_suite = any(line.lstrip("+").startswith("suite=") for line in overrides)
+    suite = read_suite(overrides, config_dir) if of_suite else None
+    given = [*suite.typed] if suite else check_sweep(overrides, config_dir)
+    command, begun = typed(overrides, config_dir), False
+    with hydra_at(config_dir) as extra:
+        config = multirun_config([*extra, *(settings(given) if suite else given)])
+        identity = [*given, str(config_dir or "")]
+        ledger, batches = (
+            planned_suite(config, suite) if suite else planned(config, identity, config_dir)
+        )
+        with ledger.facts() as facts:
+            facts["command"] = command
+        launcher = launcher_at(ledger.folder, config)
+        try:
+            for batch in batches:
+                todo = [entry for entry in batch if not finished(entry, config_dir)]
+                if len(todo) < len(batch):
+                    print(f"{len(batch) - len(todo)} of {len(batch)} jobs are finished already")
+                if todo:
+                    begun = True
+                    launcher.launch([entry.overrides for entry in todo], initial_job_idx=0)
+        except KeyboardInterrupt:
+            print(f"\nto go on: {command}", flush=True)
+            raise
+    if begun:
+        from cnnexp.sweeps import parent
+
+        parent.end(ledger)
+    code = summary(ledger, command)
+    if suite and any(entry.status == "FINISHED" for entry in ledger.entries()):
+        compare(ledger)
+    return code
+
+
+def planned(
+    config: DictConfig, identity: Sequence[str], config_dir: Path | None
+) -> tuple[Ledger, Iterator[list[Entry]]]:
+    """The sweep's ledger, and its jobs in batches: of a grid one, of a search one after the other.
+
+    identity: what makes it this sweep and no other.
+    """
+    parsed, trials = swept(config), config.search.trials
+    fixed = [
+        f"{one.get_key_element()}={one.get_value_element_as_str()}"
+        for one in parsed
+        if not sweeps(one)
+    ]
+    space = search.space(parsed) if trials else {}
+    jobs = [] if trials else grid(parsed)
+    first = resolved(compose(jobs[0].overrides if jobs else fixed, config_dir).config)
+    ledger = Ledger(sweep_folder(first, identity))
+    with ledger.facts() as facts:
+        facts["total"] = trials or len(jobs)
+    if not trials:
+        return ledger, iter([[ledger.plan(entry) for entry in jobs]])
+    sign = -1 if first["training"]["monitor"].endswith("loss") else 1
+    study = search.study_at(ledger, first["seed"], sign)
+    return ledger, search.proposals(
+        study, ledger, space, fixed, trials=trials, at_once=config.n_jobs
+    )
+
+
+def planned_suite(config: DictConfig, suite: Suite) -> tuple[Ledger, Iterator[list[Entry]]]:
+    """A suite's ledger, and its jobs step by step."""
+    first = {"name": suite.name, "paths": {"outputs": config.paths.outputs}}
+    own = [line for step in suite.steps for line in (step.name, *step.overrides)]
+    ledger = Ledger(sweep_folder(first, [*own, *suite.typed, *map(str, suite.seeds)]))
+    with ledger.facts() as facts:
+        facts["total"] = len(suite.steps) * len(suite.seeds)
+    return ledger, batches_of(suite, ledger)
+
+
+def settings(lines: Sequence[str]) -> list[str]:
+    """How jobs are run: of a suite's overrides those that say nothing of its steps."""
+    return [line for line in lines if re.match(r"[+~]*(hydra[./]|paths\.|n_jobs=)", line)]
+
+
+def multirun_config(overrides: Sequence[str]) -> DictConfig:
+    """The config that Hydra's launchers are made of; several jobs at once want joblib's."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+
+    def composed(*more: str) -> DictConfig:
+        return hydra.compose_config(
+            PRIMARY, [*overrides, *more], RunMode.MULTIRUN, with_log_configuration=False
+        )
+
+    config = composed()
+    if config.hydra.sweeper._target_.rpartition(".")[2] != "BasicSweeper":
+        raise InputError("hydra/sweeper: sweeps are cnnexp's own; Bayesian ones with sweep=optuna")
+    if config.n_jobs > 1 and config.hydra.launcher._target_ == BASIC:
+        config = composed("hydra/launcher=joblib", f"hydra.launcher.n_jobs={config.n_jobs}")
+    return config
+
+
+def swept(config: DictConfig) -> list[Override]:
+    """What the configs sweep over, and what was typed, which counts more."""
+    typed = list(config.hydra.overrides.task)
+    params = config.hydra.sweeper.params
+    kept = OmegaConf.to_container(params, resolve=False) if params else {}
+    assert isinstance(kept, dict)
+    lines = [f"{key!s}={value}" for key, value in kept.items()]
+    known = {line.partition("=")[0].lstrip("+") for line in typed}
+    lines = [line for line in lines if line.partition("=")[0].lstrip("+") not in known]
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    return OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(
+        [*lines, *typed]
+    )
+
+
+def grid(parsed: Sequence[Override]) -> list[Entry]:
+    """All combinations, each once, the last key turning fastest. InputError for intervals."""
+    for override in parsed:
+        if override.is_interval_sweep():
+            raise InputError(
+                f"{override.input_line}: an interval is for a search, add sweep=optuna; a grid has "
+                f"a list: {override.key_or_group}=a,b,c"
+            )
+    (combinations,) = BasicSweeper.split_arguments(list(parsed), None)
+    keys = {override.get_key_element() for override in parsed if sweeps(override)}
+    return [
+        Entry(number, label(lines, keys), list(lines))
+        for number, lines in enumerate(dict.fromkeys(map(tuple, combinations)), start=1)
+    ]
+
+
+def label(lines: Sequence[str], keys: set[str]) -> str:
+    """What sets a job apart: the overrides of the keys that are swept; of one job, all."""
+    own = [line for line in lines if line.partition("=")[0] in keys] or list(lines)
+    return shlex.join(line.lstrip("+") for line in own) or "the default config"
+
+
+def sweep_folder(first: Mapping[str, Any], given: Sequence[str]) -> Path:
+    """outputs/sweeps/<name>_<digest>: the same for the same command. first: a job's config."""
+    own = [line for line in given if not re.match(PASSING, line)]
+    digest = hashlib.sha256(json.dumps(own).encode()).hexdigest()[:6]
+    outputs = Path(first["paths"]["outputs"]).expanduser()
+    return (outputs / "sweeps" / f"{first['name']}_{digest}").absolute()
+
+
+def launcher_at(folder: Path, config: DictConfig) -> Launcher:
+    """Hydra's launcher whose jobs know the sweep's folder."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    with open_dict(config):
+        config.hydra.sweep.dir = str(folder)
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={in_quotes(str(folder))}")
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
+    return Plugins.instance().instantiate_launcher(
+        hydra_context=context, task_function=job, config=config
+    )
+
+
+def finished(entry: Entry, config_dir: Path | None) -> bool:
+    """Whether it was done before, with the config that its overrides compose now."""
+    if entry.config_hash is None:
+        return False
+    composed = compose(entry.overrides, config_dir)
+    return remembered(entry, check_command(resolved(composed.config), composed.overrides))
+
+
+def shown(path: Path) -> str:
+    """From the working folder, if it lies there."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def typed(overrides: Sequence[str], config_dir: Path | None) -> str:
+    own = ["--config-dir", str(config_dir)] if config_dir else []
+    multirun = [] if names_sweep(overrides) else ["-m"]
+    return shlex.join(["python", "-m", "cnnexp", *multirun, *own, *overrides])
+
+
+def summary(ledger: Ledger, command: str) -> int:
+    """Who was best, what failed, and what to type next; the exit code."""
+    entries = ledger.entries()
+    for number, line in enumerate(table(ranked(entries))):
+        print(f"{'' if number else 'ranking':<9} {line}")
+    failed = [entry for entry in entries if entry.status == "FAILED"]
+    for entry in failed:
+        print(f"{'failed':<9} {entry.label}: {entry.problem}")
+    for topic, line in last_words(ledger, entries, command):
+        print(f"{topic:<9} {line}")
+    return 1 if failed else 0
+
+
+def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterator[tuple[str, str]]:
+    left = [entry for entry in entries if entry.status not in (*DONE, "FAILED")]
+    if left:
+        yield "left", f"{len(left)} jobs: another process does them; or else go on: {command}"
+    if groups := ranked(entries):
+        best = groups[0].jobs[0]
+        again = [line for line in best.overrides if not SWEEP.match(line)]
+        yield "best", shlex.join(["python", "-m", "cnnexp", *again])
+    folder = shown(ledger.folder)
+    yield "saved", f"{folder}  (jobs/; delete it to do all of them anew)"
+    if len(groups) > 1:
+        yield "compare", f"python -m cnnexp task=compare runs=[{folder}]"

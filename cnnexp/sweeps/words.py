@@ -1,0 +1,87 @@
+"""What a sweep tells a person: a line as a job begins and ends, and at its end who was best."""
+
+import math
+import re
+import shlex
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cnnexp.sweeps.ledger import DONE, Entry
+
+LISTED = 15  # rows of the ranking
+
+
+class Group(NamedTuple):
+    """Jobs that differ in their seed alone. mean, spread: of the monitored value; spread: standard
+    deviation, None of one job.
+    """
+
+    label: str
+    jobs: list[Entry]
+    mean: float
+    spread: float | None
+
+
+def started(entry: Entry, entries: Sequence[Entry], total: int, at_once: int) -> str:
+    """Which it is, and when all are done if they go on as fast as until now."""
+    done = [one.seconds for one in entries if one.status in DONE]
+    left = total - sum(one.status in (*DONE, "FAILED") for one in entries)
+    seconds = left * statistics.fmean(done) / min(at_once, max(left, 1)) if done else 0
+    when = f"  (about {clock(seconds)} left in all)" if done else ""
+    return f"job {entry.number} of {total}: {entry.label}{when}"
+
+
+def ended(entry: Entry, entries: Sequence[Entry], total: int) -> str:
+    """How it ended, and how far the sweep is."""
+    done = sum(one.status in (*DONE, "FAILED") for one in entries)
+    head = f"{done:>4} of {total}  {entry.label}"
+    if entry.status == "FAILED":
+        return f"{head}  FAILED: {entry.problem}"
+    if entry.value is None:
+        return f"{head}  {entry.status.lower()}"
+    text = f"{head}  {entry.monitor} {entry.value:.4f}  {clock(entry.seconds)}"
+    if entry.status == "PRUNED":
+        return f"{text}  pruned: behind the others"
+    best = max((e for e in entries if e.value is not None), key=lambda e: e.sign * (e.value or 0))
+    return f"{text}  the best so far" if best.number == entry.number else text
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def ranked(entries: Sequence[Entry]) -> list[Group]:
+    """The best mean first; jobs that have no value are left out."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.status == "FINISHED" and entry.value is not None and math.isfinite(entry.value):
+            groups.setdefault(without_seed(entry.label), []).append(entry)
+    found = []
+    for label, jobs in groups.items():
+        values = [entry.value for entry in jobs if entry.value is not None]
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        found.append(Group(label, jobs, statistics.fmean(values), spread))
+    return sorted(found, key=lambda group: -group.jobs[0].sign * group.mean)
+
+
+def without_seed(label: str) -> str:
+    """`seed=1 optimizer.lr=0.1` -> `optimizer.lr=0.1`."""
+    words = [word for word in shlex.split(label) if not re.match(r"[+]*seed=", word)]
+    return shlex.join(words) or "the same config"
+
+
+def table(groups: Sequence[Group]) -> list[str]:
+    """The ranking, a line each."""
+    if not groups:
+        return []
+    monitor, width = groups[0].jobs[0].monitor, max(len(group.label) for group in groups[:LISTED])
+    lines = [f"{'':>4}  {'':<{width}}  {monitor} (best epoch, mean ± standard deviation of seeds)"]
+    for rank, group in enumerate(groups[:LISTED], start=1):
+        spread = "" if group.spread is None else f" ± {group.spread:.4f}"
+        seeds = f"  {len(group.jobs)} seeds" if len(group.jobs) > 1 else ""
+        lines.append(f"{rank:>4}  {group.label:<{width}}  {group.mean:.4f}{spread}{seeds}")
+    if len(groups) > LISTED:
+        lines.append(f"      … and {len(groups) - LISTED} more")
+    return lines

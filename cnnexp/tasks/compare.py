@@ -1,0 +1,111 @@
+"""task=compare: finished runs, in groups of seeds: who is better, by how much, how surely.
+
+Torch is imported only for what needs networks, after the answer has been printed.
+"""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnexp.comparison import flips, table, verdicts
+from cnnexp.comparison.comparison import Comparison, compare_runs
+from cnnexp.files import whole_file
+from cnnexp.reporting.journal import Journal
+from cnnexp.runs import Result, create_run_folder, shown_path
+
+
+def compare(config: Mapping[str, Any]) -> Result:
+    """Nothing is written before the runs are known to be comparable."""
+    with Journal() as journal:
+        comparison = compare_runs(config)
+        tell(comparison, journal)
+        folder = create_run_folder(Path(config["paths"]["outputs"]), "comparisons")
+        journal.open(folder)
+        write_tables(comparison, folder)
+        from cnnexp.comparison.report import write_comparison  # matplotlib, for pictures
+
+        page = write_comparison(comparison, config, folder, lambda s: journal.topic("note", s))
+        journal.say()
+        if comparison.verdicts:
+            journal.topic("in short", conclusion(comparison))
+        journal.topic(
+            "saved", f"{shown_path(folder)}  (table.csv, table.md, table.tex, pairs.csv, flips.csv)"
+        )
+        journal.topic("report", f"{shown_path(page)}  (open it in a browser)")
+        journal.topic("next", next_command(comparison))
+    return Result(figures(comparison), folder)
+
+
+def tell(comparison: Comparison, journal: Journal) -> None:
+    """The answer: table, verdicts, flips."""
+    groups, images = comparison.groups, comparison.images
+    count = sum(len(group.runs) for group in groups)
+    named = f"{len(groups)} groups" if len(groups) != 1 else "one group"
+    journal.topic("compare", f"{count} runs in {named}, on {images:,} test images")
+    for note in comparison.notes:
+        journal.topic("note", note)
+    journal.say()
+    for line in table.console_lines(comparison.scores):
+        journal.say(line)
+    journal.say()
+    told = verdicts.told(comparison.verdicts, len(groups))
+    alone = bool(told) and all(groups[v.first].one_seed or groups[v.second].one_seed for v in told)
+    for verdict in told:
+        text = verdicts.sentence(verdict, groups, images, seeds=not alone)
+        journal.topic("verdict", text)
+    if not told:
+        journal.topic("verdict", "all runs are seeds of one group: there is nothing to compare")
+    if alone:
+        journal.topic(
+            "", "one seed on a side: another seed may come out otherwise; seed=0,1,2 says"
+        )
+    if len(told) < len(comparison.verdicts):
+        journal.topic("", f"with the best; all {len(comparison.verdicts):,} pairs are in pairs.csv")
+    for found in comparison.flips()[:1]:
+        first, second = groups[found.first], groups[found.second]
+        most = "" if first.one_seed and second.one_seed else " (by most of their seeds)"
+        journal.topic(
+            "flips",
+            f"{first.label} alone is right on {len(found.first_alone):,} images, {second.label} "
+            f"alone on {len(found.second_alone):,}{most}",
+        )
+
+
+def write_tables(comparison: Comparison, folder: Path) -> None:
+    texts = {
+        "table.csv": table.as_csv(comparison.scores),
+        "table.md": table.as_markdown(comparison.scores),
+        "table.tex": table.as_latex(comparison.scores),
+        "pairs.csv": verdicts.as_csv(comparison.verdicts, comparison.groups),
+        "flips.csv": flips.as_csv(
+            comparison.answers, comparison.classes, comparison.groups, comparison.shares
+        ),
+    }
+    for name, text in texts.items():
+        with whole_file(folder / name, "wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+
+
+def conclusion(comparison: Comparison) -> str:
+    return verdicts.conclusion(comparison.verdicts, comparison.groups, comparison.images)
+
+
+def next_command(comparison: Comparison) -> str:
+    """What sets the first two apart, looked at closely."""
+    first, second = (group.runs[0] for group in (comparison.groups * 2)[:2])
+    if len(comparison.groups) == 1:
+        second = comparison.groups[0].runs[-1]
+    a, b = (shlex.quote(shown_path(run.folder)) for run in (first, second))
+    return f"python -m cnnexp task=diff a={a} b={b}"
+
+
+def figures(comparison: Comparison) -> dict[str, float]:
+    """Accuracy of each group and of each pair the difference, by label."""
+    groups = comparison.groups
+    found = {"images": float(comparison.images), "groups": float(len(groups))}
+    found |= {f"accuracy/{score.group.label}": score.accuracy for score in comparison.scores}
+    for verdict in verdicts.told(comparison.verdicts, len(groups)):
+        pair = f"{groups[verdict.first].label} - {groups[verdict.second].label}"
+        found |= {f"difference/{pair}": verdict.mean, f"p/{pair}": verdict.corrected}
+    return found

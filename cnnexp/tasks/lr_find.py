@@ -1,0 +1,91 @@
+"""task=lr_find: the loss at rising learning rates, and a rate to try; nothing is trained."""
+
+import io
+import logging
+import math
+import shlex
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.tuner.tuning import Tuner
+
+from cnnexp.experiment import build_batches, find_images, fit_normalization, load_images
+from cnnexp.phases import build_classifier, make_trainer
+from cnnexp.plan import plan_phases, short_name
+from cnnexp.reporting.journal import Journal
+from cnnexp.reporting.picture import save_pictures
+from cnnexp.reporting.rate_range import rate_curve, rate_range
+from cnnexp.runs import Result, create_run_folder, shown_path
+from cnnexp.start import start_network
+
+LOWEST, HIGHEST = 1e-6, 10.0  # rates, on a logarithmic scale between
+STEPS = 150
+DIVERGED = 4.0  # the test ends where the loss is so many times its lowest
+
+
+def lr_find(config: Mapping[str, Any]) -> Result:
+    """For the run's first phase; all blocks that it trains get the same rate."""
+    with Journal() as journal:
+        source = find_images(config)
+        network = start_network(config, len(source.classes), journal)
+        phase = plan_phases(config, network)[0]
+        images = load_images(config, source)
+        fit_normalization(network, images)
+        batches = build_batches(config, images, "train")
+        classifier = build_classifier(config, network, images, phase, first_epoch=0, cached=False)
+        optimizer, current = short_name(config["optimizer"]), phase.optimization.lr
+        journal.topic("testing", f"{STEPS} steps of {optimizer}, from {LOWEST:g} to {HIGHEST:g}")
+        rates, losses = range_test(config, classifier, batches)
+        picture = rate_curve(rates, losses, current)
+        folder = create_run_folder(Path(config["paths"]["outputs"]) / "lr_find", config["name"])
+        (path,) = save_pictures({"lr_find": picture}, folder / "figures")
+        found = rate_range(rates, losses)
+        if found is None:
+            journal.topic("found", "no rate at which the loss falls: look at the curve")
+        else:
+            journal.topic(
+                "found", f"steepest fall at {found.steepest:.2g}, lowest loss at {found.lowest:.2g}"
+            )
+        journal.topic("saved", shown_path(path))
+        if found is not None:
+            own = [line for line in config["overrides"] if not _replaced(line)]
+            typed = [*own, f"optimizer.lr={found.steepest:.2g}"]
+            journal.topic("next", shlex.join(["python", "-m", "cnnexp", *typed]))
+    return Result(found._asdict() if found else {}, folder)
+
+
+def _replaced(line: str) -> bool:
+    return line.lstrip("+").startswith(("task=", "optimizer.lr="))
+
+
+def range_test(
+    config: Mapping[str, Any], classifier: Any, batches: Any
+) -> tuple[list[float], list[float]]:
+    """(rates, smoothed losses) of up to STEPS steps, by Lightning's finder.
+
+    The classifier's weights are as before afterwards.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        for said in (".*does not have many workers.*", ".*LeafSpec.*", ".*lr_scheduler.step.*",
+                     r".*module\(s\) in eval mode.*", ".*no `val_dataloader`.*",
+                     ".*smaller than the logging interval.*"):  # fmt: skip
+            warnings.filterwarnings("ignore", said)
+        epochs = math.ceil(STEPS / len(batches))
+        trainer = make_trainer(
+            config, epochs, Path(folder), logger=False, enable_checkpointing=False
+        )
+        # Lightning's bar would fill a log.
+        quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
+        with quiet:
+            finder = Tuner(trainer).lr_find(
+                classifier, train_dataloaders=batches, min_lr=LOWEST, max_lr=HIGHEST,
+                num_training=STEPS, early_stop_threshold=DIVERGED, update_attr=False,
+            )  # fmt: skip
+    assert finder is not None
+    return list(finder.results["lr"]), list(finder.results["loss"])

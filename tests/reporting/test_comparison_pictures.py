@@ -1,0 +1,117 @@
+"""Pictures of a comparison: texts that do not touch, however many groups and classes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from cnnexp.comparison.curves import curve, overlaid_curves
+from cnnexp.comparison.groups import Group
+from cnnexp.comparison.labels import Box, place_names, spread
+from cnnexp.comparison.matrix import difference_matrix
+from cnnexp.comparison.per_class import recall_per_class
+from cnnexp.comparison.records import Run
+from cnnexp.comparison.scores import Score
+from cnnexp.comparison.tradeoffs import neat_step, tradeoffs
+from cnnexp.comparison.verdicts import judge
+from cnnexp.reporting.statistics import resample
+
+Legible = Callable[[Figure], None]
+LONG = "an_experiment_with_a_long_name optimizer.lr=0.0001 model.widths=[[32, 32], [64, 64]]"
+
+
+def run(seed: int, accuracies: list[float]) -> Run:
+    rows = [{"epoch": e, "val/accuracy": a, "train/accuracy": a + 0.05}
+            for e, a in enumerate(accuracies, start=1)]  # fmt: skip
+    return Run(Path("x"), {"seed": seed}, {"phases": {"train": {"history": rows}}}, {})
+
+
+def group(label: str, *runs: list[float]) -> Group:
+    return Group(label, tuple(run(seed, each) for seed, each in enumerate(runs)), {})
+
+
+def score(number: int, classes: int, *, spread: float = 1.0, label: str = "") -> Score:
+    generator = np.random.default_rng(number)
+    accuracy = 0.9 - 0.002 * number
+    return Score(
+        group=group(label or f"group_{number}", [0.5, accuracy]), accuracy=accuracy,
+        low=accuracy - 0.01, high=accuracy + 0.01, deviation=None, f1=accuracy, loss=0.3,
+        best_validation=accuracy, parameters=1e5 * (1 + spread * number**2),
+        multiply_adds=4e7 * (1 + 0.01 * spread * number), train_s=60.0 * (1 + spread * number),
+        images_per_s=100.0, each=(accuracy,), recall=generator.random(classes),
+    )  # fmt: skip
+
+
+def test_a_curve_is_the_mean_of_the_seeds_that_got_so_far() -> None:
+    found = curve(group("a", [0.2, 0.6, 0.7], [0.4, 0.8]), "val/accuracy")
+    assert found is not None
+    assert found.epochs.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(found.mean, [0.3, 0.7, 0.7])
+    np.testing.assert_allclose(found.low, [0.2, 0.6, 0.7])
+    np.testing.assert_allclose(found.high, [0.4, 0.8, 0.7])
+    assert curve(group("a", []), "val/accuracy") is None
+    assert overlaid_curves([group("a", [])]) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 15])
+def test_curves_are_legible(count: int, legible: Legible) -> None:
+    groups = [group(f"{LONG} {i}", [0.1, 0.90 - 0.001 * i], [0.2, 0.9]) for i in range(count)]
+    picture = overlaid_curves(groups)
+    assert picture is not None
+    legible(picture.figure)
+
+
+@pytest.mark.parametrize("count", [2, 4, 12, 40])
+@pytest.mark.parametrize("spread", [0.0001, 0.02, 1.0])
+def test_costs_are_legible(count: int, spread: float, legible: Legible) -> None:
+    picture = tradeoffs([score(i, 3, spread=spread) for i in range(count)])
+    if picture is not None:
+        legible(picture.figure)
+
+
+def test_costs_that_are_the_same_say_nothing() -> None:
+    assert tradeoffs([score(1, 3, spread=0), score(2, 3, spread=0)]) is None
+
+
+@pytest.mark.parametrize(("groups", "classes"), [(1, 2), (3, 10), (6, 37), (7, 5), (30, 200)])
+def test_recall_is_legible(groups: int, classes: int, legible: Legible) -> None:
+    names = [f"a class called {k} of many" for k in range(classes)]
+    scores = [score(i, classes, label=f"{LONG} {i}" if i % 2 else "") for i in range(groups)]
+    picture = recall_per_class(scores, names)
+    legible(picture.figure)
+    assert len(picture.numbers) == min(classes, 20)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 14])
+def test_differences_are_legible(count: int, legible: Legible) -> None:
+    right = np.random.default_rng(0).random((500, count)) < np.linspace(0.9, 0.5, count)
+    verdicts = judge(resample(right, [[i] for i in range(count)], 200))
+    groups = [group(f"{LONG} {i}" if count < 5 else f"g{i}", [0.5]) for i in range(count)]
+    legible(difference_matrix(verdicts, groups).figure)
+
+
+def test_names_are_spread() -> None:
+    assert spread([1.0, 3.0], 0.5, 0, 4) == [1.0, 3.0]
+    assert spread([2.0, 2.0, 2.0], 0.5, 0, 4) == pytest.approx([1.5, 2.0, 2.5])
+    assert spread([0.1, 0.0], 0.5, 0, 4) == pytest.approx([0.5, 0.0])
+    assert spread([4.0, 4.0, 3.9], 0.5, 0, 4) == pytest.approx([3.5, 4.0, 3.0])
+
+
+def test_names_touch_nothing() -> None:
+    generator = np.random.default_rng(0)
+    points = [(float(x), float(y)) for x, y in generator.uniform(0.5, 3.0, (12, 2))]
+    dots = [Box(x - 0.06, y - 0.06, x + 0.06, y + 0.06) for x, y in points]
+    room = Box(0, 0, 3.5, 3.3)
+    boxes = [spot.box for spot in place_names(points, [0.9] * 12, dots, [], room, 0.17) if spot]
+    assert len(boxes) >= 8
+    for i, box in enumerate(boxes):
+        assert not any(box.touches(other) for other in [*boxes[:i], *dots])
+        assert room.left <= box.left < box.right <= room.right
+
+
+@pytest.mark.parametrize(("wanted", "step"), [(0.9, 1), (1.0, 1), (1.1, 2), (23, 50), (60, 100)])
+def test_neat_steps(wanted: float, step: Any) -> None:
+    assert neat_step(wanted) == pytest.approx(step)

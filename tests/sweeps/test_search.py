@@ -1,0 +1,112 @@
+"""The search: its space, its proposals, what it learns from, and going on with it."""
+
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from cnnexp.errors import InputError
+from cnnexp.sweeps import search
+from cnnexp.sweeps.ledger import Entry, Ledger
+
+SPACE = {"lr": FloatDistribution(1e-4, 1e-1, log=True), "norm": CategoricalDistribution(["a", "b"])}
+
+
+def space(*lines: str) -> dict[str, object]:
+    return dict(search.space(OverridesParser.create().parse_overrides(list(lines))))
+
+
+def test_space() -> None:
+    found = space(
+        "optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.dropout=interval(0.0,0.5)",
+        "trainer.max_epochs=int(interval(2,8))", "model.depth=range(1,8,2)", "seed=1",
+        "model.norm=batch,group", "training.ema=null,0.9",
+    )  # fmt: skip
+    assert found == {
+        "optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True),
+        "model.dropout": FloatDistribution(0.0, 0.5),
+        "trainer.max_epochs": IntDistribution(2, 8),
+        "model.depth": IntDistribution(1, 7, step=2),
+        "model.norm": CategoricalDistribution(["batch", "group"]),
+        "training.ema": CategoricalDistribution(["null", "0.9"]),
+    }
+    with pytest.raises(InputError, match="nothing to search"):
+        space("seed=1")
+    with pytest.raises(InputError, match=r"lr=tag\(log,interval\(0,1\)\)"):
+        space("lr=tag(log,interval(0,1))")
+
+
+def value_of(entry: Entry) -> float:
+    """Best at lr=0.01, norm=b."""
+    given = dict(line.split("=") for line in entry.overrides)
+    distance = abs(float(given["lr"]) - 0.01)
+    return 1 - distance * 10 - (0.2 if given["norm"] == "a" else 0.0)
+
+
+def run(ledger: Ledger, trials: int, *, at_once: int = 1, stop_after: int = 10**9) -> list[Entry]:
+    """A sweep in small; the entries that it did."""
+    study = search.study_at(ledger, 0, 1)
+    done: list[Entry] = []
+    for batch in search.proposals(study, ledger, SPACE, ["x=1"], trials=trials, at_once=at_once):
+        assert len(batch) <= at_once
+        for entry in batch:
+            if entry.status == "FINISHED":  # proposed twice
+                continue
+            if len(done) == stop_after:
+                return done
+            entry.status, entry.value = "FINISHED", value_of(entry)
+            ledger.write(entry)
+            done.append(entry)
+    return done
+
+
+def test_it_finds_what_is_good(tmp_path: Path) -> None:
+    done = run(Ledger(tmp_path), 40)
+    assert all(entry.overrides[0] == "x=1" for entry in done)
+    early, late = [e.value or 0 for e in done[:10]], [e.value or 0 for e in done[-10:]]
+    assert sum(late) > sum(early)
+    assert max(entry.value or 0 for entry in done) > 0.95
+
+
+def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    first = run(ledger, 12, at_once=3, stop_after=7)
+    rest = run(ledger, 12, at_once=3)
+    assert (len(first), len(rest)) == (7, 5)
+    trials = search.study_at(ledger, 0, 1).get_trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
+    assert run(ledger, 12) == []
+    assert len(run(ledger, 14)) == 2, "more trials are more of the same search"
+
+
+def test_same_command_same_proposals(tmp_path: Path) -> None:
+    first, second = run(Ledger(tmp_path / "a"), 8), run(Ledger(tmp_path / "b"), 8)
+    assert [entry.label for entry in first] == [entry.label for entry in second]
+
+
+def test_failed_and_pruned_trials_are_told(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    study = search.study_at(ledger, 0, 1)
+    for number, batch in enumerate(search.proposals(study, ledger, SPACE, [], trials=3, at_once=1)):
+        (entry,) = batch
+        entry.status = ("FAILED", "PRUNED", "FINISHED")[number]
+        entry.value = None if number == 0 else 0.5
+        ledger.write(entry)
+    assert [trial.state for trial in study.get_trials()] == [
+        TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE,
+    ]  # fmt: skip
+
+
+def test_a_trial_behind_the_median_is_given_up(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    study = search.study_at(ledger, 0, 1)
+    for _ in range(search.FIRST):
+        trial = study.ask(SPACE)
+        stop = search.stopper(ledger, trial.number)
+        assert not any(stop(epoch, 0.5 + 0.1 * epoch) for epoch in (1, 2)), "nothing to compare"
+        study.tell(trial.number, 0.7)
+    good, bad = study.ask(SPACE).number, study.ask(SPACE).number
+    assert not search.stopper(ledger, good)(1, 0.65)
+    assert search.stopper(ledger, bad)(1, 0.55)

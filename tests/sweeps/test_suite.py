@@ -1,0 +1,135 @@
+"""Suites: their steps in order, each for all seeds, later ones from earlier ones' weights."""
+
+from pathlib import Path
+
+import pytest
+
+from cnnexp.__main__ import main
+from cnnexp.errors import InputError
+from cnnexp.finished import load_run
+from cnnexp.sweeps.ledger import Entry, Ledger
+from cnnexp.sweeps.suite import Step, Suite, batches, lines_of, read_suite
+
+SUITE = """# @package suite
+# Two networks, the second from the first one's weights.
+seeds: [0, 1]
+width: 8
+steps:
+  first:
+    overrides: [dataset=shapes, dataset.images=160, "model.widths=[[4,4],[${suite.width}]]"]
+  second:
+    overrides: [dataset=shapes, dataset.images=160, "model.widths=[[4,4],[${suite.width}]]",
+      phases=frozen, name=second]
+    init_from: first
+"""
+SMALL = [
+    "dataset.image_size=24", "trainer.max_epochs=1", "model.dense=[]", "visualization=none",
+    "tracking=none",
+]  # fmt: skip
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mine" / "suite").mkdir(parents=True)
+    (tmp_path / "mine" / "suite" / "two.yaml").write_text(SUITE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run, and begun again: nothing is left to do; the comparison stands at the end of both."""
+    command = ["--config-dir", "mine", "task=suite", "suite=two", "suite.width=6", *SMALL]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    (sweep,) = (work / "outputs" / "sweeps").iterdir()
+    entries = Ledger(sweep).entries()
+    assert [entry.label for entry in entries] == [
+        "first seed=0", "first seed=1", "second seed=0", "second seed=1",
+    ]  # fmt: skip
+    assert {entry.status for entry in entries} == {"FINISHED"}
+    for first, second in zip(entries[:2], entries[2:], strict=True):
+        assert first.folder is not None
+        assert second.folder is not None
+        assert f'init_from="{first.folder}"' in second.overrides
+        # phases=frozen: all but the head is as the first run ended.
+        before, after = (
+            load_run(_config(["task=evaluate", f"run={folder}"])).network.state_dict()
+            for folder in (first.folder, second.folder)
+        )
+        same = {name: bool((before[name] == after[name]).all()) for name in before}
+        assert all(same[name] for name in same if name.startswith("block"))
+        assert not all(same.values())
+    assert "second" in told.partition("ranking")[2]
+    assert "compare   4 runs in 2 groups" in told
+    assert len(list((work / "outputs" / "comparisons").iterdir())) == 1
+
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert told.count("2 of 2 jobs are finished already") == 2
+    assert "\njob " not in told
+    assert len(list((work / "outputs" / "second").iterdir())) == 2
+
+
+def _config(overrides: list[str]) -> dict[str, object]:
+    from cnnexp.command import checked
+    from cnnexp.config.compose import compose
+
+    composed = compose(overrides)
+    return checked(composed.config, composed.overrides)
+
+
+def test_what_is_typed_counts_more() -> None:
+    step = Step("a", ("experiment=x", "dataset.image_size=150", "model.weights=w"), None)
+    suite = Suite("s", (0,), (step,), ("dataset.image_size=64", "hydra/launcher=basic"))
+    assert lines_of(suite, step, 3) == [
+        "experiment=x", "model.weights=w", "dataset.image_size=64", "seed=3",
+    ]  # fmt: skip
+
+
+def test_a_step_whose_start_failed_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = (Step("a", ("x=1",), None), Step("b", ("x=2",), "a"))
+    ledger = Ledger(tmp_path)
+    found: list[list[Entry]] = []
+    for batch in batches(Suite("s", (0, 1), steps, ()), ledger):
+        found.append(batch)
+        for entry in batch:
+            entry.status = "FAILED" if entry.label == "a seed=0" else "FINISHED"
+            entry.folder = "/runs/a b"
+            ledger.write(entry)
+    assert [[entry.label for entry in batch] for batch in found] == [
+        ["a seed=0", "a seed=1"], ["b seed=1"],
+    ]  # fmt: skip
+    assert found[1][0].overrides == ["x=2", "seed=1", 'init_from="/runs/a b"']
+    assert "b seed=0: left out, for a seed=0 did not finish" in capsys.readouterr().out
+
+
+WRONG = {
+    "no suite": ([], "needs suite=cats_dogs, cifar10"),
+    "misspelt": (["suite=tow"], "suite=tow: no such option; did you mean 'two'?"),
+    "a step's key": (["suite=two", "model.filters=3"], "suite=two, step first: model.filters=3"),
+    "a step's value": (["suite=two", "optimizer.lr=-1"], "step first: optimizer.lr=-1: must be"),
+    "seeds": (["suite=two", "suite.seeds=3"], "suite.seeds=3: must be a list"),
+    "no such step": (
+        ["suite=two", "suite.steps.second.init_from=frist"], "did you mean 'first'?",
+    ),
+    "a step's unknown key": (["suite=two", "+suite.steps.first.x=1"], "first.x=1: unknown key"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_suites(work: Path, case: str) -> None:
+    typed, said = WRONG[case]
+    with pytest.raises(InputError) as error:
+        read_suite(["task=suite", *typed], work / "mine")
+    assert said in str(error.value)
+    assert not (work / "outputs").exists()
+
+
+@pytest.mark.parametrize("name", ["cats_dogs", "cifar10"])
+def test_ready_suites_are_valid(name: str) -> None:
+    suite = read_suite(["task=suite", f"suite={name}"], None)
+    assert suite.seeds == (0, 1, 2)
+    assert len(suite.steps) == 4

@@ -1,0 +1,128 @@
+"""Real sweeps: killed and begun again, several processes at once, a search with hopeless trials."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnexp.sweeps.ledger import Ledger
+from cnnexp.sweeps.words import ranked
+from cnnexp.tracking.store import connect
+
+CNNEXP = [sys.executable, "-m", "cnnexp"]
+SMALL = [
+    "dataset=shapes", "dataset.images=120", "dataset.image_size=32", "trainer.max_epochs=2",
+    "model.widths=[[4,4],[4,4]]", "model.dense=[]", "visualization=none",
+    "tracking.system_metrics=false", "tracking.log_model=false", "name=small",
+]  # fmt: skip
+
+
+def start(folder: Path, *typed: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*CNNEXP, *typed, *SMALL], cwd=folder, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "CNNEXP_CACHE": str(folder / "cache")},
+    )  # fmt: skip
+
+
+def jobs(folder: Path) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in folder.glob("outputs/sweeps/*/jobs/*.json")]
+    return sorted(found, key=lambda job: job["number"])
+
+
+def finished(folder: Path) -> int:
+    return sum(job["status"] == "FINISHED" for job in jobs(folder))
+
+
+def tracked(folder: Path) -> tuple[list[Any], list[Any]]:
+    """MLflow's parent runs and their children."""
+    client = connect(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = list(client.search_runs([experiment.experiment_id]))
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    return parents, [run for run in runs if run not in parents]
+
+
+def check_whole(folder: Path, count: int) -> None:
+    """Each job once: one folder, one run in MLflow, below one parent."""
+    assert [job["status"] for job in jobs(folder)] == ["FINISHED"] * count
+    folders = [Path(job["folder"]) for job in jobs(folder)]
+    assert sorted(folders) == sorted((folder / "outputs" / "small").iterdir())
+    (parent,), children = tracked(folder)
+    assert len(children) == count
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
+    ids = {json.loads((path / "run.json").read_text())["mlflow_run_id"] for path in folders}
+    assert ids == {run.info.run_id for run in children}
+    (sweep,) = (folder / "outputs" / "sweeps").iterdir()
+    best = ranked(Ledger(sweep).entries())[0]
+    assert parent.data.metrics["best/val/accuracy"] == pytest.approx(best.mean)
+
+
+@pytest.mark.parametrize(("count", "after"), [(4, 2), pytest.param(12, 5, marks=pytest.mark.slow)])
+def test_a_killed_sweep_goes_on(tmp_path: Path, count: int, after: int) -> None:
+    command = ["-m", f"optimizer.lr={','.join(f'0.{i + 1:03d}' for i in range(count))}"]
+    sweep = start(tmp_path, *command)
+    until = time.monotonic() + 600
+    while finished(tmp_path) < after and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(sweep.pid, signal.SIGKILL)
+    sweep.communicate()
+    before = {job["folder"] for job in jobs(tmp_path) if job["status"] == "FINISHED"}
+    assert after <= len(before) < count
+    told, _ = start(tmp_path, *command).communicate()
+    assert f"{len(before)} of {count} jobs are finished already" in told
+    assert before <= {job["folder"] for job in jobs(tmp_path)}
+    check_whole(tmp_path, count)
+
+    again = start(tmp_path, *command)
+    told, _ = again.communicate()
+    assert again.returncode == 0
+    assert "\njob " not in told, "nothing is left to do"
+    assert "best      python -m cnnexp" in told
+    check_whole(tmp_path, count)
+
+
+@pytest.mark.slow
+def test_four_processes_share_the_jobs(tmp_path: Path) -> None:
+    command = ["-m", "seed=range(0,8)"]
+    for sweep in [start(tmp_path, *command) for _ in range(4)]:
+        told, _ = sweep.communicate()
+        assert sweep.returncode == 0, told
+    check_whole(tmp_path, 8)
+
+
+@pytest.mark.slow
+def test_jobs_beside_each_other(tmp_path: Path) -> None:
+    """In processes of their own; one that fails is told at once and does not stop the others."""
+    sweep = start(tmp_path, "-m", "seed=0,1", "optimizer.lr=0.01,1e30", "n_jobs=2")
+    told, _ = sweep.communicate()
+    assert sweep.returncode == 1, told
+    assert [job["status"] for job in jobs(tmp_path)] == ["FINISHED", "FAILED"] * 2
+    assert told.count("FAILED: ") == 2
+    assert "epoch   train loss" not in told, "their own lines would be mixed up"
+
+
+@pytest.mark.slow
+def test_a_search(tmp_path: Path) -> None:
+    """Optuna's trials are jobs as others are; the test images stay untouched."""
+    command = ["sweep=optuna", "optimizer.lr=tag(log,interval(1e-6,3e-1))", "search.trials=8"]
+    sweep = start(tmp_path, *command)
+    told, _ = sweep.communicate()
+    assert sweep.returncode == 0, told
+    states = [job["status"] for job in jobs(tmp_path)]
+    assert len(states) == 8
+    assert set(states) <= {"FINISHED", "PRUNED"}
+    for job in jobs(tmp_path):
+        assert not any(name.startswith("test/") for name in job["metrics"])
+        assert not (Path(job["folder"]) / "predictions.csv").exists()
+    (line,) = [line for line in told.splitlines() if line.startswith("best ")]
+    assert "optimizer.lr=" in line
+    assert "sweep=" not in line

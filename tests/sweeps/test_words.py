@@ -1,0 +1,51 @@
+"""A sweep's lines."""
+
+from cnnexp.sweeps.ledger import Entry
+from cnnexp.sweeps.words import ended, ranked, started, table, without_seed
+
+
+def job(number: int, label: str, value: float | None, **more: object) -> Entry:
+    status = "FINISHED" if value is not None else "WAITING"
+    return Entry(number, label, [label], **{"status": status, "value": value, **more})
+
+
+def test_ranking_by_hand() -> None:
+    jobs = [
+        job(1, "seed=0 optimizer.lr=0.1", 0.80),
+        job(2, "seed=0 optimizer.lr=0.2", 0.85),
+        job(3, "seed=1 optimizer.lr=0.1", 0.90),
+        job(4, "seed=1 optimizer.lr=0.2", 0.87),
+        job(5, "seed=2 optimizer.lr=0.1", None),
+        job(6, "optimizer.lr=0.3", 0.99, status="FAILED"),
+        job(7, "optimizer.lr=0.4", float("nan")),
+    ]
+    best, other = ranked(jobs)
+    assert (best.label, best.mean, len(best.jobs)) == ("optimizer.lr=0.2", 0.86, 2)
+    assert round(best.spread or 0, 6) == 0.014142  # 0.02 / sqrt(2)
+    assert (other.label, round(other.mean, 6)) == ("optimizer.lr=0.1", 0.85)
+    lines = table([best, other])
+    assert lines[1].split() == ["1", "optimizer.lr=0.2", "0.8600", "±", "0.0141", "2", "seeds"]
+
+
+def test_a_loss_is_good_where_it_is_low() -> None:
+    jobs = [job(1, "a=1", 0.3, monitor="val/loss"), job(2, "a=2", 0.2, monitor="val/loss")]
+    assert [group.label for group in ranked(jobs)] == ["a=2", "a=1"]
+    assert ended(jobs[1], jobs, 2).endswith("the best so far")
+    assert not ended(jobs[0], jobs, 2).endswith("the best so far")
+
+
+def test_seeds_alone_are_one_config() -> None:
+    assert without_seed("seed=3") == "the same config"
+    assert without_seed("'dataset.root=a b' seed=3") == "'dataset.root=a b'"
+
+
+def test_lines_while_it_runs() -> None:
+    jobs = [job(1, "a=1", 0.5, seconds=60.0), job(2, "a=2", None), job(3, "a=3", None)]
+    assert started(jobs[1], jobs, 5, 2) == "job 2 of 5: a=2  (about 0:02:00 left in all)"
+    assert started(jobs[0], jobs[1:], 5, 1) == "job 1 of 5: a=1"
+    failed = job(2, "a=2", None, status="FAILED", problem="no luck")
+    assert ended(failed, [jobs[0], failed], 5) == "   2 of 5  a=2  FAILED: no luck"
+    pruned = job(2, "a=2", 0.4, status="PRUNED", seconds=3.2)
+    assert ended(pruned, [jobs[0], pruned], 5) == (
+        "   2 of 5  a=2  val/accuracy 0.4000  0:00:03  pruned: behind the others"
+    )
