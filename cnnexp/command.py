@@ -70,7 +70,8 @@ def command(arguments: Namespace) -> int:
             return hydra_main(arguments, arguments.overrides)
     if arguments.hydra_help or arguments.info or arguments.cfg in ("hydra", "all"):
         return hydra_main(arguments, rewritten(arguments.overrides))
-    if arguments.multirun or names_sweep(arguments.overrides):
+    many = arguments.multirun or names_sweep(arguments.overrides)
+    if many and arguments.cfg is None:
         return sweep(arguments.overrides, folder)
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":

@@ -76,6 +76,7 @@ class Config(TypedDict):
     input: str | None
     format: Literal["onnx", "torch"]
     search: Search
+    suite: dict | None
     n_jobs: PositiveInt
     resume: str | None
     init_from: str | None

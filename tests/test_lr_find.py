@@ -1,0 +1,61 @@
+"""task=lr_find: which rates it suggests, and that it trains nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnexp
+from cnnexp.reporting.rate_range import rate_curve, rate_range
+
+RATES = np.logspace(-6, 0, 121)
+
+
+def course(steepest: float, lowest: float) -> np.ndarray:
+    """Flat, falling fastest at `steepest`, lowest at `lowest`, then rising."""
+    x = np.log10(RATES)
+    fall = 2.3 - 1.5 / (1 + np.exp(-6 * (x - np.log10(steepest))))
+    return fall + np.where(x > np.log10(lowest), 8 * (x - np.log10(lowest)) ** 2, 0.0)
+
+
+@pytest.mark.parametrize(("steepest", "lowest"), [(1e-3, 3e-2), (1e-4, 1e-2), (1e-2, 1e-1)])
+def test_suggestions(steepest: float, lowest: float) -> None:
+    found = rate_range(RATES, course(steepest, lowest))
+    assert found is not None
+    assert found.steepest == pytest.approx(steepest, rel=0.15)
+    assert found.lowest == pytest.approx(lowest, rel=0.3)
+
+
+def test_what_is_not_finite_is_left_out() -> None:
+    losses = course(1e-3, 3e-2)
+    losses[-5:], losses[40] = np.inf, np.nan
+    found = rate_range(RATES, losses)
+    assert found is not None
+    assert found.steepest == pytest.approx(1e-3, rel=0.15)
+
+
+@pytest.mark.parametrize("losses", [np.full(121, 2.3), np.linspace(2.3, 9, 121), [2.3] * 3])
+def test_no_rate_is_no_suggestion(losses: np.ndarray) -> None:
+    assert rate_range(RATES[: len(losses)], losses) is None
+    picture = rate_curve(RATES[: len(losses)].tolist(), list(losses), 1e-3)
+    assert "does not fall" in picture.alt
+
+
+def test_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    typed = ["model.widths=[[8],[8]]", "model.dense=[]", "optimizer=sgd"]
+    result = cnnexp.run(["task=lr_find", *typed])
+    out, err = capsys.readouterr()
+    assert 1e-6 < result.metrics["steepest"] < result.metrics["lowest"] < 10
+    assert result.folder is not None
+    assert (result.folder / "figures" / "lr_find.png").is_file()
+    assert (
+        "next      python -m cnnexp 'model.widths=[[8],[8]]' 'model.dense=[]' optimizer=sgd "
+        f"optimizer.lr={result.metrics['steepest']:.2g}\n"
+    ) in out
+    assert "Finding best" not in err, "a bar is for terminals"
+    assert not list(tmp_path.glob("**/*.ckpt"))
+    assert not (tmp_path / "mlflow.db").exists()
