@@ -73,6 +73,8 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
         axes.plot(found.epochs, found.mean, lw=2 if faint == 1 else 1, alpha=faint, **style, **mark)
         if not groups[i].one_seed and i < len(PALETTE):
             axes.fill_between(found.epochs, found.low, found.high, alpha=0.15, lw=0, **style)
+    if all(len(found.epochs) == 1 for _, found in curves):
+        axes.set_xlim(0.5, 1.5)  # else the ticks would be parts of an epoch
     _names_at_the_ends(page, axes, [(i, found) for i, found in curves if i < len(PALETTE)], groups)
     best = groups[curves[0][0]].label
     return Picture(

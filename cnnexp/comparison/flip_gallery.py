@@ -27,8 +27,9 @@ def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture
     for right, wrong, other, places in sides:
         found = ((place, pixels(place)) for place in places.tolist())
         there = [(place, image) for place, image in found if image is not None][:COUNT]
+        counted = "1 image" if len(places) == 1 else f"{len(places):,} images"
         if there:
-            rows.append((f"{right} right, {wrong} wrong: {len(places):,} images", other, there))
+            rows.append((f"{right} right, {wrong} wrong: {counted}", other, there))
     if not rows:
         return None
     height = 0.28 + SIDE + BELOW + 0.2

@@ -198,10 +198,10 @@ def test_errors(tmp_path: Path) -> None:
     del contents["data_batch_3"]
     refusal(["data_batch_3"], root=folder(tmp_path / "part", contents))
     (tmp_path / "page.tar.gz").write_bytes(b"<html>")
-    refusal(["page.tar.gz", "not a whole tar.gz"], root=tmp_path / "page.tar.gz")
+    refusal(["page.tar.gz", "not CIFAR's archive, a whole tar.gz"], root=tmp_path / "page.tar.gz")
     whole = archive(tmp_path / "cut.tar.gz", files()).read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
-    refusal(["cut.tar.gz", "not a whole tar.gz"], root=tmp_path / "cut.tar.gz")
+    refusal(["cut.tar.gz", "not CIFAR's archive, a whole tar.gz"], root=tmp_path / "cut.tar.gz")
 
 
 def test_links_in_the_archive_are_not_followed(tmp_path: Path) -> None:

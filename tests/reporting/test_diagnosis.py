@@ -252,7 +252,7 @@ def test_a_finding_names_its_phase_and_what_is_on_is_not_advised() -> None:
     assert found.title == "Over-fitting from epoch 3, phase head"
     assert found.overrides == ("training.mixup=0.2", "training.early_stopping=5")
     assert untried(["model.norm=batch", "debug=overfit"], {"model": {}}) == ("debug=overfit",)
-    assert Finding("A", "b.", "Try:", ("c=1",)).line == "A: b. Try: (c=1)"
+    assert Finding("A", "b.", "Try:", ("c=1",)).line == "A: b. Try: c=1"
 
 
 def test_every_advised_override_exists() -> None:
