@@ -66,6 +66,8 @@ def load_images(config: Config, source: Source) -> ImageSet:
         split=options["split"],
         split_seed=options["split_seed"],
         per_class=options["per_class"],
+        fold=options["fold"],
+        folds=options["folds"],
         duplicates=options["duplicates"],
         cache=cache_of(config),
     )

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cnnexp.comparison.groups import MISSING, Group, described, differing_keys
@@ -21,20 +21,29 @@ def commands(group: Group) -> list[str]:
         typed.setdefault(tuple(words(run)), []).append(run)
     found = []
     for line, runs in typed.items():
-        seeds = ",".join(str(run.seed) for run in runs)
         many = ["-m"] if len(runs) > 1 else []
-        found.append(shlex.join(["python", "-m", "cnnexp", *many, *line, f"seed={seeds}"]))
+        drawn = [f"seed={listed(run.config.get('seed') for run in runs)}"]
+        folds = [fold for run in runs if (fold := at(run.config, "dataset", "fold")) is not None]
+        if folds:
+            drawn.append(f"dataset.fold={listed(folds)}")
+        found.append(shlex.join(["python", "-m", "cnnexp", *many, *line, *drawn]))
     return found
 
 
+def listed(values: Iterable[Any]) -> str:
+    """`0,1,2`, each once."""
+    return ",".join(dict.fromkeys(map(str, values)))
+
+
 def words(run: Run) -> list[str]:
-    """What was typed for a run, but for its seed."""
+    """What was typed for a run, but for its seed and fold."""
     overrides = run.config.get("overrides")
     typed = [str(word) for word in overrides] if isinstance(overrides, list) else []
     return [
         word
         for word in typed
-        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in OF_A_SWEEP
+        if (key := word.lstrip("+~").partition("=")[0]) != "dataset.fold"
+        and key.partition(".")[0] not in OF_A_SWEEP
     ]
 
 

@@ -12,6 +12,7 @@ import yaml
 from cnnexp.config.groups import listed
 from cnnexp.config.identity import PASSING
 from cnnexp.config.rerun import completed
+from cnnexp.config.schema import DATASET_DEFAULTS
 from cnnexp.errors import InputError
 from cnnexp.recording import flat
 from cnnexp.reporting.json_values import at, mapping, number
@@ -42,7 +43,9 @@ class Run:
 
     @property
     def seed(self) -> Any:
-        return self.config.get("seed")
+        """With the fold of a cross-validation, which is another draw of the same experiment."""
+        seed, fold = self.config.get("seed"), at(self.config, "dataset", "fold")
+        return seed if fold is None else f"{seed}, fold {fold}"
 
     @property
     def classes(self) -> list[str]:
@@ -99,9 +102,12 @@ def identity(
     by its own identity, for each seed may have begun from the same seed of another experiment.
     """
     whole = completed(saved, config)
+    whole["dataset"] = {**DATASET_DEFAULTS, **mapping(whole.get("dataset"))}
     keys = flat({k: v for k, v in whole.items() if k not in (*PASSING, *OF_A_SEED)})
     keys = {key: value for key, value in keys.items() if key not in PLACES}
-    keys["data"] = str(at(info, "data", "digest") or "")[:8]
+    # The digest holds the split: that of a fold is another one for each.
+    folds = keys.pop("dataset.fold", None) is not None
+    keys["data"] = "folds" if folds else str(at(info, "data", "digest") or "")[:8]
     start = keys.get("init_from")
     if isinstance(start, str) and depth < DEEPEST:
         folder = Path(start).expanduser()

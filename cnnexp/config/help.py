@@ -59,6 +59,7 @@ KEYS = (
     ("dataset.image_size", "side in pixels that images are resized to"),
     ("dataset.batch_size", "images per step"),
     ("dataset.per_class", "use only so many training images of each class"),
+    ("dataset.fold", "0 to 4: another fifth of training and validation images validates"),
     ("trainer.max_epochs", "times through the training images, in each phase"),
     ("model.weights", "of trained networks: imagenet, a file, or null"),
     ("init_from, resume", "another run's weights; an interrupted run goes on"),

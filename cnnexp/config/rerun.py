@@ -26,6 +26,8 @@ OF_THE_RUN = (
     "resize",
     "batch_size",
     "per_class",
+    "fold",
+    "folds",
     "split",
     "split_seed",
     "duplicates",

@@ -107,6 +107,8 @@ class DatasetOptions(TypedDict):
     resize: Literal["crop", "stretch", "pad"]
     batch_size: PositiveInt
     per_class: PositiveInt | None
+    fold: NonNegativeInt | None
+    folds: Annotated[int, Ge(2)]
     split: Split
     split_seed: NonNegativeInt
     duplicates: Literal["leave_out", "keep"]
@@ -187,6 +189,8 @@ DATASET_DEFAULTS: dict[str, Any] = {
     "resize": "crop",
     "batch_size": 64,
     "per_class": None,
+    "fold": None,
+    "folds": 5,
     "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
     "split_seed": 0,
     "duplicates": "leave_out",

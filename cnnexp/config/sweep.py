@@ -19,7 +19,9 @@ MOST = 64  # combinations that are checked one by one; of larger sweeps each val
 
 
 def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
-    """The overrides as Hydra is to have them. Raises InputError for the first job that is wrong."""
+    """The overrides as Hydra is to have them, with those that configs sweep over. Raises InputError
+    for the first job that is wrong.
+    """
     given = rewritten(overrides, sweep=True)
     groups = read_groups(search_folders(config_dir))
     try:
@@ -33,9 +35,10 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
         composed = compose([*fixed, *chosen], config_dir)
         if number == 0:  # what the configs themselves sweep over
             params = OmegaConf.select(composed.config, "hydra.sweeper.params")
-            if params and not set(params) <= {line.partition("=")[0] for line in given}:
-                lines = [f"{key}={value}" for key, value in params.items()]
-                check_sweep([*lines, *given], config_dir)
+            known = {line.partition("=")[0].lstrip("+") for line in given}
+            lines = [f"{key}={value}" for key, value in (params or {}).items() if key not in known]
+            if lines:
+                return check_sweep([*lines, *given], config_dir)
         added |= {
             line.partition("=")[0][2:] for line in composed.overrides if line.startswith("++")
         }

@@ -38,6 +38,8 @@ def prepare(
     split: Sizes,
     split_seed: int = 0,
     per_class: int | None = None,
+    fold: int | None = None,
+    folds: int = 5,
     duplicates: str = "leave_out",
     cache: Path | str,
 ) -> ImageSet:
@@ -48,7 +50,7 @@ def prepare(
     images that the split did not ask for, stay in the store.
     """
     _check(source, image_size, resize, duplicates)
-    check_split(split, split_seed, per_class)
+    check_split(split, split_seed, per_class, fold, folds)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
     groups = seeded_groups(source.paths, labels, pools, split_seed)
@@ -71,7 +73,7 @@ def prepare(
     usable[tried.good] = True
     if duplicates == "leave_out":
         usable[list(copies)] = False
-    chosen = divide(groups, usable, source.classes, split, per_class)
+    chosen = divide(groups, usable, source.classes, split, per_class, fold, folds)
     row = np.full(len(labels), -1, dtype=np.int64)  # index in the source -> row of the store
     row[tried.good] = np.arange(len(tried.good))
     parts = {name: np.sort(row[chosen[name]]) for name in SPLITS}
@@ -90,7 +92,7 @@ def prepare(
         sha256=tuple(tried.sha256),
         split=parts,
         left_out=tuple(sorted(left_out, key=lambda item: item.path)),
-        notes=tuple(_notes(source, pools, chosen, copies, duplicates, split, per_class)),
+        notes=tuple(_notes(source, pools, chosen, copies, duplicates, split, per_class, fold)),
         digest=_digest(source.classes, labels[index], tried.sha256, parts),
         masks=_masks(source, index, image_size, resize),
     )
@@ -176,6 +178,7 @@ def _notes(
     duplicates: str,
     split: Sizes,
     per_class: int | None,
+    fold: int | None,
 ) -> list[str]:
     notes = []
     given = set() if source.given is None else set(np.unique(source.given)) - {""}
@@ -194,7 +197,7 @@ def _notes(
                 "split than their original; dataset.duplicates=leave_out leaves them out"
             )
     counts = np.bincount(source.labels[chosen["train"]], minlength=len(source.classes))
-    asked = split["train"] if per_class is None else per_class
+    asked = split["train"] if per_class is None and fold is None else per_class
     for label, name in enumerate(source.classes):
         if isinstance(asked, int) and counts[label] < asked:
             notes.append(

@@ -23,8 +23,14 @@ Groups = dict[tuple[int, str], np.ndarray]  # (label, pool) -> indices in seeded
 LEAST = 0.9  # of the training images asked for, where files had to be left out
 
 
-def check_split(split: Sizes, split_seed: int, per_class: int | None) -> None:
+def check_split(
+    split: Sizes, split_seed: int, per_class: int | None, fold: int | None = None, folds: int = 5
+) -> None:
     """InputError unless `split` is three positive ints (images per class) or three fractions."""
+    if fold is not None and not 0 <= fold < folds:
+        raise InputError(
+            f"dataset.fold={fold}: there are the folds 0 to {folds - 1}; more with dataset.folds"
+        )
     for name in split:
         if name not in SPLITS:
             raise InputError(
@@ -109,8 +115,14 @@ def divide(
     classes: Names,
     split: Sizes,
     per_class: int | None = None,
+    fold: int | None = None,
+    folds: int = 5,
 ) -> dict[str, np.ndarray]:
     """split's name -> sorted indices. `usable`: (N,) bool, the good images.
+
+    fold: from 0, of `folds` (stratified cross-validation): training and validation images together
+    are cut into so many parts of equal size, class by class; this one validates, the others train.
+    The test images are the same whatever the fold.
 
     Where images per class are asked for and files had to be left out, training gets what is there,
     as long as that is at least `LEAST` of what it was to get; validation and test never get fewer.
@@ -122,11 +134,23 @@ def divide(
         sizes = _sizes(split, {pool: len(group) for pool, group in left.items()}, pools, name)
         for target in reversed(SPLITS):
             pool = target if target in pools else "train"
-            if target == "train" and per_class is not None:
-                _check_per_class(per_class, sizes[target], name)
-                sizes[target] = per_class
             parts[target].append(left[pool][: sizes[target]])
             left[pool] = left[pool][sizes[target] :]
+        if fold is not None:
+            both = np.concatenate([parts["validation"][-1], parts["train"][-1]])
+            if len(both) < folds:
+                raise InputError(
+                    f"dataset.folds={folds}: class {name!r} has {len(both)} images beside those "
+                    "for testing; give fewer folds"
+                )
+            # The larger parts lie elsewhere for each class, so that folds are of one size.
+            cut = np.array_split(both, folds)
+            place = (fold + label) % folds
+            parts["validation"][-1] = cut.pop(place)
+            parts["train"][-1] = np.concatenate(cut)
+        if per_class is not None:
+            _check_per_class(per_class, len(parts["train"][-1]), name)
+            parts["train"][-1] = parts["train"][-1][:per_class]
     result = {name: np.sort(np.concatenate(parts[name])) for name in SPLITS}
     for target, index in result.items():
         if len(index) == 0:

@@ -17,6 +17,7 @@ from cnnexp.command import checked, execute
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.errors import InputError, Pruned
+from cnnexp.sweeps.gpus import take_gpu
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger
 from cnnexp.sweeps.words import ended, started
 
@@ -40,6 +41,8 @@ def job(config: DictConfig) -> float | None:
         return _value(execute(checked(config, overrides)).metrics, config.training.monitor)
     total = ledger.total()
     beside = node.launcher._target_ != BASIC  # others are printing, too
+    if "joblib" in node.launcher._target_:  # on this machine; a cluster hands them out itself
+        take_gpu(ledger.folder)
     with ledger.claimed(entry) as mine:
         if not mine:
             return None

@@ -13,8 +13,8 @@ LISTED = 15  # rows of the ranking
 
 
 class Group(NamedTuple):
-    """Jobs that differ in their seed alone. mean, spread: of the monitored value; spread: standard
-    deviation, None of one job.
+    """Jobs that differ in seed or fold alone. mean, spread: of the monitored value; spread is the
+    standard deviation, None of one job.
     """
 
     label: str
@@ -67,8 +67,9 @@ def ranked(entries: Sequence[Entry]) -> list[Group]:
 
 
 def without_seed(label: str) -> str:
-    """`seed=1 optimizer.lr=0.1` -> `optimizer.lr=0.1`."""
-    words = [word for word in shlex.split(label) if not re.match(r"[+]*seed=", word)]
+    """`seed=1 dataset.fold=2 optimizer.lr=0.1` -> `optimizer.lr=0.1`."""
+    again = re.compile(r"[+]*(seed|dataset\.fold)=")
+    words = [word for word in shlex.split(label) if not again.match(word)]
     return shlex.join(words) or "the same config"
 
 
@@ -77,10 +78,10 @@ def table(groups: Sequence[Group]) -> list[str]:
     if not groups:
         return []
     monitor, width = groups[0].jobs[0].monitor, max(len(group.label) for group in groups[:LISTED])
-    lines = [f"{'':>4}  {'':<{width}}  {monitor} (best epoch, mean ± standard deviation of seeds)"]
+    lines = [f"{'':>4}  {'':<{width}}  {monitor} (best epoch, mean ± standard deviation)"]
     for rank, group in enumerate(groups[:LISTED], start=1):
         spread = "" if group.spread is None else f" ± {group.spread:.4f}"
-        seeds = f"  {len(group.jobs)} seeds" if len(group.jobs) > 1 else ""
+        seeds = f"  {len(group.jobs)} runs" if len(group.jobs) > 1 else ""
         lines.append(f"{rank:>4}  {group.label:<{width}}  {group.mean:.4f}{spread}{seeds}")
     if len(groups) > LISTED:
         lines.append(f"      … and {len(groups) - LISTED} more")

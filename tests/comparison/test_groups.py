@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cnnexp.comparison.groups import Group, differing_keys, group_runs, telling_keys
+from cnnexp.comparison.provenance import commands
 from cnnexp.comparison.records import read_run
 from cnnexp.errors import InputError
 
@@ -58,6 +59,21 @@ def test_the_fewest_keys_that_tell_apart() -> None:
 def test_other_data_are_another_group(make_run: MakeRun, grouped: Any) -> None:
     groups, _ = grouped(make_run(), make_run(seed=1, digest="e" * 64))
     assert [group.label for group in groups] == ["made data=dddddddd", "made data=eeeeeeee"]
+
+
+def test_folds_are_one_group(make_run: MakeRun, grouped: Any) -> None:
+    """Each has a split, and so a digest, of its own."""
+    runs = [
+        make_run(seed=seed, digest=f"{seed}{fold}" * 32, dataset__fold=fold,
+                 overrides=[f"dataset.fold={fold}", "model=lenet5"])
+        for seed in (0, 1) for fold in (0, 1, 2)
+    ]  # fmt: skip
+    groups, notes = grouped(*runs, make_run())
+    assert [(group.label.partition(" ")[0], len(group.runs)) for group in groups] == [
+        ("made", 6), ("made", 1),
+    ]  # fmt: skip
+    assert notes == []
+    assert commands(groups[0]) == ["python -m cnnexp -m model=lenet5 seed=0,1 dataset.fold=0,1,2"]
 
 
 def test_the_models_name_stands_for_its_target(make_run: MakeRun, grouped: Any) -> None:

@@ -29,7 +29,7 @@ def test_a_sweep_runs_all_combinations(run_main: Run, mine: Path, work: Path) ->
     ]  # fmt: skip
     # Means over seeds, the best first; of equals the first.
     assert re.findall(r"^(?:ranking)? +(\d)  experiment=(\w+) +(.*)", out, re.M) == [
-        ("1", "mine", "0.1500 ± 0.0707  2 seeds"), ("2", "quickstart", "0.1500 ± 0.0707  2 seeds"),
+        ("1", "mine", "0.1500 ± 0.0707  2 runs"), ("2", "quickstart", "0.1500 ± 0.0707  2 runs"),
     ]  # fmt: skip
     assert len(list(work.glob("outputs/sweeps/x_*/jobs/*.json"))) == 4
 
@@ -120,3 +120,15 @@ with hydra_at(Path(sys.argv[1])) as extra:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(0.5)
+
+
+def test_a_configs_sweep_over_a_key_that_no_yaml_has(run_main: Run, mine: Path, work: Path) -> None:
+    """dataset.fold is a key of every dataset, with its default in the schema."""
+    code, out, err = run_main("--config-dir", str(mine), "task=say", "sweep=folds")
+    assert (code, err) == (0, "")
+    assert re.findall(r"^job \d of 5: dataset\.fold=(\d)", out, re.M) == list("01234")
+    code, out, err = run_main(
+        "--config-dir", str(mine), "task=say", "sweep=folds", "dataset.fold=1"
+    )
+    assert (code, err) == (0, "")
+    assert "job 1 of 1: " in out, "what is typed counts more"

@@ -208,3 +208,38 @@ def test_manifest(tmp_path: Path) -> None:
             ["a", "0", "vowel", "validation"],
             ["e", "4", "vowel", "test"],
         ]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_folds(given: bool) -> None:
+    """Each image beside the test images validates once; classes keep their shares."""
+    labels = np.array([0] * 53 + [1] * 101)
+    paths = [f"{i:03d}" for i in range(len(labels))]
+    where = np.where(np.arange(len(labels)) % 4 == 0, "validation", "") if given else None
+    groups = seeded_groups(paths, labels, pools_of(where, len(labels)), 3)
+    usable = np.ones(len(labels), dtype=bool)
+    split = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    whole = divide(groups, usable, ["a", "b"], split)
+    folds = [divide(groups, usable, ["a", "b"], split, fold=i, folds=5) for i in range(5)]
+    for found in folds:
+        assert np.array_equal(found["test"], whole["test"])
+        assert sorted(np.concatenate([*found.values()])) == list(range(len(labels)))
+        shares = [labels[found[name]].mean() for name in ("train", "validation")]
+        assert shares[0] == pytest.approx(shares[1], abs=0.05)
+    rest = np.sort(np.concatenate([whole["train"], whole["validation"]]))
+    validated = np.concatenate([found["validation"] for found in folds])
+    assert np.array_equal(np.sort(validated), rest)
+    sizes = [len(found["validation"]) for found in folds]
+    assert max(sizes) - min(sizes) <= 2
+    fewer = divide(groups, usable, ["a", "b"], split, 7, fold=2, folds=5)
+    assert np.bincount(labels[fewer["train"]]).tolist() == [7, 7]
+    assert np.array_equal(fewer["validation"], folds[2]["validation"])
+
+
+def test_wrong_folds() -> None:
+    split = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    with pytest.raises(InputError, match=r"dataset\.fold=5: there are the folds 0 to 4"):
+        check_split(split, 0, None, fold=5)
+    groups = seeded_groups(["a", "b", "c", "d"], np.array([0, 0, 0, 0]), pools_of(None, 4), 0)
+    with pytest.raises(InputError, match=r"dataset\.folds=5: class 'x' has 3 images"):
+        divide(groups, np.ones(4, dtype=bool), ["x"], split, fold=0)

@@ -24,7 +24,7 @@ def test_ranking_by_hand() -> None:
     assert round(best.spread or 0, 6) == 0.014142  # 0.02 / sqrt(2)
     assert (other.label, round(other.mean, 6)) == ("optimizer.lr=0.1", 0.85)
     lines = table([best, other])
-    assert lines[1].split() == ["1", "optimizer.lr=0.2", "0.8600", "±", "0.0141", "2", "seeds"]
+    assert lines[1].split() == ["1", "optimizer.lr=0.2", "0.8600", "±", "0.0141", "2", "runs"]
 
 
 def test_a_loss_is_good_where_it_is_low() -> None:
@@ -36,6 +36,7 @@ def test_a_loss_is_good_where_it_is_low() -> None:
 
 def test_seeds_alone_are_one_config() -> None:
     assert without_seed("seed=3") == "the same config"
+    assert without_seed("dataset.fold=3 a=1 seed=0") == "a=1"
     assert without_seed("'dataset.root=a b' seed=3") == "'dataset.root=a b'"
 
 
