@@ -91,10 +91,10 @@ def sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
     return run_sweep(overrides, config_dir)
 
 
-def names_sweep(overrides: Sequence[str]) -> bool:
+def names_sweep(overrides: Sequence[str], groups: Sequence[str] = ("sweep", "suite")) -> bool:
     """`sweep=optuna` or `suite=cats_dogs`: many runs without -m."""
     chosen = [line.lstrip("+").partition("=") for line in overrides]
-    return any(key in ("sweep", "suite") and value != "null" for key, _, value in chosen)
+    return any(key in groups and value != "null" for key, _, value in chosen)
 
 
 def wants_hydra(config: DictConfig) -> bool:

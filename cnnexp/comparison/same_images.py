@@ -5,7 +5,6 @@ Imports torch: the answer has been printed by then.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +73,29 @@ def draw_side_by_side(comparison: Comparison, config: Mapping[str, Any]) -> Pict
     here = [_places(images) for images in known.values()]
     there = [key for key in answers.keys if all(key in place for place in here)]
     rows = rows_of(there, sets)
-    labels = np.asarray(sets[0].labels)[rows[0]]
     shares = [shares_of(run.folder, run.classes, there) for run in runs]
+    return picture_of(runs, sets, rows, shares, [group.label for group in groups])
+
+
+def picture_of(
+    runs: Sequence[FinishedRun],
+    sets: Sequence[ImageSet],
+    rows: Sequence[np.ndarray],
+    shares: Sequence[np.ndarray],
+    names: Sequence[str],
+) -> Picture:
+    """The same images through R runs. rows: (N,) each, where these images lie in each run's set.
+    shares: (N, K) each, the runs' probabilities of them. names: above the columns.
+    """
+    labels = np.asarray(sets[0].labels)[rows[0]]
     chosen = choose_rows(np.stack(shares), labels, ROWS)
     columns = [
-        replace(
-            column(
-                run, images, members[chosen.places], probabilities[chosen.places],
-                float((probabilities.argmax(1) == labels).mean()),
-            ),
-            name=group.label,
+        column(
+            name, run, images, members[chosen.places], probabilities[chosen.places],
+            float((probabilities.argmax(1) == labels).mean()),
         )
-        for group, run, images, members, probabilities in zip(
-            groups, runs, sets, rows, shares, strict=True
+        for name, run, images, members, probabilities in zip(
+            names, runs, sets, rows, shares, strict=True
         )
     ]  # fmt: skip
     return side_by_side(
@@ -164,6 +173,7 @@ def rows_of(common: Sequence[tuple[str, str]], sets: Sequence[ImageSet]) -> list
 
 
 def column(
+    name: str,
     run: FinishedRun,
     images: ImageSet,
     rows: np.ndarray,
@@ -173,7 +183,7 @@ def column(
     device = device_of(run.config)
     pixels = torch.from_numpy(images.images[rows]).permute(0, 3, 1, 2).contiguous()
     return Column(
-        name=str(run.info.get("name", run.folder.parent.name)),
+        name=name,
         notes=(f"{run.folder.name[-6:]}, seed {run.config['seed']}",),
         network=run.network.to(device),
         images=pixels.to(device),

@@ -1,7 +1,6 @@
 """One job of a sweep: in this process, in one beside it or on another machine."""
 
 import contextlib
-import json
 import os
 import sys
 import time
@@ -16,7 +15,10 @@ from omegaconf import DictConfig
 from cnnexp.command import checked, execute
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.rerun import record
 from cnnexp.errors import InputError, Pruned
+from cnnexp.runs import create_run_folder
+from cnnexp.sweeps import parent, search
 from cnnexp.sweeps.gpus import take_gpu
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger
 from cnnexp.sweeps.words import ended, started
@@ -80,12 +82,10 @@ def run(ledger: Ledger, entry: Entry, config: dict[str, Any]) -> None:
     """
     began, digest = time.monotonic(), config_hash(config)
     interrupted = entry.status in ("RUNNING", "STOPPED") and entry.config_hash == digest
-    entry.config_hash, entry.problem = digest, ""
+    entry.config_hash, entry.problem, entry.value, entry.metrics = digest, "", None, {}
+    entry.seconds = entry.seconds if interrupted else 0.0
     entry.monitor = config["training"]["monitor"]
     if config["task"]["name"] == "train":
-        from cnnexp.runs import create_run_folder  # imports torch
-        from cnnexp.sweeps import parent, search
-
         if not (interrupted and entry.folder and Path(entry.folder).is_dir()):
             outputs = Path(config["paths"]["outputs"])
             entry.folder = str(create_run_folder(outputs, config["name"]))
@@ -95,8 +95,7 @@ def run(ledger: Ledger, entry: Entry, config: dict[str, Any]) -> None:
             config["job"]["stop"] = search.stopper(ledger, entry.trial)
     entry.status = "RUNNING"
     ledger.write(entry)
-    record = Path(entry.folder or "") / "run.json"
-    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    known = record(Path(entry.folder)) if entry.folder else {}
     if known.get("status") == "FINISHED":  # killed after its end, before it was noted here
         entry.metrics = known["metrics"]
     else:

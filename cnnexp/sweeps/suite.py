@@ -12,8 +12,17 @@ from pathlib import Path
 from hydra import compose as hydra_compose
 from omegaconf import OmegaConf
 
+from cnnexp.command import run
 from cnnexp.config.check import check_keys, check_value
-from cnnexp.config.compose import PRIMARY, compose, hydra_at, resolved, rewritten
+from cnnexp.config.compose import (
+    PRIMARY,
+    compose,
+    hydra_at,
+    resolved,
+    rewritten,
+    search_folders,
+)
+from cnnexp.config.explain import CONFIG_ERRORS, explained
 from cnnexp.config.groups import listed, read_groups
 from cnnexp.config.quoting import in_quotes
 from cnnexp.config.rerun import check_command
@@ -49,10 +58,12 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
         try:
             composed = hydra_compose(PRIMARY, [*extra, *rewritten(own)])
             node = OmegaConf.to_container(composed.suite, resolve=True)
-        except Exception as error:
+        except (*CONFIG_ERRORS, ValueError) as error:
             raise wrong(error, name, own, config_dir) from None
     assert isinstance(node, dict)
     check_value(list[int], node.get("seeds"), "suite.seeds")
+    if not node["seeds"]:
+        raise InputError("suite.seeds=[]: no seed, no run; give some: suite.seeds=[0,1,2]")
     if not isinstance(node.get("steps"), dict) or not node["steps"]:
         raise InputError(f"suite={name}: its YAML has no steps: name: {{overrides: […]}}")
     steps: list[Step] = []
@@ -76,9 +87,6 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
 
 
 def wrong(error: Exception, name: str, own: Sequence[str], config_dir: Path | None) -> InputError:
-    from cnnexp.config.compose import search_folders
-    from cnnexp.config.explain import explained
-
     groups = read_groups(search_folders(config_dir))
     if not name:
         return InputError(f"task=suite: needs suite={listed(sorted(groups['suite']))}")
@@ -124,8 +132,7 @@ def batches(suite: Suite, ledger: Ledger) -> Iterator[list[Entry]]:
         yield batch
 
 
-def compare(ledger: Ledger) -> None:
-    """What may be concluded from the runs that finished."""
-    from cnnexp.command import run
-
-    run(["task=compare", f"runs=[{in_quotes(str(ledger.folder))}]"])
+def compare(ledger: Ledger, settings: Sequence[str], config_dir: Path | None) -> None:
+    """What may be concluded from the runs that finished. settings: where things lie."""
+    places = [line for line in settings if line.lstrip("+").startswith("paths.")]
+    run(["task=compare", f"runs=[{in_quotes(str(ledger.folder))}]", *places], config_dir)

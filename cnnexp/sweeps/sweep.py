@@ -16,14 +16,16 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from cnnexp.command import names_sweep
 from cnnexp.config.compose import PRIMARY, compose, hydra_at, resolved
+from cnnexp.config.instantiate import named_folder
 from cnnexp.config.quoting import in_quotes
 from cnnexp.config.rerun import check_command
 from cnnexp.config.sweep import check_sweep, sweeps
 from cnnexp.errors import InputError
+from cnnexp.runs import shown_path
 from cnnexp.sweeps import search
 from cnnexp.sweeps.job import BASIC, job, remembered
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger
@@ -31,6 +33,7 @@ from cnnexp.sweeps.suite import Suite, compare, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import ranked, table
 
+PROGRAM = ("python", "-m", "cnnexp")
 # Where things lie and how they are run: another value of these is the same sweep.
 SWEEP = re.compile(r"[+~]*(sweep|search|n_jobs|hydra)\b")
 PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
@@ -41,10 +44,10 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
 
     Raises InputError, before anything is written, for a job that cannot run.
     """
-    of_suite = any(line.lstrip("+").startswith("suite=") for line in overrides)
+    of_suite = names_sweep(overrides, ("suite",))
     suite = read_suite(overrides, config_dir) if of_suite else None
     given = [*suite.typed] if suite else check_sweep(overrides, config_dir)
-    command, begun = typed(overrides, config_dir), False
+    command, begun = typed(overrides), False
     with hydra_at(config_dir) as extra:
         config = multirun_config([*extra, *(settings(given) if suite else given)])
         identity = [*given, str(config_dir or "")]
@@ -65,13 +68,16 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
         except KeyboardInterrupt:
             print(f"\nto go on: {command}", flush=True)
             raise
+    code = summary(ledger, command)
     if begun:
         from cnnexp.sweeps import parent
 
-        parent.end(ledger)
-    code = summary(ledger, command)
+        try:
+            parent.end(ledger)
+        except InputError as error:  # the store has gone: the runs' folders have everything
+            print(f"{'note':<9} {error}")
     if suite and any(entry.status == "FINISHED" for entry in ledger.entries()):
-        compare(ledger)
+        compare(ledger, settings(given), config_dir)
     return code
 
 
@@ -137,19 +143,11 @@ def multirun_config(overrides: Sequence[str]) -> DictConfig:
 
 
 def swept(config: DictConfig) -> list[Override]:
-    """What the configs sweep over, and what was typed, which counts more."""
-    typed = list(config.hydra.overrides.task)
-    params = config.hydra.sweeper.params
-    kept = OmegaConf.to_container(params, resolve=False) if params else {}
-    assert isinstance(kept, dict)
-    lines = [f"{key!s}={value}" for key, value in kept.items()]
-    known = {line.partition("=")[0].lstrip("+") for line in typed}
-    lines = [line for line in lines if line.partition("=")[0].lstrip("+") not in known]
+    """What was typed, and what the configs sweep over beside it: `check_sweep` has added that."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    return OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(
-        [*lines, *typed]
-    )
+    parser = OverridesParser.create(config_loader=hydra.config_loader)
+    return parser.parse_overrides(list(config.hydra.overrides.task))
 
 
 def grid(parsed: Sequence[Override]) -> list[Entry]:
@@ -203,15 +201,15 @@ def finished(entry: Entry, config_dir: Path | None) -> bool:
     return remembered(entry, check_command(resolved(composed.config), composed.overrides))
 
 
-def shown(path: Path) -> str:
-    """From the working folder, if it lies there."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def own_folder() -> list[str]:
+    """--config-dir, as the user gave it."""
+    mine = named_folder()
+    return ["--config-dir", shown_path(mine)] if mine else []
 
 
-def typed(overrides: Sequence[str], config_dir: Path | None) -> str:
-    own = ["--config-dir", str(config_dir)] if config_dir else []
+def typed(overrides: Sequence[str]) -> str:
     multirun = [] if names_sweep(overrides) else ["-m"]
-    return shlex.join(["python", "-m", "cnnexp", *multirun, *own, *overrides])
+    return shlex.join([*PROGRAM, *multirun, *own_folder(), *overrides])
 
 
 def summary(ledger: Ledger, command: str) -> int:
@@ -234,8 +232,8 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
     if groups := ranked(entries):
         best = groups[0].jobs[0]
         again = [line for line in best.overrides if not SWEEP.match(line)]
-        yield "best", shlex.join(["python", "-m", "cnnexp", *again])
-    folder = shown(ledger.folder)
+        yield "best", shlex.join([*PROGRAM, *own_folder(), *again])
+    folder = shown_path(ledger.folder)
     yield "saved", f"{folder}  (jobs/; delete it to do all of them anew)"
     if len(groups) > 1:
-        yield "compare", f"python -m cnnexp task=compare runs=[{folder}]"
+        yield "compare", shlex.join([*PROGRAM, *own_folder(), "task=compare", f"runs=[{folder}]"])

@@ -5,6 +5,7 @@ import re
 import shlex
 import statistics
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from cnnexp.sweeps.ledger import DONE, Entry
@@ -28,7 +29,7 @@ def started(entry: Entry, entries: Sequence[Entry], total: int, at_once: int) ->
     done = [one.seconds for one in entries if one.status in DONE]
     left = total - sum(one.status in (*DONE, "FAILED") for one in entries)
     seconds = left * statistics.fmean(done) / min(at_once, max(left, 1)) if done else 0
-    when = f"  (about {clock(seconds)} left in all)" if done else ""
+    when = f"  (about {timedelta(seconds=round(seconds))} left in all)" if done else ""
     return f"job {entry.number} of {total}: {entry.label}{when}"
 
 
@@ -40,16 +41,11 @@ def ended(entry: Entry, entries: Sequence[Entry], total: int) -> str:
         return f"{head}  FAILED: {entry.problem}"
     if entry.value is None:
         return f"{head}  {entry.status.lower()}"
-    text = f"{head}  {entry.monitor} {entry.value:.4f}  {clock(entry.seconds)}"
+    text = f"{head}  {entry.monitor} {entry.value:.4f}  {timedelta(seconds=round(entry.seconds))}"
     if entry.status == "PRUNED":
         return f"{text}  pruned: behind the others"
     best = max((e for e in entries if e.value is not None), key=lambda e: e.sign * (e.value or 0))
     return f"{text}  the best so far" if best.number == entry.number else text
-
-
-def clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def ranked(entries: Sequence[Entry]) -> list[Group]:

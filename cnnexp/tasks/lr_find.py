@@ -1,7 +1,6 @@
 """task=lr_find: the loss at rising learning rates, and a rate to try; nothing is trained."""
 
 import io
-import logging
 import math
 import shlex
 import sys
@@ -22,6 +21,7 @@ from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.rate_range import rate_curve, rate_range
 from cnnexp.runs import Result, create_run_folder, shown_path
 from cnnexp.start import start_network
+from cnnexp.training.fit import quiet_lightning
 
 LOWEST, HIGHEST = 1e-6, 10.0  # rates, on a logarithmic scale between
 STEPS = 150
@@ -70,12 +70,8 @@ def range_test(
 
     The classifier's weights are as before afterwards.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        for said in (".*does not have many workers.*", ".*LeafSpec.*", ".*lr_scheduler.step.*",
-                     r".*module\(s\) in eval mode.*", ".*no `val_dataloader`.*",
-                     ".*smaller than the logging interval.*"):  # fmt: skip
-            warnings.filterwarnings("ignore", said)
+    with tempfile.TemporaryDirectory() as folder, quiet_lightning():
+        warnings.filterwarnings("ignore", ".*no `val_dataloader`.*")
         epochs = math.ceil(STEPS / len(batches))
         trainer = make_trainer(
             config, epochs, Path(folder), logger=False, enable_checkpointing=False

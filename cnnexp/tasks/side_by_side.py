@@ -5,11 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cnnexp.answers import answer, verdict
 from cnnexp.comparison.records import check_classes
-from cnnexp.comparison.same_images import column, images_of, rows_of
+from cnnexp.comparison.same_images import images_of, picture_of, rows_of
 from cnnexp.comparison.test_images import common_test_images
 from cnnexp.config.several import each_run, of_runs
 from cnnexp.errors import InputError
@@ -18,9 +16,6 @@ from cnnexp.folders import run_folder
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.runs import Result, create_run_folder, read_json, shown_path
-from cnnexp.visualization.side_by_side import choose_rows, side_by_side
-
-ROWS = 8  # images of the side-by-side picture
 
 
 def visualize_runs(config: Mapping[str, Any]) -> Result:
@@ -42,36 +37,20 @@ def visualize_runs(config: Mapping[str, Any]) -> Result:
             "images", f"{len(rows[0]):,} test images are in all {len(runs)} runs' test splits"
         )
 
-        shares, accuracies = [], []
-        labels = np.asarray(sets[0].labels)[rows[0]]
+        shares = []
         for run, images, members in zip(runs, sets, rows, strict=True):
             there = replace(images, split={"test": members})
             tested = answer(run.config, run.network, there, precision=run.precision)
             shares.append(tested.probabilities)
-            accuracies.append(tested.metrics["test/accuracy"])
             journal.topic("run", f"{run.folder}: {verdict(tested)}")
-        chosen = choose_rows(np.stack(shares), labels, ROWS)
-        picture = side_by_side(
-            [
-                column(run, images, members[chosen.places], probabilities[chosen.places], accuracy)
-                for run, images, members, probabilities, accuracy in zip(
-                    runs, sets, rows, shares, accuracies, strict=True
-                )
-            ],
-            labels=labels[chosen.places].tolist(),
-            classes=runs[0].classes,
-            paths=[sets[0].paths[i] for i in rows[0][chosen.places]],
-            disagreed=chosen.disagreed,
-            differ=chosen.differ,
-            common=len(labels),
-        )
-        journal.topic(
-            "differ", f"their predictions, on {chosen.differ:,} of {len(labels):,} images"
-        )
+        names = [str(run.info.get("name", run.folder.parent.name)) for run in runs]
+        picture = picture_of(runs, sets, rows, shares, names)
+        count, differ = len(rows[0]), picture.numbers["predictions_differ"]
+        journal.topic("differ", f"their predictions, on {differ:,} of {count:,} images")
         folder = create_run_folder(Path(config["paths"]["outputs"]), "side_by_side")
         (path,) = save_pictures({"side_by_side": picture}, folder / "figures")
         journal.topic("saved", shown_path(path))
-    return Result({"images": float(len(labels)), "differ": float(chosen.differ)}, folder)
+    return Result({"images": float(count), "differ": float(differ)}, folder)
 
 
 def once(folders: Sequence[Path]) -> None:

@@ -4,7 +4,8 @@ import logging
 import math
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,22 @@ class RowAtEpochEnd(ModelCheckpoint):
                 raise Pruned(min(values) if self.table.monitor.endswith("loss") else max(values))
 
 
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Without the warnings that are not about what a person has done."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+        # Lightning 2.6 asks torch 2.15 in a way that later versions will not answer.
+        warnings.filterwarnings("ignore", ".*LeafSpec.*")
+        # Lightning calls the schedule once before the first step; torch warns of the order.
+        warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
+        # Frozen blocks are.
+        warnings.filterwarnings("ignore", r".*module\(s\) in eval mode.*")
+        yield
+
+
 def fit(
     classifier: Classifier,
     train: Batches,
@@ -101,16 +118,7 @@ def fit(
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=phase.early_stopping))
     if ema is not None:
         callbacks.append(WeightAveraging(avg_fn=moving_average(ema)))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-        warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
-        # Lightning 2.6 asks torch 2.15 in a way that later versions will not answer.
-        warnings.filterwarnings("ignore", ".*LeafSpec.*")
-        # Lightning calls the schedule once before the first step; torch warns of the order.
-        warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
-        # Frozen blocks are.
-        warnings.filterwarnings("ignore", r".*module\(s\) in eval mode.*")
+    with quiet_lightning():
         classifier.train()
         trainer = make_trainer(callbacks=callbacks, logger=logger)
         try:

@@ -112,6 +112,7 @@ WRONG = {
     "a step's key": (["suite=two", "model.filters=3"], "suite=two, step first: model.filters=3"),
     "a step's value": (["suite=two", "optimizer.lr=-1"], "step first: optimizer.lr=-1: must be"),
     "seeds": (["suite=two", "suite.seeds=3"], "suite.seeds=3: must be a list"),
+    "no seed": (["suite=two", "suite.seeds=[]"], "suite.seeds=[]: no seed"),
     "no such step": (
         ["suite=two", "suite.steps.second.init_from=frist"], "did you mean 'first'?",
     ),
@@ -133,3 +134,12 @@ def test_ready_suites_are_valid(name: str) -> None:
     suite = read_suite(["task=suite", f"suite={name}"], None)
     assert suite.seeds == (0, 1, 2)
     assert len(suite.steps) == 4
+
+
+def test_what_is_typed_next_names_the_users_folder(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["-m", "--config-dir", "mine", "dataset=shapes", "dataset.images=160", "seed=0,1"]
+    assert main([*command, *SMALL, "model.widths=[[4]]"]) == 0
+    (best,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best ")]
+    assert best.startswith("best      python -m cnnexp --config-dir mine dataset=shapes ")
