@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
 
-if TYPE_CHECKING:  # a command that only reads runs need not wait for torch
+if TYPE_CHECKING:  # a command that only reads runs need not wait for these
+    import numpy as np
     from torch import nn
 
 
@@ -76,9 +75,9 @@ def write_predictions(
     *,
     classes: Sequence[str],
     paths: Sequence[str],
-    indices: np.ndarray,
-    probabilities: np.ndarray,
-    labels: np.ndarray | None,
+    indices: "np.ndarray",
+    probabilities: "np.ndarray",
+    labels: "np.ndarray | None",
 ) -> None:
     """CSV: path, index, label (where known), prediction, and p_<class> for each class.
 
