@@ -37,11 +37,17 @@ def test_runs_in_seconds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("model", ["inception", "residual"])
-def test_the_three_networks_of_cifar10_differ_in_nothing_else(model: str) -> None:
-    ours, baseline = config(f"experiment=cifar10_{model}"), config("experiment=cifar10_baseline")
+@pytest.mark.parametrize("matched", ["", "_matched"])
+def test_the_networks_of_cifar10_differ_in_their_blocks_alone(model: str, matched: str) -> None:
+    ours = config(f"experiment=cifar10_{model}{matched}")
+    baseline = config("experiment=cifar10_baseline")
     assert {key for key in baseline if ours[key] != baseline[key]} == {"name", "model"}
-    shared = {k: v for k, v in baseline["model"].items() if k != "_target_"}
-    assert {key: ours["model"][key] for key in shared} == shared
+    own, plain = ours["model"], baseline["model"]
+    kept = [number - 1 for number in (1, 2, 3) if number not in own["replace"]]
+    assert kept == [0]
+    assert own["widths"][0] == plain["widths"][0]
+    shared = {k: v for k, v in plain.items() if k not in ("_target_", "widths")}
+    assert {key: own[key] for key in shared} == shared
 
 
 def test_a_model_brings_its_phases_and_a_choice_counts_more() -> None:

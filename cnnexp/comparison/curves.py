@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cnnexp.comparison.groups import Group
-from cnnexp.comparison.labels import LINE, PALETTE, colour, leader, spread
+from cnnexp.comparison.labels import PALETTE, colour, names_at_the_ends
 from cnnexp.reporting.json_values import number
-from cnnexp.reporting.page import MARGIN, Page, fitted
+from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
-from cnnexp.reporting.style import INK, house_style
+from cnnexp.reporting.style import house_style
 
-WIDTH, HEIGHT, NAMES = 5.6, 3.9, 3.2  # inches; NAMES: the column to the right
+LEFT, WIDTH, HEIGHT, NAMES = 0.65, 5.6, 3.9, 3.2  # inches; NAMES: the column to the right
 
 
 class Curve(NamedTuple):
@@ -55,10 +54,10 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
     seeds = any(not group.one_seed for group in groups)
     line = "mean of the seeds, and the range from their worst to their best" if seeds else ""
     page = Page(
-        MARGIN + 0.65 + WIDTH + NAMES, HEIGHT + 0.65, "Validation accuracy per epoch",
+        MARGIN + LEFT + WIDTH + NAMES, HEIGHT + 0.65, "Validation accuracy per epoch",
         [line] if line else [],
     )  # fmt: skip
-    axes = page.axes(MARGIN + 0.65, 0.1, WIDTH, HEIGHT)
+    axes = page.axes(MARGIN + LEFT, 0.1, WIDTH, HEIGHT)
     axes.grid(True)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -75,7 +74,8 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
             axes.fill_between(found.epochs, found.low, found.high, alpha=0.15, lw=0, **style)
     if all(len(found.epochs) == 1 for _, found in curves):
         axes.set_xlim(0.5, 1.5)  # else the ticks would be parts of an epoch
-    _names_at_the_ends(page, axes, [(i, found) for i, found in curves if i < len(PALETTE)], groups)
+    ends = {i: (groups[i].label, found.mean[-1]) for i, found in curves if i < len(PALETTE)}
+    names_at_the_ends(page, axes, ends, (MARGIN + LEFT, 0.1, WIDTH, HEIGHT), NAMES)
     best = groups[curves[0][0]].label
     return Picture(
         page.figure,
@@ -93,18 +93,3 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
         numbers={groups[i].label: {"epochs": len(c.epochs), "last": round(float(c.mean[-1]), 4)}
                  for i, c in curves},
     )  # fmt: skip
-
-
-def _names_at_the_ends(
-    page: Page, axes: Axes, curves: Sequence[tuple[int, Curve]], groups: Sequence[Group]
-) -> None:
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
-    wanted = [HEIGHT * (high - found.mean[-1]) / (high - low) for _, found in curves]
-    for (i, found), y, end in zip(
-        curves, spread(wanted, LINE, LINE / 2, HEIGHT - LINE / 2), wanted, strict=True
-    ):
-        x = MARGIN + 0.65 + WIDTH
-        name = fitted(f"{groups[i].label}  {100 * found.mean[-1]:.1f}%", NAMES - 0.45, 9)
-        page.text(x + 0.32, y + 0.1, name, va="center", fontsize=9, color=INK)
-        leader(page, (x + 0.02, end + 0.1), (x + 0.28, y + 0.1), colour(i))

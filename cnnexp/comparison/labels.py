@@ -1,12 +1,13 @@
 """Which colour a group has, and where its name stands, so that no two names overlap."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from cnnexp.reporting.page import Page
-from cnnexp.reporting.style import BLUE, GREEN, ORANGE, QUIET, VERMILION
+from cnnexp.reporting.page import Page, fitted
+from cnnexp.reporting.style import BLUE, GREEN, INK, ORANGE, QUIET, VERMILION
 
 # Okabe and Ito's others: yellow is too faint on white, black is gone on a dark page.
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9")
@@ -28,6 +29,29 @@ def leader(page: Page, start: tuple[float, float], end: tuple[float, float], col
             color=colour, linewidth=1.2,
         )
     )  # fmt: skip
+
+
+def names_at_the_ends(
+    page: Page,
+    axes: Axes,
+    ends: Mapping[int, tuple[str, float]],
+    place: tuple[float, float, float, float],
+    room: float,
+) -> None:
+    """To the right of lines that end at the axes' right edge, with what they reached there.
+
+    ends: a line's colour -> its name and last value, an accuracy. place: of the axes on the page:
+    x, y, width, height. room: inches for the names.
+    """
+    x, top, width, height = place
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    wanted = [height * (high - value) / (high - low) for _, value in ends.values()]
+    heights = spread(wanted, LINE, LINE / 2, height - LINE / 2)
+    for (i, (label, value)), y, end in zip(ends.items(), heights, wanted, strict=True):
+        name = fitted(f"{label}  {100 * value:.1f}%", room - 0.45, 9)
+        page.text(x + width + 0.32, y + top, name, va="center", fontsize=9, color=INK)
+        leader(page, (x + width + 0.02, end + top), (x + width + 0.28, y + top), colour(i))
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -7,6 +7,7 @@ from typing import Any
 from cnnexp.comparison import provenance, table, verdicts
 from cnnexp.comparison.comparison import Comparison
 from cnnexp.comparison.curves import overlaid_curves
+from cnnexp.comparison.data_size import accuracy_by_size
 from cnnexp.comparison.flips import Flips
 from cnnexp.comparison.matrix import difference_matrix
 from cnnexp.comparison.per_class import recall_per_class
@@ -24,6 +25,7 @@ DECIDED = 8  # images that are named, per direction
 MOST_KEYS = 40  # rows that are not folded away
 SECTIONS = {
     "Differences": ("differences",),
+    "Training images": ("data_size",),
     "Learning curves": ("learning_curves",),
     "Costs": ("costs",),
     "Classes": ("recall_per_class",),
@@ -73,6 +75,7 @@ def drawn(comparison: Comparison) -> dict[str, Picture]:
         "differences": difference_matrix(comparison.verdicts, comparison.groups)
         if comparison.verdicts
         else None,
+        "data_size": accuracy_by_size(comparison.scores),
         "learning_curves": overlaid_curves(comparison.groups),
         "costs": tradeoffs(comparison.scores) if comparison.verdicts else None,
         "recall_per_class": recall_per_class(comparison.scores, comparison.classes),

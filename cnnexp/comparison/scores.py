@@ -16,7 +16,8 @@ class Score:
     """Of a group, means over its seeds, on the common test images; None where a run does not say.
 
     accuracy, low, high: with its 95% interval over images and seeds. deviation: standard deviation
-    of the seeds' accuracies, None for one seed. train_s, images_per_s: of one run.
+    of the seeds' accuracies, None for one seed. train_s, images_per_s, train_images: of one run,
+    the last the mean where folds differ.
     """
 
     group: Group
@@ -31,6 +32,7 @@ class Score:
     multiply_adds: float | None
     train_s: float | None
     images_per_s: float | None
+    train_images: float
     each: tuple[float, ...]
     recall: np.ndarray
 
@@ -61,6 +63,7 @@ def score_groups(
                 multiply_adds=mean_of(group, lambda run: run.metric("multiply_adds")),
                 train_s=mean_of(group, lambda run: run.metric("train_s")),
                 images_per_s=mean_of(group, lambda run: run.metric("images_per_s")),
+                train_images=float(answers.train[list(members)].mean()),
                 each=tuple(each.tolist()),
                 recall=np.mean([recall for recall, _ in figures], axis=0),
             )

@@ -16,10 +16,13 @@ Key = tuple[str, str]  # sha256 and class of an image
 
 
 class Split(NamedTuple):
-    """Of one splits.csv. test: path -> key. learned: sha256 of all that is in other splits."""
+    """Of one splits.csv. test: path -> key. learned: sha256 of all that is in other splits.
+    train: how many images the training split has.
+    """
 
     test: dict[str, Key]
     learned: frozenset[str]
+    train: int
 
 
 class Answers(NamedTuple):
@@ -27,7 +30,7 @@ class Answers(NamedTuple):
 
     paths: N, of the first run. labels: (N,) and predictions: (N, R), int16 class numbers.
     tested: (R,), how many images each run was tested on. learned: of those, how many are left out
-    because some run has learned from them.
+    because some run has learned from them. train: (R,), how many images each run trained on.
     """
 
     keys: list[Key]
@@ -36,6 +39,7 @@ class Answers(NamedTuple):
     predictions: np.ndarray
     tested: np.ndarray
     learned: int
+    train: np.ndarray
 
     @property
     def right(self) -> np.ndarray:
@@ -105,6 +109,7 @@ def read_answers(folders: Sequence[Path], classes: Sequence[str]) -> Answers:
     return Answers(
         [common[i] for i in kept], [paths[i] for i in kept], labels[kept], predictions[kept],
         tested, sum(sha in learned for sha, _ in set(splits[0].test.values())),
+        np.array([split.train for split in splits]),
     )  # fmt: skip
 
 
@@ -151,13 +156,14 @@ def _columns(content: bytes, names: Sequence[str]) -> pa.Table:
 def _split(content: bytes) -> Split:
     names = ("path", "sha256", "class", "split")
     table = _columns(content, names)
-    test, learned = {}, []
+    test, learned, train = {}, [], 0
     for path, sha, own, split in zip(*(table[name].to_pylist() for name in names), strict=True):
         if split == "test":
             test[path] = (sha, own)
         else:
             learned.append(sha)
-    return Split(test, frozenset(learned))
+            train += split == "train"
+    return Split(test, frozenset(learned), train)
 
 
 def _common(splits: Sequence[Split]) -> list[Key]:

@@ -17,7 +17,7 @@ def residual(
     image_size: int,
     outputs: int,
     *,
-    widths: Sequence[Sequence[PositiveInt]] = ((32, 32), (64, 64), (128, 128)),
+    widths: Sequence[Sequence[PositiveInt]] = ((32, 32), (64,) * 4, (128,) * 4),
     replace: Sequence[PositiveInt] = (2, 3),
     pre_activation: bool = False,
     kernel_size: PositiveInt = 3,

@@ -1,19 +1,23 @@
 """A suite: steps in order, each for all seeds, later ones from earlier ones' weights.
 
-A suite is a YAML in configs/suite: `seeds`, and `steps`: name -> `overrides` and, where it starts
-from another step's weights (of the same seed), `init_from`.
+A suite is a YAML in configs/suite: `seeds`, and `steps`: name -> `overrides`; `sweep`, lists of
+values of keys, all combinations of which are run; and, where it starts from another step's weights
+(of the same seed and the same values), `init_from`.
 """
 
+import itertools
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose as hydra_compose
 from omegaconf import OmegaConf
 
 from cnnexp.command import run
-from cnnexp.config.check import check_keys, check_value
+from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.compose import (
     PRIMARY,
     compose,
@@ -32,11 +36,19 @@ from cnnexp.sweeps.ledger import Entry, Ledger
 
 @dataclass(frozen=True)
 class Step:
-    """init_from: the name of an earlier step, or None."""
+    """sweep: key -> its values. init_from: the name of an earlier step, or None."""
 
     name: str
     overrides: tuple[str, ...]
+    sweep: Mapping[str, Sequence[Any]]
     init_from: str | None
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Key -> value, of each combination."""
+        return [
+            dict(zip(self.sweep, values, strict=True))
+            for values in itertools.product(*self.sweep.values())
+        ]
 
 
 @dataclass(frozen=True)
@@ -66,20 +78,22 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
         raise InputError("suite.seeds=[]: no seed, no run; give some: suite.seeds=[0,1,2]")
     if not isinstance(node.get("steps"), dict) or not node["steps"]:
         raise InputError(f"suite={name}: its YAML has no steps: name: {{overrides: […]}}")
+    fixed = {line.partition("=")[0].lstrip("+") for line in typed}
     steps: list[Step] = []
     for key, step in node["steps"].items():
         where = f"suite.steps.{key}"
         check_value(dict, step, where)
-        check_keys(step, ("overrides", "init_from"), f"{where}.")
+        check_keys(step, ("overrides", "sweep", "init_from"), f"{where}.")
         check_value(list[str], step.get("overrides"), f"{where}.overrides")
-        source, before = step.get("init_from"), [one.name for one in steps]
-        if source is not None and source not in before:
-            near = nearest(str(source), before)
-            raise InputError(
-                f"{where}.init_from={source}: no step before it{near or ';'} there are "
-                f"{listed(before)}"
-            )
-        steps.append(Step(str(key), tuple(rewritten(step["overrides"])), source))
+        sweep = step.get("sweep") or {}
+        check_value(dict[str, list[Any]], sweep, f"{where}.sweep")
+        if empty := [key for key in sweep if not sweep[key]]:
+            raise InputError(f"{where}.sweep.{empty[0]}=[]: no value, no run; give some")
+        sweep = {key: sweep[key] for key in sweep if key not in fixed}
+        source = step.get("init_from")
+        if source is not None:
+            check_source(where, str(source), sweep, {one.name: one for one in steps})
+        steps.append(Step(str(key), tuple(rewritten(step["overrides"])), sweep, source))
     suite = Suite(name, tuple(node["seeds"]), tuple(steps), tuple(rewritten(typed)))
     for one in suite.steps:
         check_step(suite, one, config_dir)
@@ -93,20 +107,48 @@ def wrong(error: Exception, name: str, own: Sequence[str], config_dir: Path | No
     return explained(error, list(own), groups)
 
 
+def check_source(
+    where: str, source: str, sweep: Mapping[str, Sequence[Any]], before: Mapping[str, Step]
+) -> None:
+    """Each job must find the one job that it starts from."""
+    if source not in before:
+        near = nearest(source, list(before))
+        raise InputError(
+            f"{where}.init_from={source}: no step before it{near or ';'} there are "
+            f"{listed(list(before))}"
+        )
+    for key, values in before[source].sweep.items():
+        if key not in sweep or any(value not in values for value in sweep[key]):
+            raise InputError(
+                f"{where}.init_from={source}: {source} is run with {key}={shown(list(values))}; "
+                f"{where}.sweep needs {key}, with values among these"
+            )
+
+
 def check_step(suite: Suite, step: Step, config_dir: Path | None) -> None:
-    try:
-        composed = compose(lines_of(suite, step, suite.seeds[0]), config_dir)
-        check_command(resolved(composed.config), composed.overrides)
-    except InputError as error:
-        raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
+    for setting in step.settings():
+        try:
+            composed = compose(lines_of(suite, step, setting, suite.seeds[0]), config_dir)
+            check_command(resolved(composed.config), composed.overrides)
+        except InputError as error:
+            raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
 
 
-def lines_of(suite: Suite, step: Step, seed: int) -> list[str]:
+def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int) -> list[str]:
     """What is typed counts more than what the step says of the same key."""
     given = [line for line in suite.typed if not re.match(r"[+~]*hydra[./]", line)]
     keys = {line.partition("=")[0].lstrip("+") for line in given}
     own = [line for line in step.overrides if line.partition("=")[0].lstrip("+") not in keys]
-    return [*own, *given, f"seed={seed}"]
+    return [*own, *given, *typed_settings(setting), f"seed={seed}"]
+
+
+def typed_settings(setting: Mapping[str, Any]) -> list[str]:
+    """{"model": "lenet5", "dataset.per_class": None} -> model=lenet5 dataset.per_class=null."""
+    plain = re.compile(r"[\w.-]+")
+    return [
+        f"{key}={v if isinstance(v, str) and plain.fullmatch(v) else json.dumps(v)}"
+        for key, v in setting.items()
+    ]
 
 
 def batches(suite: Suite, ledger: Ledger) -> Iterator[list[Entry]]:
@@ -114,22 +156,30 @@ def batches(suite: Suite, ledger: Ledger) -> Iterator[list[Entry]]:
     that failed is left out.
     """
     number = 0
-    done: dict[tuple[str, int], list[str]] = {}
+    sweeps = {step.name: step.sweep for step in suite.steps}
+    done: dict[str, list[str]] = {}  # label -> overrides
     for step in suite.steps:
         batch = []
-        for seed in suite.seeds:
+        for setting, seed in itertools.product(step.settings(), suite.seeds):
             number += 1
-            lines, label = lines_of(suite, step, seed), f"{step.name} seed={seed}"
+            lines, label = lines_of(suite, step, setting, seed), named(step.name, setting, seed)
             if step.init_from is not None:
-                source = ledger.read(done[step.init_from, seed])
+                own = {key: setting[key] for key in sweeps[step.init_from]}
+                start = named(step.init_from, own, seed)
+                source = ledger.read(done[start]) if start in done else None
                 if source is None or source.status != "FINISHED":
-                    print(f"{label}: left out, for {step.init_from} seed={seed} did not finish")
+                    print(f"{label}: left out, for {start} did not finish")
                     continue
                 lines.append(f"init_from={in_quotes(str(source.folder))}")
             entry = ledger.plan(Entry(number, label, lines))
-            done[step.name, seed] = entry.overrides
+            done[label] = entry.overrides
             batch.append(entry)
         yield batch
+
+
+def named(step: str, setting: Mapping[str, Any], seed: int) -> str:
+    """A job's label: `frozen dataset.per_class=50 seed=0`."""
+    return " ".join([step, *typed_settings(setting), f"seed={seed}"])
 
 
 def compare(ledger: Ledger, settings: Sequence[str], config_dir: Path | None) -> None:

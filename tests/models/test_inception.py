@@ -22,6 +22,8 @@ SUMS_3 = torch.tensor([[6, 9, 9, 6], [12, 18, 18, 12], [18, 27, 27, 18], [14, 21
 SUMS_5 = torch.tensor([[18, 24, 24, 18], [30, 40, 40, 30], [30, 40, 40, 30], [27, 36, 36, 27]])
 MAXIMA = torch.tensor([[2] * 4, [3] * 4, [4] * 4, [4] * 4])
 
+NARROW = ((32, 32), (64, 64), (128, 128))  # the baseline's
+
 
 def block(
     channels: int,
@@ -143,7 +145,8 @@ def test_the_largest_branch_is_the_receptive_field() -> None:
 @pytest.mark.parametrize("kind", ["naive", "reduced", "three_branch"])
 @pytest.mark.parametrize("replace", [[], [3], [2, 3], [1, 2, 3]])
 def test_nothing_else_differs_from_the_baseline(kind: Any, replace: list[int]) -> None:
-    own, others = inception(32, 10, kind=kind, replace=replace), baseline(32, 10)
+    own = inception(32, 10, kind=kind, replace=replace, widths=NARROW, blocks=1)
+    others = baseline(32, 10, widths=NARROW)
     assert [n for n, _ in own.named_children()] == [n for n, _ in others.named_children()]
     image = torch.rand(2, 3, 32, 32)
     for number, (name, plain) in enumerate(others.named_children(), start=1):
@@ -172,7 +175,7 @@ def test_settings_reach_the_blocks() -> None:
     assert all((c.bias is None) for c in network.modules() if isinstance(c, nn.Conv2d))
 
 
-def test_parameters_of_the_default_by_formula() -> None:
+def test_parameters_by_formula() -> None:
     def branches(channels: int, width: int) -> int:
         """Eighths: 2 + 4 + 1 + 1 of the width, reductions 3 and 1/2; two per channel by norm."""
         e = width // 8
@@ -182,7 +185,8 @@ def test_parameters_of_the_default_by_formula() -> None:
     convolutions = 27 * 32 + 9 * 32 * 32 + 4 * 32
     head = (4 * 4 * 128 + 1) * 512 + 513 * 10
     by_hand = convolutions + branches(32, 64) + branches(64, 128) + head
-    assert count(inception(32, 10)) == by_hand == 1_111_858
+    network = inception(32, 10, widths=NARROW, blocks=1, reductions=(96, 16))
+    assert count(network) == by_hand == 1_111_858
 
 
 def test_matched_has_the_parameters_of_the_baseline() -> None:

@@ -105,7 +105,8 @@ def test_normalisation_stands_where_the_papers_draw_it() -> None:
 
 @pytest.mark.parametrize("replace", [[], [3], [2, 3], [1, 2, 3]])
 def test_nothing_else_differs_from_the_baseline(replace: list[int]) -> None:
-    own, others = residual(32, 10, replace=replace), baseline(32, 10)
+    own = residual(32, 10, replace=replace)
+    others = baseline(32, 10, widths=((32, 32), (64,) * 4, (128,) * 4))
     assert [n for n, _ in own.named_children()] == [n for n, _ in others.named_children()]
     image = torch.rand(2, 3, 32, 32)
     for number, (name, plain) in enumerate(others.named_children(), start=1):
@@ -117,10 +118,12 @@ def test_nothing_else_differs_from_the_baseline(replace: list[int]) -> None:
             assert str(mine[-1]) == str(plain[-1])  # pooling
             assert mine(image).shape == plain(image).shape
             # Without shortcut and the activation after it: the baseline's layers, one for one.
-            layers = [*mine[0].residual, mine[0].after, mine[-1]]
+            *blocks, pool = mine
+            layers = [layer for block in blocks for layer in (*block.residual, block.after)]
+            layers.append(pool)
             assert [str(type(a)) for a in layers] == [str(type(b)) for b in plain]
-            weights = mine[0].residual.parameters()
-            assert [p.shape for p in weights] == [p.shape for p in plain.parameters()]
+            weights = [p.shape for block in blocks for p in block.residual.parameters()]
+            assert weights == [p.shape for p in plain.parameters()]
         image = plain(image)
 
 
@@ -130,7 +133,7 @@ def test_what_leaves_pre_activating_stages_is_activated() -> None:
         for part in residual(32, 10, replace=[1, 2], pre_activation=True)
     ][:3]
     assert kinds[0] == ["ResidualBlock", "MaxPool2d"]  # the next block begins with both
-    assert kinds[1] == ["ResidualBlock", "BatchNorm2d", "ReLU", "MaxPool2d"]
+    assert kinds[1] == ["ResidualBlock", "ResidualBlock", "BatchNorm2d", "ReLU", "MaxPool2d"]
     assert kinds[2][:2] == ["Conv2d", "BatchNorm2d"]
     last = resnet(32, 10, widths=[4, 8], depths=[1, 2], pre_activation=True)
     assert [type(layer).__name__ for layer in last.stem] == ["Conv2d"]
@@ -152,12 +155,13 @@ def test_wrong_settings_are_refused() -> None:
 def test_parameters_by_formula_and_matched() -> None:
     # The baseline's, and 1x1 convolutions with their normalisation: 32 -> 64 and 64 -> 128.
     shortcuts = 32 * 64 + 2 * 64 + 64 * 128 + 2 * 128
-    assert count(residual(32, 10)) == count(baseline(32, 10)) + shortcuts
+    single = residual(32, 10, widths=((32, 32), (64, 64), (128, 128)))
+    assert count(single) == count(baseline(32, 10)) + shortcuts
     settings = resolved(compose(["model=residual_matched"]).config)["model"]
     network = call(settings, image_size=32, outputs=10)
     # A first convolution's filter less: its weights, those that read it, and its normalisation.
     fewer = 4 * (9 * 32 + 9 * 64 + 2) + 4 * (9 * 64 + 9 * 128 + 2)
-    assert count(network) == count(residual(32, 10)) - fewer
+    assert count(network) == count(single) - fewer
     assert count(network) == pytest.approx(count(baseline(32, 10)), rel=0.01)
     text = (config_folder() / "model" / "residual_matched.yaml").read_text()
     assert f"{count(network):,} parameters" in text

@@ -1,6 +1,7 @@
 """Pictures of a comparison: texts that do not touch, however many groups and classes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cnnexp.comparison.curves import curve, overlaid_curves
+from cnnexp.comparison.data_size import accuracy_by_size, size_lines
 from cnnexp.comparison.groups import Group
 from cnnexp.comparison.labels import Box, place_names, spread
 from cnnexp.comparison.matrix import difference_matrix
@@ -41,7 +43,7 @@ def score(number: int, classes: int, *, spread: float = 1.0, label: str = "") ->
         low=accuracy - 0.01, high=accuracy + 0.01, deviation=None, f1=accuracy, loss=0.3,
         best_validation=accuracy, parameters=1e5 * (1 + spread * number**2),
         multiply_adds=4e7 * (1 + 0.01 * spread * number), train_s=60.0 * (1 + spread * number),
-        images_per_s=100.0, each=(accuracy,), recall=generator.random(classes),
+        images_per_s=100.0, train_images=2000.0, each=(accuracy,), recall=generator.random(classes),
     )  # fmt: skip
 
 
@@ -60,6 +62,51 @@ def test_a_curve_is_the_mean_of_the_seeds_that_got_so_far() -> None:
 def test_curves_are_legible(count: int, legible: Legible) -> None:
     groups = [group(f"{LONG} {i}", [0.1, 0.90 - 0.001 * i], [0.2, 0.9]) for i in range(count)]
     picture = overlaid_curves(groups)
+    assert picture is not None
+    legible(picture.figure)
+
+
+def sized(name: str, images: float, accuracy: float, **keys: Any) -> Score:
+    """Of an experiment with the keys that a number of training images changes, and others."""
+    own = {"name": name, "dataset.per_class": images / 2, "data": f"{images:.0f}", **keys}
+    one = Run(Path("x"), {"seed": 0, "name": name}, {"name": name}, own)
+    return replace(
+        score(0, 2), group=Group(f"{name} {images}", (one,), own), train_images=images,
+        accuracy=accuracy, low=accuracy - 0.02, high=accuracy + 0.03,
+    )  # fmt: skip
+
+
+def test_experiments_with_several_numbers_of_images_are_lines() -> None:
+    scores = [
+        sized("frozen", 2400, 0.86), sized("scratch", 2400, 0.89, **{"optimizer.lr": 0.1}),
+        sized("frozen", 100, 0.8), sized("scratch", 100, 0.6, **{"optimizer.lr": 0.1}),
+        sized("scratch", 400, 0.7, **{"optimizer.lr": 0.1}),
+        sized("scratch", 400, 0.2, **{"optimizer.lr": 9.0}), score(1, 2),
+        # Each from the weights of the run with as many images.
+        sized("tuned", 100, 0.85, **{"init_from.dataset.per_class": 50, "init_from.data": "a"}),
+        sized("tuned", 400, 0.88, **{"init_from.dataset.per_class": 200, "init_from.data": "b"}),
+    ]  # fmt: skip
+    lines = size_lines(scores)
+    assert [line.label for line in lines] == ["scratch", "tuned", "frozen"]
+    assert [[s.train_images for s in line.scores] for line in lines] == [
+        [100, 400, 2400], [100, 400], [100, 2400],
+    ]  # fmt: skip
+    picture = accuracy_by_size(scores)
+    assert picture is not None
+    assert picture.numbers["scratch"] == {"100": 0.6, "400": 0.7, "2400": 0.89}
+    assert "frozen: 80.0% with 100, 86.0% with 2,400" in picture.alt
+    assert accuracy_by_size([score(i, 2) for i in range(3)]) is None
+
+
+@pytest.mark.parametrize("sizes", [(100, 2400), (50, 60, 70, 1000), (2, 20, 200, 2000, 50_000)])
+@pytest.mark.parametrize("count", [1, 6, 9])
+def test_sizes_are_legible(count: int, sizes: tuple[int, ...], legible: Legible) -> None:
+    scores = [
+        sized(f"{LONG} {i}", size, 0.5 + 0.05 * place - 0.001 * i)
+        for i in range(count)
+        for place, size in enumerate(sizes)
+    ]
+    picture = accuracy_by_size(scores)
     assert picture is not None
     legible(picture.figure)
 

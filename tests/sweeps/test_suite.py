@@ -80,17 +80,42 @@ def _config(overrides: list[str]) -> dict[str, object]:
 
 
 def test_what_is_typed_counts_more() -> None:
-    step = Step("a", ("experiment=x", "dataset.image_size=150", "model.weights=w"), None)
+    step = Step("a", ("experiment=x", "dataset.image_size=150", "model.weights=w"), {}, None)
     suite = Suite("s", (0,), (step,), ("dataset.image_size=64", "hydra/launcher=basic"))
-    assert lines_of(suite, step, 3) == [
+    assert lines_of(suite, step, {}, 3) == [
         "experiment=x", "model.weights=w", "dataset.image_size=64", "seed=3",
+    ]  # fmt: skip
+
+
+def test_a_step_has_all_combinations_each_from_its_own(tmp_path: Path) -> None:
+    sizes, kinds = {"dataset.per_class": [50, None]}, {"model": ["lenet5"], "a": [[1, 2], "b c"]}
+    steps = (Step("a", (), sizes, None), Step("b", ("x=2",), {**sizes, **kinds}, "a"))
+    ledger = Ledger(tmp_path)
+    found: list[list[Entry]] = []
+    for batch in batches(Suite("s", (0, 1), steps, ()), ledger):
+        found.append(batch)
+        for entry in batch:
+            entry.status, entry.folder = "FINISHED", f"/{entry.number}"
+            ledger.write(entry)
+    assert [entry.label for entry in found[0]] == [
+        "a dataset.per_class=50 seed=0", "a dataset.per_class=50 seed=1",
+        "a dataset.per_class=null seed=0", "a dataset.per_class=null seed=1",
+    ]  # fmt: skip
+    assert [(entry.number, entry.overrides[-2:]) for entry in found[1]] == [
+        (5, ["seed=0", 'init_from="/1"']), (6, ["seed=1", 'init_from="/2"']),
+        (7, ["seed=0", 'init_from="/1"']), (8, ["seed=1", 'init_from="/2"']),
+        (9, ["seed=0", 'init_from="/3"']), (10, ["seed=1", 'init_from="/4"']),
+        (11, ["seed=0", 'init_from="/3"']), (12, ["seed=1", 'init_from="/4"']),
+    ]  # fmt: skip
+    assert found[1][2].overrides[:4] == [
+        "x=2", "dataset.per_class=50", "model=lenet5", 'a="b c"',
     ]  # fmt: skip
 
 
 def test_a_step_whose_start_failed_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps = (Step("a", ("x=1",), None), Step("b", ("x=2",), "a"))
+    steps = (Step("a", ("x=1",), {}, None), Step("b", ("x=2",), {}, "a"))
     ledger = Ledger(tmp_path)
     found: list[list[Entry]] = []
     for batch in batches(Suite("s", (0, 1), steps, ()), ledger):
@@ -116,6 +141,17 @@ WRONG = {
     "no such step": (
         ["suite=two", "suite.steps.second.init_from=frist"], "did you mean 'first'?",
     ),
+    "a sweep without values": (
+        ["suite=two", "+suite.steps.first.sweep={optimizer.lr: []}"], "sweep.optimizer.lr=[]: no",
+    ),
+    "a sweep's wrong value": (
+        ["suite=two", "+suite.steps.second.sweep={optimizer.lr: [0.1, -1]}"],
+        "step second: optimizer.lr=-1: must be",
+    ),
+    "a start that is several": (
+        ["suite=two", "+suite.steps.first.sweep={optimizer.lr: [0.1, 0.2]}"],
+        "second.init_from=first: first is run with optimizer.lr=[0.1, 0.2]; ",
+    ),
     "a step's unknown key": (["suite=two", "+suite.steps.first.x=1"], "first.x=1: unknown key"),
 }  # fmt: skip
 
@@ -129,11 +165,19 @@ def test_wrong_suites(work: Path, case: str) -> None:
     assert not (work / "outputs").exists()
 
 
-@pytest.mark.parametrize("name", ["cats_dogs", "cifar10"])
+@pytest.mark.parametrize("name", ["cats_dogs", "cifar10", "data_size"])
 def test_ready_suites_are_valid(name: str) -> None:
     suite = read_suite(["task=suite", f"suite={name}"], None)
     assert suite.seeds == (0, 1, 2)
-    assert len(suite.steps) == 4
+    assert len(suite.steps) >= 4
+
+
+def test_what_is_typed_is_not_swept() -> None:
+    """Of data_size, the runs with 50 images of each class alone."""
+    suite = read_suite(["task=suite", "suite=data_size", "dataset.per_class=50"], None)
+    assert {len(step.settings()) for step in suite.steps} == {1}
+    suite = read_suite(["task=suite", "suite=data_size", "suite.per_class=[50,60]"], None)
+    assert {len(step.settings()) for step in suite.steps} == {2}
 
 
 def test_what_is_typed_next_names_the_users_folder(

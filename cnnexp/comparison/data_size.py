@@ -1,0 +1,113 @@
+"""Accuracy against the number of training images: a line per experiment that had several."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from cnnexp.comparison.groups import group_labels
+from cnnexp.comparison.labels import PALETTE, colour, names_at_the_ends
+from cnnexp.comparison.records import digest_of
+from cnnexp.comparison.scores import Score
+from cnnexp.reporting.page import MARGIN, Page
+from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.style import house_style
+from cnnexp.reporting.units import percent
+
+LEFT, WIDTH, HEIGHT, NAMES = 0.65, 5.6, 3.9, 3.2  # inches; NAMES: the column to the right
+OF_SIZE = ("per_class", "data")  # the last parts of the keys that say how many images there are
+TITLE = "Accuracy and the number of training images"
+
+
+class Line(NamedTuple):
+    """scores: the one with the fewest training images first."""
+
+    label: str
+    scores: list[Score]
+
+
+def size_lines(scores: Sequence[Score]) -> list[Line]:
+    """Groups that differ in their training images alone; the best with the most images first."""
+    members: dict[str, list[Score]] = {}
+    for score in scores:
+        members.setdefault(digest_of(_others(score.group.keys)), []).append(score)
+    several = [
+        sorted(own, key=lambda score: score.train_images)
+        for own in members.values()
+        if len({score.train_images for score in own}) > 1
+    ]
+    several.sort(key=lambda own: -own[-1].accuracy)
+    firsts = [own[0].group for own in several]
+    labels = group_labels([(group.runs[0].name, _others(group.keys)) for group in firsts])
+    return [Line(label, own) for label, own in zip(labels, several, strict=True)]
+
+
+def _others(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: keys[key] for key in keys if key.rpartition(".")[2] not in OF_SIZE}
+
+
+@house_style
+def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
+    """None where no experiment was trained with different numbers of images."""
+    lines = size_lines(scores)[: len(PALETTE)]
+    if not lines:
+        return None
+    place = (MARGIN + LEFT, 0.1, WIDTH, HEIGHT)
+    page = Page(
+        MARGIN + LEFT + WIDTH + NAMES, HEIGHT + 0.65, TITLE,
+        ["test accuracy with its 95% interval over images and seeds"],
+    )  # fmt: skip
+    axes = page.axes(*place)
+    axes.grid(True)
+    axes.set_xlabel("training images")
+    axes.set_xscale("log")
+    sizes = sorted({score.train_images for line in lines for score in line.scores})
+    apart = (sizes[-1] / sizes[0]) ** 0.01  # so that no interval hides another one
+    for i, line in reversed(list(enumerate(lines))):  # the best on top
+        aside = apart ** (i - (len(lines) - 1) / 2)
+        reached = [score.accuracy for score in line.scores]
+        sides = [
+            [score.accuracy - score.low for score in line.scores],
+            [score.high - score.accuracy for score in line.scores],
+        ]
+        axes.errorbar(
+            [score.train_images * aside for score in line.scores], reached, sides,
+            fmt="o-", ms=5, lw=2, color=colour(i), elinewidth=1.2, capsize=2.5,
+            mec="white", mew=0.8, zorder=3,
+        )  # fmt: skip
+    axes.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.1)
+    axes.xaxis.set_major_locator(FixedLocator(_apart(sizes)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+    ends = {i: (line.label, line.scores[-1].accuracy) for i, line in enumerate(lines)}
+    names_at_the_ends(page, axes, ends, place, NAMES)
+    return Picture(
+        page.figure,
+        title=TITLE,
+        reading="A line that still rises at its right end would gain from more images; one that is "
+        "flat has what these images can teach it. Where two lines cross, which of them is better "
+        "depends on how many images there are. All were trained for the same number of epochs: "
+        "with fewer images these are fewer steps, too.",
+        alt="; ".join(
+            f"{line.label}: "
+            + ", ".join(f"{percent(s.accuracy)} with {s.train_images:,.0f}" for s in line.scores)
+            for line in lines
+        )
+        + ".",
+        numbers={
+            line.label: {f"{s.train_images:.0f}": round(s.accuracy, 4) for s in line.scores}
+            for line in lines
+        },
+    )
+
+
+def _apart(sizes: Sequence[float]) -> list[float]:
+    """Those whose numbers do not run into each other on a logarithmic axis, from the largest."""
+    kept: list[float] = []
+    least = (sizes[-1] / sizes[0]) ** (0.55 / WIDTH)
+    for size in reversed(sizes):
+        if not kept or kept[-1] / size >= least:
+            kept.append(size)
+    return kept
