@@ -9,6 +9,8 @@ import argparse
 import base64
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selenium import webdriver
@@ -24,31 +26,40 @@ def main() -> None:
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--wait", type=float, default=0, help="seconds, for pages that load more")
     given = parser.parse_args()
+    with chromium(given.width, given.height or 900, dark=given.dark) as browser:
+        path = Path(given.page)
+        browser.get(path.resolve().as_uri() if path.exists() else given.page)
+        time.sleep(given.wait)
+        script = "return document.documentElement.scrollHeight"
+        height = given.height or browser.execute_script(script)
+        take(browser, given.picture, given.width, height)
+
+
+@contextmanager
+def chromium(width: int, height: int, *, dark: bool = False) -> Iterator[webdriver.Chrome]:
+    """A browser without a window; width, height: of the pages, in pixels."""
     options = webdriver.ChromeOptions()
     for option in ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-gpu"):
         options.add_argument(option)
     driver = Service(shutil.which("chromedriver"))  # else selenium would look for one online
     browser = webdriver.Chrome(options=options, service=driver)
     try:
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if given.dark else "light"}
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        size = {"width": given.width, "height": given.height or 900}
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {**size, "deviceScaleFactor": 1, "mobile": given.width < 600},
-        )
-        path = Path(given.page)
-        browser.get(path.resolve().as_uri() if path.exists() else given.page)
-        time.sleep(given.wait)
-        script = "return document.documentElement.scrollHeight"
-        size["height"] = given.height or browser.execute_script(script)
-        shot = browser.execute_cdp_cmd(
-            "Page.captureScreenshot",
-            {"captureBeyondViewport": True, "clip": {"x": 0, "y": 0, "scale": 1, **size}},
-        )
-        given.picture.write_bytes(base64.b64decode(shot["data"]))
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        yield browser
     finally:
         browser.quit()
+
+
+def take(browser: webdriver.Chrome, path: Path, width: int, height: int) -> None:
+    """The page's upper left, as PNG."""
+    clip = {"x": 0, "y": 0, "scale": 1, "width": width, "height": height}
+    shot = browser.execute_cdp_cmd(
+        "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+    )
+    path.write_bytes(base64.b64decode(shot["data"]))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def end(ledger: Ledger) -> None:
             best[f"best/{groups[0].jobs[0].monitor}"] = groups[0].mean
             tracker.log_tags({"best": groups[0].label})
         done = sum(entry.status == "FINISHED" for entry in entries)
-        tracker.log_metrics({**best, "jobs": len(entries), "jobs_finished": done}, step=done)
+        tracker.log_metrics({**best, "jobs": len(entries), "jobs_finished": done}, step=0)
         tracker.log_folder(ledger.folder / "jobs", "jobs")
         tracker.finish("FAILED" if failed else "FINISHED")
 

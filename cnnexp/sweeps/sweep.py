@@ -65,7 +65,7 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
                 if todo:
                     begun = True
                     launcher.launch([entry.overrides for entry in todo], initial_job_idx=0)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C; SIGTERM, as a cluster sends it
             print(f"\nto go on: {command}", flush=True)
             raise
     code = summary(ledger, command)

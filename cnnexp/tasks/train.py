@@ -65,7 +65,9 @@ def train(config: Mapping[str, Any]) -> Result:
                 write_json(folder / "run.json", info)
                 logger = RunLogger(folder, tracker)
                 if new:
-                    tracker.log_params(flat(lasting(config)))
+                    # What was typed is a tag: as a parameter it would differ between all runs.
+                    own = {k: v for k, v in lasting(config).items() if k != "overrides"}
+                    tracker.log_params(flat(own))
                     tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
                     log_files(tracker, folder, "config.yaml", "splits.csv", "left_out.csv")
 
@@ -104,8 +106,7 @@ def train(config: Mapping[str, Any]) -> Result:
                     "parameters": float(parameters),
                     "multiply_adds": float(products),
                 }
-                logger.begin_phase(0, 0)
-                logger.log_metrics(metrics, step=sum(r["steps"] for r in records.values()))
+                logger.log_summary(metrics, sum(r["steps"] for r in records.values()))
                 logger.flush()
                 info["metrics"] = metrics
                 write_json(folder / "run.json", info)

@@ -73,6 +73,15 @@ class RunLogger(Logger):
         ]
         self.tracker.log_metrics(values, step)
 
+    @rank_zero_only
+    def log_summary(self, metrics: Mapping[str, float], step: int) -> None:
+        """What the run reached, once it is over. step: its last.
+
+        MLflow gets step 0: its charts draw what has no other step as bars, one per run.
+        """
+        self._rows += [(step, self._epoch, name, value) for name, value in metrics.items()]
+        self.tracker.log_metrics(metrics, 0)
+
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:

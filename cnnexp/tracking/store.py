@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 FOLDER_TAG = "cnnexp.folder"
+# Its pages open with training runs; without it MLflow shows what language models need.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 LOCK_SECONDS = 120  # making a store takes one or two, more on a network file system
 
 
@@ -191,7 +193,7 @@ def experiment_by_name(client: "MlflowClient", uri: str, name: str) -> str:
         if found is not None:
             return str(found.experiment_id)
         try:
-            return client.create_experiment(name, artifact_location=place)
+            return client.create_experiment(name, artifact_location=place, tags=KIND)
         except MlflowException as problem:
             # Another process was quicker: what it made is read again, never "Default" taken.
             if problem.error_code != "RESOURCE_ALREADY_EXISTS" or attempt:

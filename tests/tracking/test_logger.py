@@ -111,6 +111,25 @@ def test_lightning_writes_steps_and_epochs(tmp_path: Path, uri: str) -> None:
     assert [(m.step, m.value) for m in accuracy] == [(3, 0.25), (7, 0.5)]
 
 
+def test_what_a_run_reached_is_a_bar_in_mlflow(tmp_path: Path, uri: str) -> None:
+    """MLflow draws a line of what has a step other than 0."""
+    with Tracker(uri, system_metrics=False) as tracker:
+        logger = RunLogger(tmp_path, tracker)
+        logger.log_metrics({"val/accuracy": 0.5, "epoch": 3}, 7)
+        logger.log_summary({"test/accuracy": 0.75, "train_s": 3.0}, 7)
+        logger.flush()
+    assert lines(tmp_path)[1:] == [
+        "7,4,val/accuracy,0.5",
+        "7,4,test/accuracy,0.75",
+        "7,4,train_s,3.0",
+    ]
+    assert tracker.run_id is not None
+    client = store.connect(uri)
+    history = client.get_metric_history(tracker.run_id, "test/accuracy")
+    assert [(m.step, m.value) for m in history] == [(0, 0.75)]
+    assert client.get_run(tracker.run_id).data.metrics["epoch"] == 4
+
+
 def test_ctrl_c_in_lightning_is_a_killed_run(tmp_path: Path, uri: str) -> None:
     import signal
 

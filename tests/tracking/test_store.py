@@ -138,6 +138,9 @@ def test_a_deleted_experiment(uri: str) -> None:
     client = store.connect(uri)
     number = store.experiment_by_name(client, uri, "cats")
     assert store.experiment_by_name(client, uri, "cats") == number
+    # Else MLflow's pages would open as those of a language model's application.
+    tags = client.get_experiment(number).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
     client.delete_experiment(number)
     text = error(lambda: store.experiment_by_name(client, uri, "cats"))
     assert f"mlflow experiments restore --experiment-id {number}" in text
