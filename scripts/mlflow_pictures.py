@@ -23,6 +23,7 @@ from mlflow import MlflowClient
 from screenshot import chromium
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 WIDTH, HEIGHT = 1400, 860
 PATIENCE = 60.0  # seconds until a page shows what it should
@@ -64,6 +65,7 @@ def main() -> None:
         pages.open(
             "compare-runs", f"runs={ids}", f"experiments={of}", text="Parallel Coordinates Plot"
         )
+        pages.choose_metric("best/val/accuracy")
         pages.save("mlflow_compare")
         pages.open(f"{runs_page}/{run}/artifacts/report.html", text="predictions.csv")
         pages.save("mlflow_run")
@@ -139,6 +141,14 @@ class Pages:
         time.sleep(1)
         self.click(".du-bois-light-tree-title", name)
         self.click("button", "Columns")
+
+    def choose_metric(self, name: str) -> None:
+        """Of the parallel coordinates, in place of the one that MLflow chose."""
+        box = self.browser.find_elements(By.CSS_SELECTOR, "input[role=combobox]")[-1]
+        box.send_keys(Keys.BACK_SPACE, name)
+        time.sleep(1)
+        box.send_keys(Keys.ENTER, Keys.ESCAPE)
+        time.sleep(4)
 
     def save(self, stem: str) -> None:
         self.browser.save_screenshot(str(self.folder / f"{stem}.png"))
