@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import re
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ import torch
 import cnnexp
 from cnnexp.errors import InputError
 from cnnexp.runs import Result
+from cnnexp.training.classifier import Classifier
 from cnnexp.training.fit import RowAtEpochEnd
 
 TWO = [
@@ -124,6 +128,43 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert json.loads((folder / "run.json").read_text())["status"] == "FINISHED"
     with pytest.raises(InputError, match=r"resume=.*: the run is finished; .*task=evaluate"):
         cnnexp.run([f"resume={folder}", "tracking=none"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("place", [(1, 0), (4, 3), (5, -1)])
+def test_a_signal_waits_for_the_step_and_nothing_is_lost(
+    place: tuple[int, int], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first step, within an epoch of the second phase, at an epoch's last step: the run that
+    goes on is, to the bit, the one that was never interrupted.
+    """
+    options = [*TWO, "training.ema=0.9", "trainer.log_every_n_steps=1", "training.mixup=0.2"]
+    whole = cnnexp.run([*options, "paths.outputs=whole"])
+    step = Classifier.training_step
+
+    def signalled(self: Classifier, batch: Any, number_of: int) -> torch.Tensor:
+        chosen = place[1] % int(self.trainer.num_training_batches)
+        if (self.first_epoch + self.current_epoch, number_of) == (place[0], chosen):
+            os.kill(os.getpid(), number)
+        return step(self, batch, number_of)
+
+    monkeypatch.setattr(Classifier, "training_step", signalled)
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        cnnexp.run([*options, "paths.outputs=cut"])
+    monkeypatch.setattr(Classifier, "training_step", step)
+    (folder,) = Path("cut").glob("*/*")
+    assert json.loads((folder / "run.json").read_text())["status"] == "KILLED"
+    resumed = cnnexp.run([f"resume={folder}", "tracking=none"])
+    for phase in ("head", "finetune"):
+        ours, theirs = weights(resumed, phase), weights(whole, phase)
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    table = [rows(one / "metrics.csv") for one in (folder, whole.folder) if one is not None]
+    assert [row["step"] for row in table[0]] == [row["step"] for row in table[1]]
+    own, other = ({(r["step"], r["metric"]): r["value"] for r in t} for t in table)
+    timed = {"train_s", "images_per_s", "elapsed_s"}
+    assert {k: v for k, v in own.items() if k[1] not in timed} == {
+        k: v for k, v in other.items() if k[1] not in timed
+    }
 
 
 def test_a_start_from_another_runs_weights(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,13 +37,10 @@ class Batches:
         self.shuffle_seed = shuffle_seed
         self.epoch = self.first_epoch = first_epoch
         self.views = views
-
-    @property
-    def batch_sampler(self) -> "Batches":
-        """Lightning tells a loader's samplers, not the loader, which epoch begins."""
-        return self
+        self.skip = 0  # so many batches of the next epoch have been gone through before
 
     def set_epoch(self, epoch: int) -> None:
+        """epoch: of the phase, from 0. To be called before each is gone through."""
         self.epoch = self.first_epoch + epoch
 
     def __len__(self) -> int:
@@ -55,7 +52,8 @@ class Batches:
             mixed = np.random.default_rng((self.shuffle_seed, self.epoch)).permutation(len(order))
             order = order[torch.from_numpy(mixed)]
         view = self.epoch % self.views * len(self.labels)
-        for chosen in order.tensor_split(len(self)):
+        skipped, self.skip = self.skip, 0
+        for chosen in order.tensor_split(len(self))[skipped:]:
             where = chosen.to(self.images.device)
             yield channels_first(self.images[where + view]), self.labels[where], where
 

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 
 from cnnexp.data.batches import Batch
 from cnnexp.errors import InputError
+from cnnexp.training.interruption import Interruption
 from cnnexp.training.loss import Loss
 from cnnexp.training.optimization import highest_rate, parameter_groups
 from cnnexp.training.phases import Phase, freeze, set_mode
@@ -53,6 +54,7 @@ class Classifier(pl.LightningModule):
         if cutmix:
             mixes.append(v2.CutMix(alpha=float(cutmix), num_classes=classes))
         self.mix = v2.RandomChoice(mixes) if mixes else None
+        self.interruption: Interruption | None = None
         self._train: list[torch.Tensor] = []  # per step: (loss, share right), on the device
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -101,6 +103,28 @@ class Classifier(pl.LightningModule):
                 },
                 step=self.global_step,
             )
+        if self.interruption is not None:  # after all that belongs to the step
+            self.interruption.at_step_end(self.trainer, batch_idx)
+
+    def on_train_start(self) -> None:
+        if self.interruption is not None:
+            self.interruption.take()
+        # An epoch that is gone on with has no start of its own.
+        self.trainer.train_dataloader.set_epoch(self.current_epoch)
+        self.trainer.train_dataloader.skip = len(self._train)
+
+    def on_train_epoch_start(self) -> None:
+        if self.interruption is not None:  # the last epoch is saved and logged
+            self.interruption.leave()
+        # Lightning would tell a DataLoader's sampler, and no other loader.
+        self.trainer.train_dataloader.set_epoch(self.current_epoch)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._train:  # within an epoch
+            checkpoint["train_steps"] = torch.stack(self._train)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._train = list(checkpoint.get("train_steps", torch.empty(0)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels, _ = batch

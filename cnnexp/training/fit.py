@@ -17,6 +17,7 @@ from cnnexp.data.batches import Batches
 from cnnexp.errors import Pruned
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.classifier import Classifier
+from cnnexp.training.interruption import Interruption
 from cnnexp.training.progress import EpochTable
 
 # What Lightning says of loaders' workers and of a CPU or GPU unused: there are no workers here,
@@ -79,6 +80,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
         # Lightning 2.6 asks torch 2.15 in a way that later versions will not answer.
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
+        # Within an epoch the module tells the loader where to go on.
+        warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
         # Lightning calls the schedule once before the first step; torch warns of the order.
         warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
         # Frozen blocks are.
@@ -101,7 +104,8 @@ def fit(
 ) -> Fitted:
     """Train the classifier's phase; best.ckpt and last.ckpt go to `folder`.
 
-    Where `folder` has a last.ckpt, training goes on from there: the phase was interrupted.
+    Where `folder` has a last.ckpt, training goes on from there: the phase was interrupted, between
+    two epochs or, by a signal, within one.
     make_trainer: called with callbacks and logger. monitor: val/accuracy (highest) or val/loss
     (lowest) chooses best.ckpt. ema: decay. stop: asked from a third of the epochs on; Pruned is
     raised where it says so.
@@ -112,17 +116,18 @@ def fit(
         dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False
     )
     table = EpochTable(monitor, journal, classifier.first_epoch)
+    there = folder / "last.ckpt"
+    interruption = classifier.interruption = Interruption(there)
     last = RowAtEpochEnd(table, folder, stop, math.ceil(phase.epochs / 3))
     callbacks: list[pl.Callback] = [table, best, last]
     if phase.early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=phase.early_stopping))
     if ema is not None:
         callbacks.append(WeightAveraging(avg_fn=moving_average(ema)))
-    with quiet_lightning():
+    with quiet_lightning(), interruption.released():
         classifier.train()
         trainer = make_trainer(callbacks=callbacks, logger=logger)
         try:
-            there = folder / "last.ckpt"
             # weights_only: nothing in the file is executed.
             trainer.fit(
                 classifier,
@@ -131,6 +136,7 @@ def fit(
                 ckpt_path=there if there.is_file() else None,
                 weights_only=True,
             )
+            interruption.leave()
         except SystemExit as leaving:
             # Lightning answers Ctrl-C by ignoring further ones and leaving with code 1.
             if isinstance(leaving.__context__, KeyboardInterrupt):

@@ -26,21 +26,26 @@ class EpochTable(pl.Callback):
         self.monitor, self.journal, self.first_epoch = monitor, journal, first_epoch
         self.history: list[dict[str, float]] = []
         self.bar: Progress | None = None
-        self._began_s = self._train_s = 0.0
+        self._began_s = self._before_s = self._train_s = 0.0
         self._images = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        before_s = self.history[-1]["elapsed_s"] if self.history else 0.0
-        self._began_s = time.perf_counter() - before_s
+        self._began_s = time.perf_counter() - self._before_s
         self.journal.say(HEADER, style="dim")
+        self._begin_epoch(trainer)  # one that is gone on with has no start of its own
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
+        return {"history": self.history, "elapsed_s": time.perf_counter() - self._began_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
+        self._before_s = state_dict["elapsed_s"]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begin_epoch(trainer)
+
+    def _begin_epoch(self, trainer: pl.Trainer) -> None:
+        self._stop_bar()
         self._epoch_s, self._images = time.perf_counter(), 0
         if self.journal.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
