@@ -150,10 +150,11 @@ def build_batches(
     images: ImageSet,
     split: str,
     *,
+    seed: int = 0,
     first_epoch: int = 0,
     stored: torch.Tensor | None = None,
 ) -> Batches:
-    """A split's batches: shuffled for training, in order else.
+    """A split's batches: for training shuffled with `seed`, in order else.
 
     stored: what the first blocks made of the split's images, (views * N, ...), in place of them.
     """
@@ -171,7 +172,7 @@ def build_batches(
         members,
         # Without gradients there is room for more.
         batch_size=size if train else max(size, 256),
-        shuffle_seed=config["seed"] if train else None,
+        shuffle_seed=seed if train else None,
         first_epoch=first_epoch,
         views=len(pixels) // len(labels) if stored is not None else 1,
     )

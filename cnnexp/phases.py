@@ -35,10 +35,13 @@ def build_classifier(
     images: ImageSet,
     phase: Phase,
     *,
+    seed: int,
     first_epoch: int,
     cached: bool,
 ) -> Classifier:
-    """cached: its batches hold what the frozen leading blocks made of augmented images."""
+    """seed: of what is drawn in a step. cached: its batches hold what the frozen leading blocks
+    made of augmented images.
+    """
     training, classes = config["training"], len(images.classes)
     labels = torch.from_numpy(np.asarray(images.labels)[images.split["train"]])
     balanced = training["class_weights"] == "balanced"
@@ -55,7 +58,7 @@ def build_classifier(
         augment=augment,
         mixup=training["mixup"],
         cutmix=training["cutmix"],
-        seed=config["seed"],
+        seed=seed,
         first_epoch=first_epoch,
         skip=frozen_prefix(network, phase.trainable) if cached else 0,
     )
@@ -117,6 +120,7 @@ def train_phase(
     images: ImageSet,
     phase: Phase,
     *,
+    seed: int,
     first_epoch: int,
     folder: Path,
     logger: object,
@@ -124,6 +128,7 @@ def train_phase(
 ) -> Fitted:
     """Train one phase; its checkpoints go to folder/checkpoints/<phase>.
 
+    seed: of the images' order and of what is drawn in a step.
     Its time is that of the epochs and of the frozen blocks' outputs, where they were computed now.
     """
     training, began_s = config["training"], time.perf_counter()
@@ -133,12 +138,17 @@ def train_phase(
     cached = all(values is not None for values in stored.values())
     stored_s = time.perf_counter() - began_s
     classifier = build_classifier(
-        config, network, images, phase, first_epoch=first_epoch, cached=cached
+        config, network, images, phase, seed=seed, first_epoch=first_epoch, cached=cached
     )
     train, validation = (
-        build_batches(config, images, split, first_epoch=first_epoch, stored=stored[split])
-        if cached
-        else build_batches(config, images, split, first_epoch=first_epoch)
+        build_batches(
+            config,
+            images,
+            split,
+            seed=seed,
+            first_epoch=first_epoch,
+            stored=stored[split] if cached else None,
+        )
         for split in ("train", "validation")
     )
     fitted = fit(

@@ -152,4 +152,6 @@ def views_of(config: Config) -> int:
 
 
 def short_name(node: Config) -> str:
-    return str(node["_target_"]).rpartition(".")[2]
+    """`baseline`; of a library's model its own name, too: `torchvision resnet18`."""
+    own = str(node["_target_"]).rpartition(".")[2]
+    return f"{own} {node['name']}" if "name" in node else own

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_network, normalization, precision_of, without_weights
@@ -49,6 +51,33 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
     return network
 
 
+def drawing_seed(config: Config, info: Mapping[str, Any]) -> int:
+    """Of the images' order and of what is drawn in a step.
+
+    The run's own; where it goes on from weights of a run, another one: that run's draws again, and
+    the network would meet the batches and dropout masks that it has fitted already.
+    """
+    seed, ancestors = config["seed"], info.get("ancestors", 0)
+    return (
+        seed
+        if not ancestors
+        else int(np.random.SeedSequence([seed, ancestors]).generate_state(1)[0])
+    )
+
+
+def own_code() -> list[Path]:
+    """Where a person's own models and datasets are."""
+    folder = named_folder()
+    return [folder] if folder else []
+
+
+def ancestors(config: Config) -> int:
+    """How many runs, one after the other, led to the weights that this one starts from."""
+    if config["init_from"] is None:
+        return 0
+    return 1 + read_json(run_folder(config, "init_from") / "run.json").get("ancestors", 0)
+
+
 def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
     """A folder of its own, or its job's, and what run.json says so far."""
     job = config.get("job")
@@ -64,7 +93,8 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "classes": images.classes,
         "data": {"name": images.name, "digest": images.digest},
         "precision": precision_of(config),
-        "environment": capture(),
+        "environment": capture(own_code()),
+        "ancestors": ancestors(config),
         "phases": {},
     }
     write_run_files(folder, config, images, info)
@@ -85,4 +115,4 @@ def interrupted_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, A
             f"resume={config['resume']}: the images are not those that the run began with; "
             "point dataset.root at them"
         )
-    return folder, {**info, "status": "RUNNING", "environment": capture()}
+    return folder, {**info, "status": "RUNNING", "environment": capture(own_code())}

@@ -167,6 +167,56 @@ def test_a_signal_waits_for_the_step_and_nothing_is_lost(
     }
 
 
+def test_every_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Lightning goes through the batches; and the next form of each image, where there are."""
+    step = Classifier.training_step
+    seen: dict[int, list[tuple[list[int], float]]] = {}
+
+    def noted(self: Classifier, batch: Any, number: int) -> torch.Tensor:
+        seen.setdefault(self.first_epoch + self.current_epoch, []).append(
+            (batch[2].tolist(), float(batch[0].float().sum()))
+        )
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Classifier, "training_step", noted)
+    cnnexp.run(TWO)
+    orders = [[i for indices, _ in seen[epoch] for i in indices] for epoch in range(6)]
+    assert len({tuple(order) for order in orders}) == 6
+    assert len({tuple(sorted(order)) for order in orders[:3]}) == 1
+    assert len(set(orders[0])) == 200
+
+    seen.clear()
+    cnnexp.run([*SHORT, "phases=frozen", "augmentation=crop_flip", "training.views=2"])
+    sums = [sum(total for _, total in seen[epoch]) for epoch in range(3)]
+    assert sums[0] == pytest.approx(sums[2], rel=1e-6)
+    assert sums[0] != pytest.approx(sums[1], rel=1e-4)
+
+
+def test_a_start_from_a_run_does_not_repeat_its_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same seed; and the same start, again, is the same run."""
+    step = Classifier.training_step
+    seen: list[list[int]] = []
+
+    def noted(self: Classifier, batch: Any, number: int) -> torch.Tensor:
+        seen.append(batch[2].tolist())
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Classifier, "training_step", noted)
+
+    def batches(*more: str) -> tuple[Path, list[list[int]]]:
+        seen.clear()
+        folder = cnnexp.run([*SHORT, "trainer.max_epochs=1", *more]).folder
+        assert folder is not None
+        return folder, list(seen)
+
+    first, own = batches()
+    second, then = batches(f"init_from={first}")
+    _, third = batches(f"init_from={second}")
+    assert len({str(order) for order in (own, then, third)}) == 3
+    assert batches(f"init_from={first}")[1] == then
+    assert batches()[1] == own
+
+
 def test_a_start_from_another_runs_weights(capsys: pytest.CaptureFixture[str]) -> None:
     first = cnnexp.run(SHORT)
     start = [f"init_from={first.folder}", *SHORT, "optimizer.lr=1e-12"]

@@ -88,8 +88,8 @@ def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
         title=TITLE,
         reading="A line that still rises at its right end would gain from more images; one that is "
         "flat has what these images can teach it. Where two lines cross, which of them is better "
-        "depends on how many images there are. All were trained for the same number of epochs: "
-        "with fewer images these are fewer steps, too.",
+        "depends on how many images there are. The number of epochs is that of the experiment, "
+        "however many images it has: fewer images are fewer steps, too.",
         alt="; ".join(
             f"{line.label}: "
             + ", ".join(f"{percent(s.accuracy)} with {s.train_images:,.0f}" for s in line.scores)

@@ -37,7 +37,7 @@ COLUMNS = (
 def cells(scores: Sequence[Score]) -> list[list[str]]:
     """Rows of text, the titles first; columns that say nothing of any group are left out."""
     there = [c for c in COLUMNS if any(c.value(score) is not None for score in scores)]
-    rows = [["group", "seeds", "accuracy", "95% interval", *(c.title for c in there)]]
+    rows = [["group", "runs", "accuracy", "95% interval", *(c.title for c in there)]]
     for score in scores:
         values = [(c, c.value(score)) for c in there]
         rows.append(

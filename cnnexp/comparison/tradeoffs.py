@@ -70,7 +70,9 @@ def tradeoffs(scores: Sequence[Score]) -> Picture | None:
         reading="Up is better, left is cheaper: a group with another one above and left of it "
         "is not worth its price. Bars: 95% interval of the accuracy over test images and seeds. "
         "Training time is that of the machine that was used, whatever else it was doing; compare "
-        "it only between runs of one machine. Where the range is wide the axis is logarithmic.",
+        "it only between runs of one machine. It counts neither the run whose weights were the "
+        "start nor frozen blocks' outputs that an earlier run had stored. Where the range is wide "
+        "the axis is logarithmic.",
         alt=f"Test accuracy against {named}, a point per group: "
         + "; ".join(
             f"{s.group.label} {100 * s.accuracy:.1f}% at "

@@ -35,6 +35,8 @@ def check_value(kind: Any, value: Any, key: str) -> None:
     near = nearest(value, allowed) if isinstance(value, str) else ""
     one = isinstance(value, str | int | float) and fits(kind, [value])
     example = f"; a list of one is written {key}=[{shown(value)}]" if one else ""
+    if isinstance(value, str) and ":" in value and fits(kind, {}):
+        example = f"; a shell takes braces apart, quote it: '{key}={{…}}'"
     raise InputError(f"{key}={shown(value)}: must be {describe(kind)}{near or example}")
 
 

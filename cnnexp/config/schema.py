@@ -222,6 +222,11 @@ def check_together(config: Mapping[str, Any]) -> None:
     if "image_size" not in config["dataset"]:
         raise InputError("dataset.image_size: is missing; it is the images' side in pixels")
     check_augmentation(config["augmentation"], config["dataset"]["image_size"])
+    fold, folds = config["dataset"].get("fold"), config["dataset"].get("folds")
+    if fold is not None and folds is not None and fold >= folds:
+        raise InputError(
+            f"dataset.fold={fold}: there are the folds 0 to {folds - 1}; more with dataset.folds"
+        )
     split = config["dataset"]["split"]
     if len({isinstance(size, int) for size in split.values()}) > 1:
         raise InputError(

@@ -50,7 +50,7 @@ def prepare(
     images that the split did not ask for, stay in the store.
     """
     _check(source, image_size, resize, duplicates)
-    check_split(split, split_seed, per_class, fold, folds)
+    check_split(split, split_seed, per_class)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
     groups = seeded_groups(source.paths, labels, pools, split_seed)

@@ -23,14 +23,8 @@ Groups = dict[tuple[int, str], np.ndarray]  # (label, pool) -> indices in seeded
 LEAST = 0.9  # of the training images asked for, where files had to be left out
 
 
-def check_split(
-    split: Sizes, split_seed: int, per_class: int | None, fold: int | None = None, folds: int = 5
-) -> None:
+def check_split(split: Sizes, split_seed: int, per_class: int | None) -> None:
     """InputError unless `split` is three positive ints (images per class) or three fractions."""
-    if fold is not None and not 0 <= fold < folds:
-        raise InputError(
-            f"dataset.fold={fold}: there are the folds 0 to {folds - 1}; more with dataset.folds"
-        )
     for name in split:
         if name not in SPLITS:
             raise InputError(

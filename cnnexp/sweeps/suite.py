@@ -135,10 +135,14 @@ def check_step(suite: Suite, step: Step, config_dir: Path | None) -> None:
 
 
 def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int) -> list[str]:
-    """What is typed counts more than what the step says of the same key."""
+    """What is typed counts more than what the step says of the same key. A run is named after suite
+    and step.
+    """
     given = [line for line in suite.typed if not re.match(r"[+~]*hydra[./]", line)]
     keys = {line.partition("=")[0].lstrip("+") for line in given}
     own = [line for line in step.overrides if line.partition("=")[0].lstrip("+") not in keys]
+    if not any(line.startswith("name=") for line in (*own, *given)):
+        own.append(f"name={suite.name}_{step.name}")
     return [*own, *given, *typed_settings(setting), f"seed={seed}"]
 
 

@@ -35,7 +35,7 @@ from cnnexp.sweeps.words import ranked, table
 
 PROGRAM = ("python", "-m", "cnnexp")
 # Where things lie and how they are run: another value of these is the same sweep.
-SWEEP = re.compile(r"[+~]*(sweep|search|n_jobs|hydra)\b")
+NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|dataset\.folds?)\b")
 PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
 
 
@@ -234,10 +234,12 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
     if left:
         yield "left", f"{len(left)} jobs: another process does them; or else go on: {command}"
     if groups := ranked(entries):
+        # A fold is a part of the best config's evidence, and not of the config.
         best = groups[0].jobs[0]
-        again = [line for line in best.overrides if not SWEEP.match(line)]
+        again = [line for line in best.overrides if not NOT_AGAIN.match(line)]
         yield "best", shlex.join([*PROGRAM, *own_folder(), *again])
     folder = shown_path(ledger.folder)
     yield "saved", f"{folder}  (jobs/; delete it to do all of them anew)"
-    if len(groups) > 1:
+    tested = [e for e in entries if any(name.startswith("test/") for name in e.metrics)]
+    if len(groups) > 1 and len(tested) > 1:
         yield "compare", shlex.join([*PROGRAM, *own_folder(), "task=compare", f"runs=[{folder}]"])

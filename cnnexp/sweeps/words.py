@@ -44,8 +44,9 @@ def ended(entry: Entry, entries: Sequence[Entry], total: int) -> str:
     text = f"{head}  {entry.monitor} {entry.value:.4f}  {timedelta(seconds=round(entry.seconds))}"
     if entry.status == "PRUNED":
         return f"{text}  pruned: behind the others"
-    best = max((e for e in entries if e.value is not None), key=lambda e: e.sign * (e.value or 0))
-    return f"{text}  the best so far" if best.number == entry.number else text
+    others = [e.value for e in entries if e.value is not None and e.number != entry.number]
+    best = all(entry.sign * entry.value > entry.sign * value for value in others)
+    return f"{text}  the best so far" if best and others else text
 
 
 def ranked(entries: Sequence[Entry]) -> list[Group]:

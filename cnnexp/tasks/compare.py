@@ -55,7 +55,7 @@ def tell(comparison: Comparison, journal: Journal) -> None:
         text = verdicts.sentence(verdict, groups, images, seeds=not alone)
         journal.topic("verdict", text)
     if not told:
-        journal.topic("verdict", "all runs are seeds of one group: there is nothing to compare")
+        journal.topic("verdict", "all runs are one group's: there is nothing to compare")
     if alone:
         journal.topic(
             "", "one seed on a side: another seed may come out otherwise; seed=0,1,2 says"

@@ -36,8 +36,10 @@ def lr_find(config: Mapping[str, Any]) -> Result:
         phase = plan_phases(config, network)[0]
         images = load_images(config, source)
         fit_normalization(network, images)
-        batches = build_batches(config, images, "train")
-        classifier = build_classifier(config, network, images, phase, first_epoch=0, cached=False)
+        batches = build_batches(config, images, "train", seed=config["seed"])
+        classifier = build_classifier(
+            config, network, images, phase, seed=config["seed"], first_epoch=0, cached=False
+        )
         optimizer, current = short_name(config["optimizer"]), phase.optimization.lr
         journal.topic("testing", f"{STEPS} steps of {optimizer}, from {LOWEST:g} to {HIGHEST:g}")
         rates, losses = range_test(config, classifier, batches)

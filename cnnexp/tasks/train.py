@@ -30,7 +30,7 @@ from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
 from cnnexp.runs import Result, now, shown_path, write_json
-from cnnexp.start import interrupted_run, new_run, start_network
+from cnnexp.start import drawing_seed, interrupted_run, new_run, start_network
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
@@ -66,7 +66,9 @@ def train(config: Mapping[str, Any]) -> Result:
                 logger = RunLogger(folder, tracker)
                 if new:
                     # What was typed is a tag: as a parameter it would differ between all runs.
-                    own = {k: v for k, v in lasting(config).items() if k != "overrides"}
+                    # Keys of other tasks are null.
+                    given = lasting(config).items()
+                    own = {k: v for k, v in given if k != "overrides" and v is not None}
                     tracker.log_params(flat(own))
                     tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
                     log_files(tracker, folder, "config.yaml", "splits.csv", "left_out.csv")
@@ -88,7 +90,7 @@ def train(config: Mapping[str, Any]) -> Result:
                 records: Records = info["phases"]
                 tested = None
                 for phase in phases:
-                    train_once(config, network, images, phase, folder, records, logger, journal)
+                    train_once(config, network, images, phase, folder, info, logger, journal)
                     write_json(folder / "run.json", info)
                     if "test" in records[phase.name] and phase is not phases[-1]:
                         continue  # done before the interruption
@@ -140,7 +142,7 @@ def train(config: Mapping[str, Any]) -> Result:
         except BaseException as problem:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)
-            if info["status"] == "KILLED":
+            if info["status"] == "KILLED" and "job" not in config:  # a sweep says its own
                 journal.topic("go on", f"python -m cnnexp resume={shlex.quote(shown_path(folder))}")
             raise
     return Result(metrics, folder, network)
@@ -152,11 +154,15 @@ def train_once(
     images: ImageSet,
     phase: Phase,
     folder: Path,
-    records: Records,
+    info: dict[str, Any],
     logger: RunLogger,
     journal: Journal,
 ) -> None:
-    """Train the phase unless it was done before an interruption; `network` has its best weights."""
+    """Train the phase unless it was done before an interruption; `network` has its best weights.
+
+    info: run.json's; the phase's record is added to it.
+    """
+    records: Records = info["phases"]
     earlier = [record for name, record in records.items() if name != phase.name]
     record = records.setdefault(phase.name, {})
     if "history" not in record:
@@ -167,7 +173,7 @@ def train_once(
         first_epoch = sum(len(done["history"]) for done in earlier)
         logger.begin_phase(first_epoch, sum(done["steps"] for done in earlier))
         fitted = train_phase(
-            config, network, images, phase,
+            config, network, images, phase, seed=drawing_seed(config, info),
             first_epoch=first_epoch, folder=folder, logger=logger, journal=journal,
         )  # fmt: skip
         record |= {

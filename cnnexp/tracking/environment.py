@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ def mask(text: str) -> str:
     return re.sub(r"://[^/\s?#]*@", "://***@", text)
 
 
-def capture() -> dict[str, Any]:
-    """Machine, packages, git state of the working folder and command line; ready for JSON."""
+def capture(code: Sequence[Path] = ()) -> dict[str, Any]:
+    """Machine, packages, command line, and the git state of the first of these folders that has
+    one: `code`, the package's own, the working folder; ready for JSON.
+    """
+    places = [*code, Path(__file__).parent, Path.cwd()]
     return {
         "command": mask(shlex.join(sys.orig_argv)),
         "folder": str(Path.cwd()),
@@ -39,7 +43,7 @@ def capture() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": _gpus(),
         "packages": _versions(),
-        "git": git_state(Path.cwd()),
+        "git": next((state for place in places if (state := git_state(place))), None),
     }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
-from cnnexp.data.batches import Batch
+from cnnexp.data.batches import Batch, Batches
 from cnnexp.errors import InputError
 from cnnexp.training.interruption import Interruption
 from cnnexp.training.loss import Loss
@@ -110,14 +110,21 @@ class Classifier(pl.LightningModule):
         if self.interruption is not None:
             self.interruption.take()
         # An epoch that is gone on with has no start of its own.
-        self.trainer.train_dataloader.set_epoch(self.current_epoch)
-        self.trainer.train_dataloader.skip = len(self._train)
+        self.batches.set_epoch(self.current_epoch)
+        self.batches.skip = len(self._train)
 
     def on_train_epoch_start(self) -> None:
         if self.interruption is not None:  # the last epoch is saved and logged
             self.interruption.leave()
         # Lightning would tell a DataLoader's sampler, and no other loader.
-        self.trainer.train_dataloader.set_epoch(self.current_epoch)
+        self.batches.set_epoch(self.current_epoch)
+
+    @property
+    def batches(self) -> Batches:
+        """What it is trained on."""
+        loader = self.trainer.train_dataloader
+        assert isinstance(loader, Batches)
+        return loader
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._train:  # within an epoch
@@ -150,6 +157,8 @@ class Classifier(pl.LightningModule):
             loss, right = torch.stack(self._train).mean(0)
             self._train.clear()
             self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
+            # Of the epoch's last step, where no step was logged, too.
+            self.log("lr", highest_rate(self.trainer.optimizers[0]))
 
     def configure_optimizers(self) -> Any:
         own = self.phase.optimization

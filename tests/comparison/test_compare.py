@@ -187,7 +187,7 @@ def test_seeds_of_one_group(make_run: MakeRun, capsys: pytest.CaptureFixture[str
         make_run("same", seed, [seed])
     result = compare("outputs/same")
     out = capsys.readouterr().out
-    assert "all runs are seeds of one group: there is nothing to compare" in out
+    assert "all runs are one group's: there is nothing to compare" in out
     assert result.metrics["accuracy/same"] == pytest.approx(29 / 30)
     assert result.folder is not None
     assert "same: 96.7% over 3 seeds" in Page(result.folder / "comparison.html").text

@@ -47,6 +47,10 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "one beta": ("optimizer.betas=[0.9]", ["optimizer.betas=[0.9]", "a list of 2"]),
     "fractions above one": ("dataset.split.train=0.9", ["dataset.split", "to 1.3", "at most 1"]),
     "fractions and counts": ("dataset.split.train=30", ["dataset.split", "three fractions"]),
+    "no such fold": ("dataset.fold=5", ["dataset.fold=5", "there are the folds 0 to 4"]),
+    "braces that a shell took apart": (
+        "dataset.split=train:50", ["dataset.split=train:50", "quote it: 'dataset.split={…}'"],
+    ),
     "no test images": ("dataset.split.test=0", ["dataset.split.test=0", "greater than 0"]),
     "combination": ("optimizer=sgd optimizer.momentum=0", ["nesterov=true", "optimizer.momentum"]),
     "name that is a path": ("name=../elsewhere", ["name=../elsewhere", "folder"]),

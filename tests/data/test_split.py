@@ -238,8 +238,6 @@ def test_folds(given: bool) -> None:
 
 def test_wrong_folds() -> None:
     split = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    with pytest.raises(InputError, match=r"dataset\.fold=5: there are the folds 0 to 4"):
-        check_split(split, 0, None, fold=5)
     groups = seeded_groups(["a", "b", "c", "d"], np.array([0, 0, 0, 0]), pools_of(None, 4), 0)
     with pytest.raises(InputError, match=r"dataset\.folds=5: class 'x' has 3 images"):
         divide(groups, np.ones(4, dtype=bool), ["x"], split, fold=0)

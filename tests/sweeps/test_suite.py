@@ -1,5 +1,6 @@
 """Suites: their steps in order, each for all seeds, later ones from earlier ones' weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,12 @@ def test_what_is_typed_counts_more() -> None:
     step = Step("a", ("experiment=x", "dataset.image_size=150", "model.weights=w"), {}, None)
     suite = Suite("s", (0,), (step,), ("dataset.image_size=64", "hydra/launcher=basic"))
     assert lines_of(suite, step, {}, 3) == [
-        "experiment=x", "model.weights=w", "dataset.image_size=64", "seed=3",
+        "experiment=x", "model.weights=w", "name=s_a", "dataset.image_size=64", "seed=3",
     ]  # fmt: skip
+    for named in (replace(step, overrides=("name=b",)), replace(step, overrides=())):
+        typed = replace(suite, typed=("name=c",))
+        assert [line for line in lines_of(typed, named, {}, 3) if "name" in line] == ["name=c"]
+    assert lines_of(suite, replace(step, overrides=("name=b",)), {}, 3)[0] == "name=b"
 
 
 def test_a_step_has_all_combinations_each_from_its_own(tmp_path: Path) -> None:
@@ -108,7 +113,7 @@ def test_a_step_has_all_combinations_each_from_its_own(tmp_path: Path) -> None:
         (11, ["seed=0", 'init_from="/3"']), (12, ["seed=1", 'init_from="/4"']),
     ]  # fmt: skip
     assert found[1][2].overrides[:4] == [
-        "x=2", "dataset.per_class=50", "model=lenet5", 'a="b c"',
+        "x=2", "name=s_b", "dataset.per_class=50", "model=lenet5",
     ]  # fmt: skip
 
 
@@ -127,7 +132,7 @@ def test_a_step_whose_start_failed_is_left_out(
     assert [[entry.label for entry in batch] for batch in found] == [
         ["a seed=0", "a seed=1"], ["b seed=1"],
     ]  # fmt: skip
-    assert found[1][0].overrides == ["x=2", "seed=1", 'init_from="/runs/a b"']
+    assert found[1][0].overrides == ["x=2", "name=s_b", "seed=1", 'init_from="/runs/a b"']
     assert "b seed=0: left out, for a seed=0 did not finish" in capsys.readouterr().out
 
 
