@@ -1,6 +1,9 @@
 """A sweep's lines."""
 
-from cnnexp.sweeps.ledger import Entry
+from pathlib import Path
+
+from cnnexp.sweeps.ledger import Entry, Ledger
+from cnnexp.sweeps.sweep import last_words
 from cnnexp.sweeps.words import ended, ranked, started, table, without_seed
 
 
@@ -32,6 +35,29 @@ def test_a_loss_is_good_where_it_is_low() -> None:
     assert [group.label for group in ranked(jobs)] == ["a=2", "a=1"]
     assert ended(jobs[1], jobs, 2).endswith("the best so far")
     assert not ended(jobs[0], jobs, 2).endswith("the best so far")
+
+
+def test_best_so_far_is_better_than_another() -> None:
+    first, second, third = job(1, "a=1", 0.5), job(2, "a=2", 0.5), job(3, "a=3", 0.6)
+    assert "best" not in ended(first, [first], 3)
+    assert "best" not in ended(second, [first, second], 3)
+    assert ended(third, [first, second, third], 3).endswith("the best so far")
+
+
+def test_what_to_type_next(tmp_path: Path) -> None:
+    """The best config, of which a fold is no part; a comparison of what was tested."""
+    ledger = Ledger(tmp_path)
+    for number in (1, 2, 3):
+        one = job(number, f"dataset.fold={number} a={number % 2}", 0.5 + 0.1 * (number % 2))
+        one.overrides = ["sweep=folds", f"dataset.fold={number}", f"a={number % 2}"]
+        ledger.write(one)
+    told = dict(last_words(ledger, ledger.entries(), "x"))
+    assert told["best"] == "python -m cnnexp a=1"
+    assert "compare" not in told
+    for one in ledger.entries():
+        one.metrics = {"test/accuracy": 0.5}
+        ledger.write(one)
+    assert "task=compare" in dict(last_words(ledger, ledger.entries(), "x"))["compare"]
 
 
 def test_seeds_alone_are_one_config() -> None:

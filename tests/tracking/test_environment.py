@@ -51,6 +51,8 @@ def test_git_state(tmp_path: Path) -> None:
     state = git_state(tmp_path)
     assert state is not None
     assert (state["dirty"], state["diff"]) == (True, "1 file changed, 1 insertion(+)")
+    # The person's own code first; a folder without git says nothing.
+    assert capture([tmp_path.parent / "nowhere", tmp_path])["git"] == state
 
 
 def test_git_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,86 @@
+"""Signals while a phase trains: noted, answered between two steps, given back."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cnnexp.training.interruption import Interruption
+
+heard: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Somebody who waits for SIGUSR1; nobody waits for SIGUSR2."""
+    heard.clear()
+    before = {n: signal.getsignal(n) for n in (signal.SIGUSR1, signal.SIGUSR2)}
+    signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Training:
+    """What an interruption asks of Lightning's trainer."""
+
+    num_training_batches, accumulate_grad_batches = 6, 2
+
+    def __init__(self) -> None:
+        self.saved: list[Path] = []
+
+    def save_checkpoint(self, path: Path) -> None:
+        assert not heard, "saved first"
+        self.saved.append(path)
+
+
+def test_it_waits_for_a_step_of_the_optimizer_that_is_not_the_epochs_last() -> None:
+    trainer: Any = Training()
+    interruption = Interruption(Path("last.ckpt"))
+    with interruption.released():
+        interruption.take()
+        interruption.at_step_end(trainer, 1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        for batch in (4, 5, 0):  # gradients accumulate; validation follows; they accumulate again
+            interruption.at_step_end(trainer, batch)
+        assert (heard, trainer.saved) == ([], [])
+        interruption.at_step_end(trainer, 1)
+    assert (heard, trainer.saved) == ([signal.SIGUSR1], [Path("last.ckpt")])
+
+
+def test_where_all_is_saved_it_leaves_at_once_and_once() -> None:
+    interruption = Interruption(Path("x"))
+    with interruption.released():
+        interruption.take()
+        interruption.leave()
+        assert heard == []
+        os.kill(os.getpid(), signal.SIGUSR1)
+        interruption.leave()
+    assert heard == [signal.SIGUSR1]
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    interruption = Interruption(Path("x"))
+    with interruption.released():
+        interruption.take()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert heard == []
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert heard == [signal.SIGUSR1]
+
+
+def test_signals_that_nobody_waits_for_are_not_taken_and_all_are_given_back() -> None:
+    before = SimpleNamespace(**{n.name: signal.getsignal(n) for n in signal.valid_signals()
+                                if isinstance(n, signal.Signals)})  # fmt: skip
+    interruption = Interruption(Path("x"))
+    with interruption.released():
+        interruption.take()
+        assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGUSR1) != before.SIGUSR1
+    for name, handler in vars(before).items():
+        assert signal.getsignal(signal.Signals[name]) == handler
