@@ -17,7 +17,7 @@ def residual(
     image_size: int,
     outputs: int,
     *,
-    widths: Sequence[Sequence[PositiveInt]] = ((32, 32), (64,) * 4, (128,) * 4),
+    widths: Sequence[Sequence[PositiveInt]] = ((32, 32), (60, 64), (124, 128)),
     replace: Sequence[PositiveInt] = (2, 3),
     pre_activation: bool = False,
     kernel_size: PositiveInt = 3,

@@ -189,11 +189,11 @@ def test_parameters_by_formula() -> None:
     assert count(network) == by_hand == 1_111_858
 
 
-def test_matched_has_the_parameters_of_the_baseline() -> None:
-    settings = resolved(compose(["model=inception_matched"]).config)["model"]
+def test_it_has_the_parameters_of_the_baseline() -> None:
+    settings = resolved(compose(["model=inception"]).config)["model"]
     network = call(settings, image_size=32, outputs=10)
     assert count(network) == pytest.approx(count(baseline(32, 10)), rel=0.01)
-    text = (config_folder() / "model" / "inception_matched.yaml").read_text()
+    text = (config_folder() / "model" / "inception.yaml").read_text()
     assert f"{count(network):,} parameters" in text
     assert f"(baseline: {count(baseline(32, 10)):,}" in text
 

@@ -105,8 +105,9 @@ def test_normalisation_stands_where_the_papers_draw_it() -> None:
 
 @pytest.mark.parametrize("replace", [[], [3], [2, 3], [1, 2, 3]])
 def test_nothing_else_differs_from_the_baseline(replace: list[int]) -> None:
-    own = residual(32, 10, replace=replace)
-    others = baseline(32, 10, widths=((32, 32), (64,) * 4, (128,) * 4))
+    widths = ((32, 32), (64,) * 4, (128,) * 4)
+    own = residual(32, 10, replace=replace, widths=widths)
+    others = baseline(32, 10, widths=widths)
     assert [n for n, _ in own.named_children()] == [n for n, _ in others.named_children()]
     image = torch.rand(2, 3, 32, 32)
     for number, (name, plain) in enumerate(others.named_children(), start=1):
@@ -133,7 +134,7 @@ def test_what_leaves_pre_activating_stages_is_activated() -> None:
         for part in residual(32, 10, replace=[1, 2], pre_activation=True)
     ][:3]
     assert kinds[0] == ["ResidualBlock", "MaxPool2d"]  # the next block begins with both
-    assert kinds[1] == ["ResidualBlock", "ResidualBlock", "BatchNorm2d", "ReLU", "MaxPool2d"]
+    assert kinds[1] == ["ResidualBlock", "BatchNorm2d", "ReLU", "MaxPool2d"]
     assert kinds[2][:2] == ["Conv2d", "BatchNorm2d"]
     last = resnet(32, 10, widths=[4, 8], depths=[1, 2], pre_activation=True)
     assert [type(layer).__name__ for layer in last.stem] == ["Conv2d"]
@@ -157,13 +158,13 @@ def test_parameters_by_formula_and_matched() -> None:
     shortcuts = 32 * 64 + 2 * 64 + 64 * 128 + 2 * 128
     single = residual(32, 10, widths=((32, 32), (64, 64), (128, 128)))
     assert count(single) == count(baseline(32, 10)) + shortcuts
-    settings = resolved(compose(["model=residual_matched"]).config)["model"]
+    settings = resolved(compose(["model=residual"]).config)["model"]
     network = call(settings, image_size=32, outputs=10)
     # A first convolution's filter less: its weights, those that read it, and its normalisation.
     fewer = 4 * (9 * 32 + 9 * 64 + 2) + 4 * (9 * 64 + 9 * 128 + 2)
     assert count(network) == count(single) - fewer
     assert count(network) == pytest.approx(count(baseline(32, 10)), rel=0.01)
-    text = (config_folder() / "model" / "residual_matched.yaml").read_text()
+    text = (config_folder() / "model" / "residual.yaml").read_text()
     assert f"{count(network):,} parameters" in text
     assert f"(baseline: {count(baseline(32, 10)):,}" in text
 
