@@ -157,8 +157,9 @@ class Classifier(pl.LightningModule):
             loss, right = torch.stack(self._train).mean(0)
             self._train.clear()
             self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
-            # Of the epoch's last step, where no step was logged, too.
-            self.log("lr", highest_rate(self.trainer.optimizers[0]))
+            every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+            if self.global_step % every:  # else it is logged already
+                self.log("lr", highest_rate(self.trainer.optimizers[0]))
 
     def configure_optimizers(self) -> Any:
         own = self.phase.optimization
