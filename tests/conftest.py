@@ -1,11 +1,19 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from cnnexp.config.instantiate import allow_folder
 from cnnexp.visualization.probe import Images, Probe
+
+
+@pytest.fixture(autouse=True)
+def each_test_is_a_command_of_its_own() -> Iterator[None]:
+    """A test that names a --config-dir does not name it for the next one."""
+    yield
+    allow_folder(None)
 
 
 @pytest.fixture

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from cnnexp.comparison.groups import Group
-from cnnexp.comparison.labels import PALETTE, colour, names_at_the_ends
+from cnnexp.comparison.labels import PALETTE, LinesPage, colour
 from cnnexp.reporting.json_values import number
-from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import house_style
-
-LEFT, WIDTH, HEIGHT, NAMES = 0.65, 5.6, 3.9, 3.2  # inches; NAMES: the column to the right
 
 
 class Curve(NamedTuple):
@@ -53,15 +50,9 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
         return None
     seeds = any(not group.one_seed for group in groups)
     line = "mean of the seeds, and the range from their worst to their best" if seeds else ""
-    page = Page(
-        MARGIN + LEFT + WIDTH + NAMES, HEIGHT + 0.65, "Validation accuracy per epoch",
-        [line] if line else [],
-    )  # fmt: skip
-    axes = page.axes(MARGIN + LEFT, 0.1, WIDTH, HEIGHT)
-    axes.grid(True)
-    axes.set_xlabel("epoch")
+    plot = LinesPage.of("Validation accuracy per epoch", [line] if line else [], "epoch")
+    axes = plot.axes
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     for i, found in reversed(curves):  # the best on top
         train = curve(groups[i], "train/accuracy")
         style: dict[str, Any] = {"color": colour(i), "zorder": 3 if i < len(PALETTE) else 2}
@@ -75,10 +66,10 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
     if all(len(found.epochs) == 1 for _, found in curves):
         axes.set_xlim(0.5, 1.5)  # else the ticks would be parts of an epoch
     ends = {i: (groups[i].label, found.mean[-1]) for i, found in curves if i < len(PALETTE)}
-    names_at_the_ends(page, axes, ends, (MARGIN + LEFT, 0.1, WIDTH, HEIGHT), NAMES)
+    plot.names_at_the_ends(ends)
     best = groups[curves[0][0]].label
     return Picture(
-        page.figure,
+        plot.page.figure,
         title="Learning curves of all groups",
         reading="Solid: accuracy on the validation images at each epoch's end"
         + (", the mean of the seeds in a band from the lowest to the highest" if seeds else "")

@@ -6,15 +6,13 @@ from typing import Any, NamedTuple
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from cnnexp.comparison.groups import group_labels
-from cnnexp.comparison.labels import PALETTE, colour, names_at_the_ends
+from cnnexp.comparison.labels import LINES, PALETTE, LinesPage, colour
 from cnnexp.comparison.records import digest_of
 from cnnexp.comparison.scores import Score
-from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import house_style
 from cnnexp.reporting.units import percent
 
-LEFT, WIDTH, HEIGHT, NAMES = 0.65, 5.6, 3.9, 3.2  # inches; NAMES: the column to the right
 OF_SIZE = ("per_class", "data")  # the last parts of the keys that say how many images there are
 TITLE = "Accuracy and the number of training images"
 
@@ -52,14 +50,9 @@ def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
     lines = size_lines(scores)[: len(PALETTE)]
     if not lines:
         return None
-    place = (MARGIN + LEFT, 0.1, WIDTH, HEIGHT)
-    page = Page(
-        MARGIN + LEFT + WIDTH + NAMES, HEIGHT + 0.65, TITLE,
-        ["test accuracy with its 95% interval over images and seeds"],
-    )  # fmt: skip
-    axes = page.axes(*place)
-    axes.grid(True)
-    axes.set_xlabel("training images")
+    words = "test accuracy with its 95% interval over images and seeds"
+    plot = LinesPage.of(TITLE, [words], "training images")
+    axes = plot.axes
     axes.set_xscale("log")
     sizes = sorted({score.train_images for line in lines for score in line.scores})
     apart = (sizes[-1] / sizes[0]) ** 0.01  # so that no interval hides another one
@@ -80,11 +73,10 @@ def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     ends = {i: (line.label, line.scores[-1].accuracy) for i, line in enumerate(lines)}
-    names_at_the_ends(page, axes, ends, place, NAMES)
+    plot.names_at_the_ends(ends)
     return Picture(
-        page.figure,
+        plot.page.figure,
         title=TITLE,
         reading="A line that still rises at its right end would gain from more images; one that is "
         "flat has what these images can teach it. Where two lines cross, which of them is better "
@@ -106,7 +98,7 @@ def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
 def _apart(sizes: Sequence[float]) -> list[float]:
     """Those whose numbers do not run into each other on a logarithmic axis, from the largest."""
     kept: list[float] = []
-    least = (sizes[-1] / sizes[0]) ** (0.55 / WIDTH)
+    least = (sizes[-1] / sizes[0]) ** (0.55 / LINES[2])
     for size in reversed(sizes):
         if not kept or kept[-1] / size >= least:
             kept.append(size)

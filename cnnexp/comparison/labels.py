@@ -5,13 +5,16 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
-from cnnexp.reporting.page import Page, fitted
+from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.style import BLUE, GREEN, INK, ORANGE, QUIET, VERMILION
 
 # Okabe and Ito's others: yellow is too faint on white, black is gone on a dark page.
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9")
 LINE = 0.19  # inches from one name to the next, at 9 points
+LINES = (0.65, 0.1, 5.6, 3.9)  # a page of lines: its axes, as left, top, width and height in inches
+NAMES = 3.2  # inches to the right of them
 
 
 def colour(place: int) -> str:
@@ -31,27 +34,37 @@ def leader(page: Page, start: tuple[float, float], end: tuple[float, float], col
     )  # fmt: skip
 
 
-def names_at_the_ends(
-    page: Page,
-    axes: Axes,
-    ends: Mapping[int, tuple[str, float]],
-    place: tuple[float, float, float, float],
-    room: float,
-) -> None:
-    """To the right of lines that end at the axes' right edge, with what they reached there.
+class LinesPage(NamedTuple):
+    """Axes for accuracies along a line per group, and beside them a column for the names."""
 
-    ends: a line's colour -> its name and last value, an accuracy. place: of the axes on the page:
-    x, y, width, height. room: inches for the names.
-    """
-    x, top, width, height = place
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
-    wanted = [height * (high - value) / (high - low) for _, value in ends.values()]
-    heights = spread(wanted, LINE, LINE / 2, height - LINE / 2)
-    for (i, (label, value)), y, end in zip(ends.items(), heights, wanted, strict=True):
-        name = fitted(f"{label}  {100 * value:.1f}%", room - 0.45, 9)
-        page.text(x + width + 0.32, y + top, name, va="center", fontsize=9, color=INK)
-        leader(page, (x + width + 0.02, end + top), (x + width + 0.28, y + top), colour(i))
+    page: Page
+    axes: Axes
+
+    @classmethod
+    def of(cls, title: str, words: Sequence[str], along: str) -> "LinesPage":
+        """along: what the horizontal axis counts."""
+        page = Page(MARGIN + sum(LINES[0::2]) + NAMES, LINES[3] + 0.65, title, words)
+        axes = page.axes(MARGIN + LINES[0], *LINES[1:])
+        axes.grid(True)
+        axes.set_xlabel(along)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+        return cls(page, axes)
+
+    def names_at_the_ends(self, ends: Mapping[int, tuple[str, float]]) -> None:
+        """To the right of lines that end at the axes' right edge, with what they reached there.
+
+        ends: a line's colour -> its name and last value, an accuracy.
+        """
+        left, top, width, height = LINES
+        x = MARGIN + left + width
+        low, high = self.axes.get_ylim()
+        self.axes.set_ylim(low, high)
+        wanted = [height * (high - value) / (high - low) for _, value in ends.values()]
+        heights = spread(wanted, LINE, LINE / 2, height - LINE / 2)
+        for (i, (label, value)), y, end in zip(ends.items(), heights, wanted, strict=True):
+            name = fitted(f"{label}  {100 * value:.1f}%", NAMES - 0.45, 9)
+            self.page.text(x + 0.32, y + top, name, va="center", fontsize=9, color=INK)
+            leader(self.page, (x + 0.02, end + top), (x + 0.28, y + top), colour(i))
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,12 +70,14 @@ class Ledger:
             json.dump(dataclasses.asdict(entry), file, indent=2)
 
     def plan(self, entry: Entry) -> Entry:
-        """The entry as it is there already, or else this one, written."""
+        """The entry as it is there already, with this one's number, or else this one; written."""
         with self._held():
             known = self.read(entry.overrides)
-            if known is None:
+            if known is None or known.number != entry.number:
+                entry = replace(known or entry, number=entry.number)
                 self.write(entry)
-        return known or entry
+                return entry
+        return known
 
     def entries(self) -> list[Entry]:
         """In order of their numbers."""

@@ -148,9 +148,9 @@ def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int) ->
 
 def typed_settings(setting: Mapping[str, Any]) -> list[str]:
     """{"model": "lenet5", "dataset.per_class": None} -> model=lenet5 dataset.per_class=null."""
-    plain = re.compile(r"[\w.-]+")
+    word = re.compile(r"(?!(?:null|true|false|nan|inf)$)[a-z_][\w.-]*", re.IGNORECASE)
     return [
-        f"{key}={v if isinstance(v, str) and plain.fullmatch(v) else json.dumps(v)}"
+        f"{key}={v if isinstance(v, str) and word.fullmatch(v) else json.dumps(v)}"
         for key, v in setting.items()
     ]
 

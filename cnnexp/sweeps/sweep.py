@@ -110,14 +110,16 @@ def planned(
 
 
 def planned_suite(config: DictConfig, suite: Suite) -> tuple[Ledger, Iterator[list[Entry]]]:
-    """A suite's ledger, and its jobs step by step."""
+    """A suite's ledger, and its jobs step by step. The seeds are not in its name: more of them may
+    follow later.
+    """
     first = {"name": suite.name, "paths": {"outputs": config.paths.outputs}}
     own = [
         line
         for step in suite.steps
         for line in (step.name, *step.overrides, *(f"{k}={v}" for k, v in step.sweep.items()))
     ]
-    ledger = Ledger(sweep_folder(first, [*own, *suite.typed, *map(str, suite.seeds)]))
+    ledger = Ledger(sweep_folder(first, [*own, *suite.typed]))
     with ledger.facts() as facts:
         facts["total"] = sum(len(step.settings()) for step in suite.steps) * len(suite.seeds)
     return ledger, batches_of(suite, ledger)

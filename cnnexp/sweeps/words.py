@@ -44,7 +44,7 @@ def ended(entry: Entry, entries: Sequence[Entry], total: int) -> str:
     text = f"{head}  {entry.monitor} {entry.value:.4f}  {timedelta(seconds=round(entry.seconds))}"
     if entry.status == "PRUNED":
         return f"{text}  pruned: behind the others"
-    others = [e.value for e in entries if e.value is not None and e.number != entry.number]
+    others = [e.value for e in entries if e.value is not None and e.overrides != entry.overrides]
     best = all(entry.sign * entry.value > entry.sign * value for value in others)
     return f"{text}  the best so far" if best and others else text
 

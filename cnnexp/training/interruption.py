@@ -62,7 +62,8 @@ class Interruption:
 
     def leave(self) -> None:
         """Where all is saved: the signal, if there was one, goes to its former owner."""
-        if (number := self._received) is not None:
+        number, self._received = self._received, None
+        if number is not None:
             self._release()
             os.kill(os.getpid(), number)
 
