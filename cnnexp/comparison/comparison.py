@@ -11,8 +11,9 @@ from cnnexp.comparison.groups import Group, group_runs
 from cnnexp.comparison.records import check_classes, read_run
 from cnnexp.comparison.scores import Score, score_groups
 from cnnexp.comparison.selection import select_runs
+from cnnexp.comparison.sizes import families_of
 from cnnexp.comparison.test_images import Answers, read_answers
-from cnnexp.comparison.verdicts import Verdict, judge
+from cnnexp.comparison.verdicts import Family, Verdict, conclusions, judge
 from cnnexp.errors import InputError
 from cnnexp.reporting.statistics import resample
 
@@ -23,14 +24,15 @@ PAIRS = 3  # of groups whose flips are told: the best one with the next
 class Comparison:
     """groups, scores: by accuracy, the best first. columns: each group's places in `answers`.
 
-    verdicts: of all pairs. shares: (N, G), of each group's seeds, how many are right. notes: lines
-    that a person should read.
+    families: of groups that are judged against each other; verdicts: of their pairs. shares:
+    (N, G), of each group's seeds, how many are right. notes: lines that a person should read.
     """
 
     groups: list[Group]
     scores: list[Score]
     columns: list[list[int]]
     answers: Answers
+    families: list[Family]
     verdicts: list[Verdict]
     shares: np.ndarray
     notes: list[str]
@@ -43,10 +45,15 @@ class Comparison:
     def images(self) -> int:
         return len(self.answers.labels)
 
+    @property
+    def conclusions(self) -> list[str]:
+        """A sentence per family."""
+        return conclusions(self.verdicts, self.groups, self.families, self.images)
+
     def flips(self) -> list[Flips]:
-        """Of the best group with each of those that follow."""
-        others = range(1, min(len(self.groups), PAIRS + 1))
-        return [flips(self.shares, self.answers.labels, 0, other) for other in others]
+        """Of the first family's best group with each of those that follow."""
+        best, *others = self.families[0].members
+        return [flips(self.shares, self.answers.labels, best, other) for other in others[:PAIRS]]
 
 
 def compare_runs(config: Mapping[str, Any]) -> Comparison:
@@ -65,12 +72,15 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
     order = np.argsort([-right[:, members].mean() for members in columns], kind="stable").tolist()
     groups, columns = [groups[i] for i in order], [columns[i] for i in order]
     drawn = resample(right, columns)
+    scores = score_groups(groups, columns, answers, drawn)
+    families = families_of(scores)
     return Comparison(
         groups=groups,
-        scores=score_groups(groups, columns, answers, drawn),
+        scores=scores,
         columns=columns,
         answers=answers,
-        verdicts=judge(drawn) if len(groups) > 1 else [],
+        families=families,
+        verdicts=judge(drawn, families),
         shares=shares_right(answers, columns),
         notes=[*chosen.notes, *twice, *image_notes(answers), *code_notes(groups)],
     )

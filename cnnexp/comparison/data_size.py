@@ -1,47 +1,17 @@
 """Accuracy against the number of training images: a line per experiment that had several."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from cnnexp.comparison.groups import group_labels
 from cnnexp.comparison.labels import LINES, PALETTE, LinesPage, colour
-from cnnexp.comparison.records import digest_of
 from cnnexp.comparison.scores import Score
+from cnnexp.comparison.sizes import size_lines
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import house_style
 from cnnexp.reporting.units import percent
 
-OF_SIZE = ("per_class", "data")  # the last parts of the keys that say how many images there are
 TITLE = "Accuracy and the number of training images"
-
-
-class Line(NamedTuple):
-    """scores: the one with the fewest training images first."""
-
-    label: str
-    scores: list[Score]
-
-
-def size_lines(scores: Sequence[Score]) -> list[Line]:
-    """Groups that differ in their training images alone; the best with the most images first."""
-    members: dict[str, list[Score]] = {}
-    for score in scores:
-        members.setdefault(digest_of(_others(score.group.keys)), []).append(score)
-    several = [
-        sorted(own, key=lambda score: score.train_images)
-        for own in members.values()
-        if len({score.train_images for score in own}) > 1
-    ]
-    several.sort(key=lambda own: -own[-1].accuracy)
-    firsts = [own[0].group for own in several]
-    labels = group_labels([(group.runs[0].name, _others(group.keys)) for group in firsts])
-    return [Line(label, own) for label, own in zip(labels, several, strict=True)]
-
-
-def _others(keys: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: keys[key] for key in keys if key.rpartition(".")[2] not in OF_SIZE}
 
 
 @house_style

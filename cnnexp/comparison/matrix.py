@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
 from cnnexp.comparison.groups import Group
-from cnnexp.comparison.verdicts import MOST_GROUPS, Verdict, points
+from cnnexp.comparison.verdicts import MOST_GROUPS, Family, Verdict, points
 from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import FAINT, INK, QUIET, house_style
@@ -17,25 +17,35 @@ SMALL = 8.0
 
 
 @house_style
-def difference_matrix(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> Picture:
-    """Rows minus columns in percentage points, the best group first; of more than ten the first."""
-    count = min(len(groups), MOST_GROUPS)
+def difference_matrix(
+    verdicts: Sequence[Verdict], groups: Sequence[Group], family: Family
+) -> Picture:
+    """Rows minus columns in percentage points, the best of the family first; of more than ten the
+    first.
+    """
+    places = {member: place for place, member in enumerate(family.members[:MOST_GROUPS])}
+    shown = [v for v in verdicts if v.first in places and v.second in places]
+    count = len(places)
     values, cells = np.zeros((count, count)), {}
-    for v in verdicts:
-        if v.first < count and v.second < count:
-            values[v.first, v.second], values[v.second, v.first] = v.mean, -v.mean
-            cells[v.first, v.second] = (v.mean, v.low, v.high, v.better)
-            cells[v.second, v.first] = (-v.mean, -v.high, -v.low, v.better)
-    names = [fitted(group.label, LONGEST, 9) for group in groups[:count]]
-    over = [fitted(group.label, LONGEST, 9) for group in groups[:count]]
-    left = MARGIN + max(text_width(name, 9) for name in names) + 0.12
-    upright = max(text_width(name, 9) for name in over) > WIDTH - 0.08
-    above = 0.12 + (max(text_width(name, 9) for name in over) if upright else 0.2)
-    more = f"; the first {count} of {len(groups)} groups" if count < len(groups) else ""
+    for v in shown:
+        row, column = places[v.first], places[v.second]
+        values[row, column], values[column, row] = v.mean, -v.mean
+        cells[row, column] = (v.mean, v.low, v.high, v.better)
+        cells[column, row] = (-v.mean, -v.high, -v.low, v.better)
+    names = [fitted(groups[member].label, LONGEST, 9) for member in places]
+    longest = max(text_width(name, 9) for name in names)
+    left, upright = MARGIN + longest + 0.12, longest > WIDTH - 0.08
+    above = 0.12 + (longest if upright else 0.2)
+    total = len(family.members)
+    more = f"; the first {count} of {total} groups" if count < total else ""
+    of = f" {family.name}" if family.name else ""
+    words = [
+        f"row minus column, in points, with its 95% interval{more}",
+        "● more than chance explains, among all pairs",
+    ]
     page = Page(
         max(left + WIDTH * count + MARGIN, 6.4), above + HEIGHT * count + 0.15,
-        "Differences of accuracy", [f"row minus column, in points, with its 95% interval{more}",
-                                    "● more than chance explains, among all pairs"],
+        f"Differences of accuracy{of}", words,
     )  # fmt: skip
     axes = page.axes(left, above, WIDTH * count, HEIGHT * count)
     limit = max(float(np.abs(values).max()), 1e-3)
@@ -46,7 +56,7 @@ def difference_matrix(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> P
     axes.tick_params(length=0, labelcolor=INK)
     for side in axes.spines.values():
         side.set_visible(False)
-    for place, name in enumerate(over):
+    for place, name in enumerate(names):
         x = left + WIDTH * (place + 0.5)
         style = {"rotation": 90} if upright else {}
         page.text(x, above - 0.06, name, ha="center", va="bottom", fontsize=9, **style)
@@ -65,16 +75,15 @@ def difference_matrix(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> P
     axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=FAINT, linewidth=1)
     axes.tick_params(which="minor", length=0)
-    told = [v for v in verdicts if v.second < count]
-    surely = [v for v in told if v.better]
+    surely = [v for v in shown if v.better]
     return Picture(
         page.figure,
-        title="Differences of accuracy, pair by pair",
+        title=f"Differences of accuracy{of}, pair by pair",
         reading="Blue: the row's group is better; red: the column's. The interval says which true "
         "differences, over other test images and other seeds, would be compatible with these "
         "answers. ●: p below 0.05 after Holm's correction for all pairs; without that mark the "
         "order of the two may be chance, also where the interval just leaves zero out.",
-        alt=f"Pairwise differences of {count} groups; {len(surely)} of {len(told)} pairs are "
+        alt=f"Pairwise differences of {count} groups; {len(surely)} of {len(shown)} pairs are "
         "distinguishable: "
         + ("; ".join(f"{groups[v.first].label} over {groups[v.second].label} by {points(v.mean)}"
                      for v in surely[:6]) or "none") + ".",

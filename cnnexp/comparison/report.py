@@ -1,5 +1,6 @@
 """The page of a comparison: one HTML file in the look of a run's report."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,13 @@ PAGE = "comparison.html"
 DECIDED = 8  # images that are named, per direction
 MOST_KEYS = 40  # rows that are not folded away
 SECTIONS = {
-    "Differences": ("differences",),
-    "Training images": ("data_size",),
-    "Learning curves": ("learning_curves",),
-    "Costs": ("costs",),
-    "Classes": ("recall_per_class",),
-    "Images that flip": ("flips",),
-    "The same images": ("side_by_side",),
+    "Differences": "differences",
+    "Training images": "data_size",
+    "Learning curves": "learning_curves",
+    "Costs": "costs",
+    "Classes": "recall_per_class",
+    "Images that flip": "flips",
+    "The same images": "side_by_side",
 }
 
 
@@ -72,9 +73,12 @@ def images_gone(comparison: Comparison, config: Mapping[str, Any]) -> str:
 def drawn(comparison: Comparison) -> dict[str, Picture]:
     """What files alone say: by file name."""
     found = {
-        "differences": difference_matrix(comparison.verdicts, comparison.groups)
-        if comparison.verdicts
-        else None,
+        f"differences_{number}" if family.name else "differences": difference_matrix(
+            comparison.verdicts, comparison.groups, family
+        )
+        for number, family in enumerate(comparison.families, start=1)
+        if len(family.members) > 1
+    } | {
         "data_size": accuracy_by_size(comparison.scores),
         "learning_curves": overlaid_curves(comparison.groups),
         "costs": tradeoffs(comparison.scores) if comparison.verdicts else None,
@@ -88,7 +92,7 @@ def contents(
 ) -> dict[str, Any]:
     """What the template fills in."""
     groups, images = comparison.groups, comparison.images
-    told = verdicts.told(comparison.verdicts, len(groups))
+    told = verdicts.told(comparison.verdicts, comparison.families)
     runs = sum(len(group.runs) for group in groups)
     found = sections(pictures, folder)
     title = " and ".join(g.label for g in groups) if len(groups) < 3 else f"{len(groups)} groups"
@@ -107,9 +111,8 @@ def contents(
             "classes": str(len(comparison.classes)),
             "written": now()[:16].replace("T", " "),
         },
-        "conclusion": verdicts.conclusion(comparison.verdicts, groups, images)
-        if comparison.verdicts
-        else f"{groups[0].label}: {percent(comparison.scores[0].accuracy)} over {runs} seeds",
+        "conclusions": comparison.conclusions
+        or [f"{groups[0].label}: {percent(comparison.scores[0].accuracy)} over {runs} seeds"],
         "verdicts": [verdict_row(v, comparison) for v in told],
         "most_verdicts": MOST_GROUPS,
         "scale": scale(told),
@@ -187,10 +190,10 @@ def sections(pictures: Mapping[str, Picture], folder: Path) -> dict[str, list[di
     """Heading -> groups of figures, as the run report's macro has them."""
     found: dict[str, list[dict[str, Any]]] = {}
     number = 0
-    for heading, stems in SECTIONS.items():
-        for stem in stems:
+    for heading, kind in SECTIONS.items():
+        for stem in (stem for stem in pictures if re.fullmatch(rf"{kind}(_\d+)?", stem)):
             file = folder / "figures" / f"{stem}.png"
-            embedded = embed(file) if stem in pictures else None
+            embedded = embed(file)
             if embedded is None:
                 continue
             number += 1

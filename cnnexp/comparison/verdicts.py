@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,16 @@ from cnnexp.reporting.statistics import LEVEL, Draws, differences, holm
 MOST_GROUPS = 10  # whose pairs are all told; of more, those with the best
 NAMED = 3  # groups in one sentence
 ONE_SEED = "one seed: others may differ"
+
+
+class Family(NamedTuple):
+    """Groups whose pairs are judged: all, or those with the same number of training images.
+
+    name: "" for all. members: by accuracy, the best first.
+    """
+
+    name: str
+    members: list[int]
 
 
 @dataclass(frozen=True)
@@ -36,17 +47,17 @@ class Verdict:
         return self.corrected < LEVEL
 
 
-def judge(drawn: Draws) -> list[Verdict]:
-    """A verdict for each pair of groups, by the first's accuracy, then the second's."""
-    order = np.argsort(-drawn.mean, kind="stable").tolist()
+def judge(drawn: Draws, families: Sequence[Family]) -> list[Verdict]:
+    """A verdict for each pair in a family, by the first's place there, then the second's."""
     found = []
-    for place, first in enumerate(order[:-1]):
-        others = order[place + 1 :]
-        between = differences(drawn, first, others)
-        found += [
-            (first, other, *values)
-            for other, values in zip(others, zip(*between, strict=True), strict=True)
-        ]
+    for family in families:
+        for place, first in enumerate(family.members[:-1]):
+            others = family.members[place + 1 :]
+            between = differences(drawn, first, others)
+            found += [
+                (first, other, *values)
+                for other, values in zip(others, zip(*between, strict=True), strict=True)
+            ]
     corrected = holm(np.array([pair[-1] for pair in found]))
     return [
         Verdict(a, b, float(mean), float(low), float(high), float(p), float(c))
@@ -54,9 +65,11 @@ def judge(drawn: Draws) -> list[Verdict]:
     ]
 
 
-def told(verdicts: Sequence[Verdict], groups: int) -> list[Verdict]:
-    """All while they are few, else those of the best group."""
-    return [v for v in verdicts if groups <= MOST_GROUPS or v.first == verdicts[0].first]
+def told(verdicts: Sequence[Verdict], families: Sequence[Family]) -> list[Verdict]:
+    """All while the groups are few, else those of each family's best."""
+    few = sum(len(family.members) for family in families) <= MOST_GROUPS
+    best = {family.members[0] for family in families}
+    return [v for v in verdicts if few or v.first in best]
 
 
 def sentence(verdict: Verdict, groups: Sequence[Group], images: int, *, seeds: bool = True) -> str:
@@ -84,26 +97,41 @@ def points(share: float, *, sign: bool = True) -> str:
     return text.replace("-", "−") if float(text) else text.lstrip("+-")
 
 
-def conclusion(verdicts: Sequence[Verdict], groups: Sequence[Group], images: int) -> str:
-    """One sentence: whether there is a best group."""
-    best = groups[verdicts[0].first]
-    own = [v for v in verdicts if v.first == verdicts[0].first]
+def conclusions(
+    verdicts: Sequence[Verdict],
+    groups: Sequence[Group],
+    families: Sequence[Family],
+    images: int,
+) -> list[str]:
+    """A sentence per family: whether there is a best group. images: of the test set."""
+    found = []
+    for family in families:
+        own = [v for v in verdicts if v.first == family.members[0]]
+        if own:
+            of = f" {family.name}" if family.name else ""
+            found.append(_conclusion(own, groups, of, images))
+    return found
+
+
+def _conclusion(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: int) -> str:
+    """own: of the best group."""
+    best = groups[own[0].first]
     beaten = [v for v in own if v.better]
     if len(beaten) == len(own):
         rest = f"all {len(own)} others" if len(own) > 1 else groups[own[0].second].label
-        return f"{best.label} is the best of {len(groups)}: better than {rest}"
+        return f"{best.label} is the best of {len(own) + 1}{of}: better than {rest}"
     equal = [groups[v.second].label for v in own if not v.better]
     names = enumerated(equal)
     if not beaten:
         return (
-            f"{best.label} has the highest accuracy, but with {images:,} test images it cannot be "
-            f"told from {names}"
+            f"{best.label} has the highest accuracy{of}, but with {images:,} test images it cannot "
+            f"be told from {names}"
         )
     if len(equal) > NAMED:
         names = f"{len(equal)} others"
     verb = "is" if len(equal) == 1 else "are"
     return (
-        f"{best.label} has the highest accuracy; {names} {verb} not distinguishable from it, "
+        f"{best.label} has the highest accuracy{of}; {names} {verb} not distinguishable from it, "
         f"{len(beaten)} of {len(own)} are worse"
     )
 

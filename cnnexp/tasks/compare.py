@@ -27,8 +27,8 @@ def compare(config: Mapping[str, Any]) -> Result:
 
         page = write_comparison(comparison, config, folder, lambda s: journal.topic("note", s))
         journal.say()
-        if comparison.verdicts:
-            journal.topic("in short", conclusion(comparison))
+        for line in comparison.conclusions:
+            journal.topic("in short", line)
         journal.topic(
             "saved", f"{shown_path(folder)}  (table.csv, table.md, table.tex, pairs.csv, flips.csv)"
         )
@@ -49,7 +49,7 @@ def tell(comparison: Comparison, journal: Journal) -> None:
     for line in table.console_lines(comparison.scores):
         journal.say(line)
     journal.say()
-    told = verdicts.told(comparison.verdicts, len(groups))
+    told = verdicts.told(comparison.verdicts, comparison.families)
     alone = bool(told) and all(groups[v.first].one_seed or groups[v.second].one_seed for v in told)
     for verdict in told:
         text = verdicts.sentence(verdict, groups, images, seeds=not alone)
@@ -87,13 +87,10 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
             file.write(text.encode("utf-8", "replace"))
 
 
-def conclusion(comparison: Comparison) -> str:
-    return verdicts.conclusion(comparison.verdicts, comparison.groups, comparison.images)
-
-
 def next_command(comparison: Comparison) -> str:
-    """What sets the first two apart, looked at closely."""
-    first, second = (group.runs[0] for group in (comparison.groups * 2)[:2])
+    """What sets the first family's first two apart, looked at closely."""
+    pair = (comparison.families[0].members * 2)[:2]
+    first, second = (comparison.groups[place].runs[0] for place in pair)
     if len(comparison.groups) == 1:
         second = comparison.groups[0].runs[-1]
     a, b = (shlex.quote(shown_path(run.folder)) for run in (first, second))
@@ -105,7 +102,7 @@ def figures(comparison: Comparison) -> dict[str, float]:
     groups = comparison.groups
     found = {"images": float(comparison.images), "groups": float(len(groups))}
     found |= {f"accuracy/{score.group.label}": score.accuracy for score in comparison.scores}
-    for verdict in verdicts.told(comparison.verdicts, len(groups)):
+    for verdict in verdicts.told(comparison.verdicts, comparison.families):
         pair = f"{groups[verdict.first].label} - {groups[verdict.second].label}"
         found |= {f"difference/{pair}": verdict.mean, f"p/{pair}": verdict.corrected}
     return found

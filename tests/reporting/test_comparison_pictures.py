@@ -10,15 +10,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from cnnexp.comparison.curves import curve, overlaid_curves
-from cnnexp.comparison.data_size import accuracy_by_size, size_lines
+from cnnexp.comparison.data_size import accuracy_by_size
 from cnnexp.comparison.groups import Group
 from cnnexp.comparison.labels import Box, place_names, spread
 from cnnexp.comparison.matrix import difference_matrix
 from cnnexp.comparison.per_class import recall_per_class
 from cnnexp.comparison.records import Run
 from cnnexp.comparison.scores import Score
+from cnnexp.comparison.sizes import families_of, size_lines
 from cnnexp.comparison.tradeoffs import neat_step, tradeoffs
-from cnnexp.comparison.verdicts import judge
+from cnnexp.comparison.verdicts import Family, conclusions, judge, told
 from cnnexp.reporting.statistics import resample
 
 Legible = Callable[[Figure], None]
@@ -98,6 +99,33 @@ def test_experiments_with_several_numbers_of_images_are_lines() -> None:
     assert accuracy_by_size([score(i, 2) for i in range(3)]) is None
 
 
+def test_as_many_training_images_are_judged() -> None:
+    """Two experiments with three sizes; one of the sizes had a single one."""
+    other = {"optimizer.lr": 0.1}
+    scores = [
+        sized("a", 2400, 0.9), sized("b", 2400, 0.88, **other), sized("b", 400, 0.8, **other),
+        sized("a", 100, 0.7), sized("b", 100, 0.5, **other), sized("c", 100, 0.1, model="x"),
+    ]  # fmt: skip
+    families = families_of(scores)
+    assert families == [
+        Family("with 2,400 training images", [0, 1]), Family("with 100 training images", [3, 4, 5]),
+    ]  # fmt: skip
+    right = np.random.default_rng(0).random((1000, 6)) < [s.accuracy for s in scores]
+    verdicts = judge(resample(right, [[i] for i in range(6)], 1000), families)
+    assert [(v.first, v.second) for v in verdicts] == [(0, 1), (3, 4), (3, 5), (4, 5)]
+    assert told(verdicts, families) == verdicts
+    many = [*families, Family("with 5 training images", list(range(6, 14)))]
+    assert [(v.first, v.second) for v in told(verdicts, many)] == [(0, 1), (3, 4), (3, 5)]
+    groups = [s.group for s in scores]
+    assert conclusions(verdicts, groups, families, 1000) == [
+        "a 2400 has the highest accuracy with 2,400 training images, but with 1,000 test images "
+        "it cannot be told from b 2400",
+        "a 100 is the best of 3 with 100 training images: better than all 2 others",
+    ]
+    one = families_of([s for s in scores if s.group.label == "a"])
+    assert one == [Family("", [0, 1])]
+
+
 @pytest.mark.parametrize("sizes", [(100, 2400), (50, 60, 70, 1000), (2, 20, 200, 2000, 50_000)])
 @pytest.mark.parametrize("count", [1, 6, 9])
 def test_sizes_are_legible(count: int, sizes: tuple[int, ...], legible: Legible) -> None:
@@ -135,9 +163,10 @@ def test_recall_is_legible(groups: int, classes: int, legible: Legible) -> None:
 @pytest.mark.parametrize("count", [2, 3, 10, 14])
 def test_differences_are_legible(count: int, legible: Legible) -> None:
     right = np.random.default_rng(0).random((500, count)) < np.linspace(0.9, 0.5, count)
-    verdicts = judge(resample(right, [[i] for i in range(count)], 200))
+    family = Family("with 2,399 training images", list(range(count)))
+    verdicts = judge(resample(right, [[i] for i in range(count)], 200), [family])
     groups = [group(f"{LONG} {i}" if count < 5 else f"g{i}", [0.5]) for i in range(count)]
-    legible(difference_matrix(verdicts, groups).figure)
+    legible(difference_matrix(verdicts, groups, family).figure)
 
 
 def test_names_are_spread() -> None:
