@@ -59,7 +59,7 @@ class Ledger:
         self.folder = folder
 
     def path(self, overrides: Sequence[str]) -> Path:
-        digest = hashlib.sha256(json.dumps(list(overrides)).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps(in_order(overrides)).encode()).hexdigest()[:16]
         return self.folder / "jobs" / f"{digest}.json"
 
     def read(self, overrides: Sequence[str]) -> Entry | None:
@@ -122,6 +122,13 @@ class Ledger:
 
     def _held(self) -> Any:
         return held(self.folder / "jobs" / "sweep.lock", "writing the sweep's list of jobs")
+
+
+def in_order(overrides: Sequence[str]) -> list[str]:
+    """By their keys: in which order they were typed is no difference. Of a key that is there twice
+    the last still counts.
+    """
+    return sorted(overrides, key=lambda line: line.lstrip("+~").partition("=")[0])
 
 
 def _entry(path: Path) -> Entry | None:

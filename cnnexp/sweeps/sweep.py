@@ -28,7 +28,7 @@ from cnnexp.errors import InputError
 from cnnexp.runs import shown_path
 from cnnexp.sweeps import search
 from cnnexp.sweeps.job import BASIC, job, remembered
-from cnnexp.sweeps.ledger import DONE, Entry, Ledger
+from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
 from cnnexp.sweeps.suite import Suite, compare, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import ranked, table
@@ -50,7 +50,7 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
     command, begun = typed(overrides), False
     with hydra_at(config_dir) as extra:
         config = multirun_config([*extra, *(settings(given) if suite else given)])
-        identity = [*given, str(config_dir or "")]
+        identity = [*in_order(given), str(config_dir or "")]
         ledger, batches = (
             planned_suite(config, suite) if suite else planned(config, identity, config_dir)
         )
@@ -119,7 +119,7 @@ def planned_suite(config: DictConfig, suite: Suite) -> tuple[Ledger, Iterator[li
         for step in suite.steps
         for line in (step.name, *step.overrides, *(f"{k}={v}" for k, v in step.sweep.items()))
     ]
-    ledger = Ledger(sweep_folder(first, [*own, *suite.typed]))
+    ledger = Ledger(sweep_folder(first, [*own, *in_order(suite.typed)]))
     with ledger.facts() as facts:
         facts["total"] = sum(len(step.settings()) for step in suite.steps) * len(suite.seeds)
     return ledger, batches_of(suite, ledger)

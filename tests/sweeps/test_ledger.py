@@ -25,6 +25,12 @@ def test_a_job_is_planned_once(ledger: Ledger) -> None:
     assert ledger.read(["seed=4"]) is None
 
 
+def test_the_order_of_overrides_makes_no_other_job(ledger: Ledger) -> None:
+    entry = ledger.plan(Entry(1, "", ["b=1", "+a=1", "+a=2"]))
+    assert ledger.read(["+a=1", "+a=2", "b=1"]) == entry
+    assert ledger.read(["+a=2", "+a=1", "b=1"]) is None, "the last of a key counts"
+
+
 def test_what_is_changed_of_the_facts_is_kept(ledger: Ledger) -> None:
     with ledger.facts() as facts:
         facts["total"] = 3

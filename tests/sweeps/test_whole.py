@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ SMALL = [
 ]  # fmt: skip
 
 
-def start(folder: Path, *typed: str) -> "subprocess.Popen[str]":
+def start(folder: Path, *typed: str, small: Sequence[str] = SMALL) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*CNNEXP, *typed, *SMALL], cwd=folder, text=True, start_new_session=True,
+        [*CNNEXP, *typed, *small], cwd=folder, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "CNNEXP_CACHE": str(folder / "cache")},
     )  # fmt: skip
@@ -82,10 +83,10 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, count: int, after: int) -> None:
     assert before <= {job["folder"] for job in jobs(tmp_path)}
     check_whole(tmp_path, count)
 
-    again = start(tmp_path, *command)
+    again = start(tmp_path, *command, small=SMALL[::-1])
     told, _ = again.communicate()
     assert again.returncode == 0
-    assert "\njob " not in told, "nothing is left to do"
+    assert "\njob " not in told, "nothing is left to do, in whichever order it is typed"
     assert "best      python -m cnnexp" in told
     check_whole(tmp_path, count)
 
