@@ -153,10 +153,12 @@ def build_batches(
     seed: int = 0,
     first_epoch: int = 0,
     stored: torch.Tensor | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> Batches:
     """A split's batches: for training shuffled with `seed`, in order else.
 
     stored: what the first blocks made of the split's images, (views * N, ...), in place of them.
+    part: see `Batches`.
     """
     device, members = device_of(config), images.split[split]
     labels = torch.from_numpy(np.asarray(images.labels, dtype=np.int64))
@@ -175,6 +177,7 @@ def build_batches(
         shuffle_seed=seed if train else None,
         first_epoch=first_epoch,
         views=len(pixels) // len(labels) if stored is not None else 1,
+        part=part,
     )
 
 

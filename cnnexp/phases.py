@@ -19,6 +19,7 @@ from cnnexp.data.batches import as_tensor
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import build_batches, cache_of, device_of, precision_of
 from cnnexp.plan import can_store, is_identity, views_of
+from cnnexp.processes import Place, cluster, place
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.classifier import Augmentation, Classifier
 from cnnexp.training.fit import Fitted, fit
@@ -67,11 +68,16 @@ def build_classifier(
 def make_trainer(config: Config, epochs: int, folder: Path, **injected: Any) -> pl.Trainer:
     """Lightning's trainer as the config has it; injected: its logger, callbacks and so on."""
     device = device_of(config)
+    here = place(config) or Place()
     options = {
         **config["trainer"],
         "precision": precision_of(config),
         "accelerator": device.type,
         "max_epochs": epochs,
+        "devices": here.devices,
+        "num_nodes": here.size // here.devices,
+        "strategy": "ddp" if here.size > 1 else "auto",
+        "plugins": [cluster(here)],
     }
     if options["deterministic"] and device.type == "cuda":
         options["deterministic"] = "warn"  # adaptive pooling has no deterministic backward there
@@ -131,7 +137,7 @@ def train_phase(
     seed: of the images' order and of what is drawn in a step.
     Its time is that of the epochs and of the frozen blocks' outputs, where they were computed now.
     """
-    training, began_s = config["training"], time.perf_counter()
+    training, began_s, here = config["training"], time.perf_counter(), place(config) or Place()
     stored: dict[str, torch.Tensor | None] = dict.fromkeys(("train", "validation"))
     if can_store(config, network, phase):
         stored = {split: store_prefix(config, network, images, phase, split) for split in stored}
@@ -148,6 +154,7 @@ def train_phase(
             seed=seed,
             first_epoch=first_epoch,
             stored=stored[split] if cached else None,
+            part=(here.rank, here.size),
         )
         for split in ("train", "validation")
     )

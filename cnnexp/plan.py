@@ -11,6 +11,7 @@ from cnnexp.config.instantiate import call
 from cnnexp.config.phases import laid_over
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import device_of, precision_of
+from cnnexp.processes import Place, place
 from cnnexp.training.optimization import Optimization
 from cnnexp.training.phases import (
     Phase,
@@ -77,8 +78,10 @@ def plan_lines(
     config: Config, network: nn.Sequential, phases: list[Phase], images: ImageSet
 ) -> list[str]:
     """The plan, for a person: a line for a run that is one phase of all blocks, else a table."""
+    size, here = config["dataset"]["batch_size"], place(config) or Place()
+    parts = f" in {here.size} parts, one for each process" if here.size > 1 else ""
     common = (
-        f"batches of {config['dataset']['batch_size']}, "
+        f"batches of {size}{parts}, "
         f"augmentation {short_name(config['augmentation'])}, "
         f"{precision_of(config)} on {device_of(config)}"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from cnnexp.answers import Tested
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet
@@ -15,6 +16,8 @@ from cnnexp.files import whole_file
 from cnnexp.runs import write_json
 from cnnexp.tracking.environment import as_tags, mask
 from cnnexp.tracking.none import NullTracker
+
+Records = dict[str, dict[str, Any]]  # phase -> what is known of it, as run.json has it
 
 
 def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any]) -> NullTracker:
@@ -69,3 +72,29 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             values[prefix + key] = value
     return values
+
+
+def figures_of_merit(records: Records, tested: Tested | None, monitor: str) -> dict[str, float]:
+    """The run's figures: the test set's after each phase, the best validation's, what it took."""
+    test: dict[str, float] = {}
+    if tested is not None:
+        low, high = tested.interval
+        test = {**tested.metrics, "test/accuracy_low": low, "test/accuracy_high": high}
+    last = list(records.values())[-1]
+    rows = [row for record in records.values() for row in record["history"]]
+    after = {
+        f"{phase}/{name}": record["test"][name]
+        for phase, record in records.items()
+        for name in ("test/accuracy", "test/loss")
+        if len(records) > 1 and "test" in record
+    }
+    return {
+        **after,
+        **test,
+        f"best/{monitor}": next(
+            row[monitor] for row in last["history"] if row["epoch"] == last["best_epoch"]
+        ),
+        "best/epoch": float(last["best_epoch"]),
+        "train_s": sum(record["train_s"] for record in records.values()),
+        "images_per_s": sum(row["images_per_s"] for row in rows) / len(rows),
+    }

@@ -22,12 +22,13 @@ if TYPE_CHECKING:  # a command that only reads runs need not wait for these
 @dataclass(frozen=True)
 class Result:
     """What a task gives back: metrics by name, the run's folder and, after training, its
-    network.
+    network. exit_code: of the command line.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
     network: "nn.Sequential | None" = None
+    exit_code: int = 0
 
 
 def create_run_folder(outputs: Path, name: str) -> Path:

@@ -10,8 +10,18 @@ from torch import nn
 from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
-from cnnexp.experiment import build_network, normalization, precision_of, without_weights
+from cnnexp.experiment import (
+    build_network,
+    find_images,
+    fit_normalization,
+    load_images,
+    normalization,
+    precision_of,
+    without_weights,
+)
 from cnnexp.folders import run_folder
+from cnnexp.plan import plan_phases
+from cnnexp.processes import Place, place
 from cnnexp.recording import write_run_files
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import create_run_folder, now, read_json
@@ -23,8 +33,31 @@ from cnnexp.training.checkpoints import (
     newest_checkpoint,
     start_from,
 )
+from cnnexp.training.phases import Phase
 
 Config = Mapping[str, Any]
+
+
+def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase], ImageSet]:
+    """Network, plan and images, which are known to fit."""
+    source = find_images(config)
+    network = start_network(config, len(source.classes), journal)
+    phases = plan_phases(config, network)
+    images = load_images(config, source)
+    fit_normalization(network, images)
+    check_parts(config, len(images.split["train"]))
+    return network, phases, images
+
+
+def check_parts(config: Config, images: int) -> None:
+    """Each process gets two images of every batch: batch norm cannot train on one."""
+    size, processes = config["dataset"]["batch_size"], (place(config) or Place()).size
+    smallest = images // -(-images // size)
+    if processes > 1 and smallest < 2 * processes:
+        raise InputError(
+            f"dataset.batch_size={size}: {smallest} images, the smallest batch, are too few for "
+            f"{processes} processes: it is parted among them, and each needs 2"
+        )
 
 
 def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequential:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation, generate_binary_structure
 from torch import nn
 
 import cnnexp
 from cnnexp.command import checked
 from cnnexp.config.compose import compose
-from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import build_network, find_images, fit_normalization, load_images
 from cnnexp.visualization.gradcam import gradcam_maps
 
@@ -34,13 +34,21 @@ OVERRIDES = [
 ]
 
 
-# With one logit, discs are what squares are not: a square's corners speak louder than its middle.
-# Measured with seeds 0, 1, 2: 0.784, 0.720, 0.759; by chance less than 0.15.
+# With one logit, discs are what squares are not: a square's corners speak, and the maximum lies on
+# one of them or just beside it. There the game is played as in its paper, which counts a hit within
+# 15 pixels of the object, in photographs: as many parts of the side are 4 of these 64 pixels.
+# Measured with seeds 0 to 3: 0.965, 0.863, 0.870, 0.877, by chance 0.203 (exactly on the object:
+# 0.784, 0.720, 0.759 for the first three).
 @pytest.mark.parametrize(
-    ("loss", "classes", "least"), [("cross_entropy", 4, 0.95), ("bce", 2, 0.65)]
+    ("loss", "classes", "beside", "least"), [("cross_entropy", 4, 0, 0.95), ("bce", 2, 4, 0.8)]
 )
 def test_the_maximum_lies_on_the_object(
-    loss: str, classes: int, least: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loss: str,
+    classes: int,
+    beside: int,
+    least: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     overrides = [*OVERRIDES, f"training.loss={loss}", f"dataset.classes={classes}"]
@@ -51,27 +59,41 @@ def test_the_maximum_lies_on_the_object(
     images = load_images(config, find_images(config))
     test = images.split["test"]
     pixels = torch.from_numpy(images.images[test]).permute(0, 3, 1, 2)
-    share = images.masks[test].mean()  # the game by chance: the object covers a small part
-    assert share < 0.15
-    assert game(result.network, pixels, images, only_right=True) >= least
+    masks = within(images.masks[test], beside)
+    share = masks.mean()  # the game by chance: the object covers a small part
+    assert share < (0.25 if beside else 0.15)
+    assert game(result.network, pixels, images.labels[test], masks, only_right=True) >= least
     drawn = [
         build_network({**config, "seed": seed}, len(images.classes)) for seed in range(1, 6)
     ]  # and by the same networks with weights that never learned
     for network in drawn:
         fit_normalization(network, images)
-    by_luck = np.mean([game(network, pixels, images, only_right=False) for network in drawn])
+    by_luck = np.mean(
+        [game(network, pixels, images.labels[test], masks, only_right=False) for network in drawn]
+    )
     assert by_luck < share + 0.2
 
 
+def within(masks: np.ndarray, pixels: int) -> np.ndarray:
+    """(N, H, W) bool: the objects, and what lies so many steps beside them."""
+    step = np.zeros((3, 3, 3), bool)
+    step[1] = generate_binary_structure(2, 1)
+    return binary_dilation(masks, step, pixels) if pixels else masks
+
+
 def game(
-    network: nn.Sequential, pixels: torch.Tensor, images: ImageSet, *, only_right: bool
+    network: nn.Sequential,
+    pixels: torch.Tensor,
+    labels: np.ndarray,
+    masks: np.ndarray,
+    *,
+    only_right: bool,
 ) -> float:
     """How often the maximum of the map for the predicted class lies on the object."""
-    test = images.split["test"]
     with torch.no_grad():
         logits = network.eval()(pixels)
     said = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-    chosen = np.flatnonzero((said.numpy() == images.labels[test]) | (not only_right))
+    chosen = np.flatnonzero((said.numpy() == labels) | (not only_right))
     maps = gradcam_maps(network, pixels[chosen], said[chosen]).maps.flatten(1)  # (n, 64 * 64)
-    masks = images.masks[test[chosen]].reshape(len(chosen), -1)
-    return masks[np.arange(len(chosen)), maps.argmax(1)].mean()
+    hits = masks[chosen].reshape(len(chosen), -1)[np.arange(len(chosen)), maps.argmax(1)]
+    return hits.mean()

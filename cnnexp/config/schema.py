@@ -145,7 +145,8 @@ class Trainer(TypedDict):
     max_epochs: PositiveInt | None
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Literal[1]
+    devices: PositiveInt | Literal["auto"]
+    sync_batchnorm: bool
     accumulate_grad_batches: PositiveInt
     gradient_clip_val: PositiveFloat | None
     gradient_clip_algorithm: Literal["norm", "value"] | None

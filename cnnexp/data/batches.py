@@ -19,6 +19,7 @@ class Batches:
     Batches differ by at most one image, so that no last batch of one image meets batch norm.
     The order is a function of seed and epoch of the run (first_epoch + Lightning's) alone. views:
     `images` holds so many forms of the whole set, one after the other; an epoch goes through one.
+    part: (number, of how many): of each batch a process takes its part alone.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Batches:
         shuffle_seed: int | None = None,
         first_epoch: int = 0,
         views: int = 1,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.images, self.labels = images, labels  # (views * N, S, S, 3) uint8, (N,) int64
         self.indices = torch.from_numpy(np.asarray(indices, dtype=np.int64))
@@ -37,6 +39,7 @@ class Batches:
         self.shuffle_seed = shuffle_seed
         self.epoch = self.first_epoch = first_epoch
         self.views = views
+        self.part = part
         self.skip = 0  # so many batches of the next epoch have been gone through before
 
     def set_epoch(self, epoch: int) -> None:
@@ -54,7 +57,8 @@ class Batches:
         view = self.epoch % self.views * len(self.labels)
         skipped, self.skip = self.skip, 0
         for chosen in order.tensor_split(len(self))[skipped:]:
-            where = chosen.to(self.images.device)
+            number, count = self.part
+            where = chosen.tensor_split(count)[number].to(self.images.device)
             yield channels_first(self.images[where + view]), self.labels[where], where
 
 

@@ -1,6 +1,7 @@
 """task=train: phase by phase train and test with the best checkpoint, draw, log; top to bottom."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ import numpy as np
 from torch import nn
 
 from cnnexp.answers import (
-    Tested,
     answer,
     check_pictures,
     draw,
@@ -19,45 +19,68 @@ from cnnexp.answers import (
 from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
-from cnnexp.experiment import find_images, fit_normalization, load_images
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
-from cnnexp.plan import frozen_as_drawn, plan_lines, plan_phases, short_name
-from cnnexp.recording import flat, lasting, log_files, open_tracker
+from cnnexp.plan import frozen_as_drawn, plan_lines, short_name
+from cnnexp.processes import Place, from_first, joined, place
+from cnnexp.recording import Records, figures_of_merit, flat, lasting, log_files, open_tracker
 from cnnexp.reporting.curves import learning_curves
 from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
 from cnnexp.runs import Result, now, shown_path, write_json
-from cnnexp.start import drawing_seed, interrupted_run, new_run, start_network
+from cnnexp.start import begin, drawing_seed, interrupted_run, new_run
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
 from cnnexp.training.checkpoints import best_checkpoint, load_network
 from cnnexp.training.phases import Phase, check_frozen, fingerprints
 
-Records = dict[str, dict[str, Any]]  # phase -> what is known of it, as run.json has it
 
-
-def train(config: Mapping[str, Any]) -> Result:
+def train(config: Mapping[str, Any]) -> Result | None:
     """Whole or not at all: nothing is written before data, network and config are known to fit.
 
-    With `resume`, a run's folder, the run goes on in the phase and epoch where it was.
+    With `resume`, a run's folder, the run goes on in the phase and epoch where it was. Of several
+    processes the first does all this; the others train along and have no result.
     """
-    with Journal() as journal:
-        journal.topic("run", f"{config['name']}, seed {config['seed']}")
-        source = find_images(config)
-        network = start_network(config, len(source.classes), journal)
-        phases = plan_phases(config, network)
-        images = load_images(config, source)
-        fit_normalization(network, images)
-        for number, line in enumerate(summary(images)):
-            journal.topic("" if number else "data", line)
-        check_pictures(config, network, images)
+    with joined(config) as here:
+        if here.first:
+            return lead(config, here)
+        along(config, here)
+        return None
 
-        new = config["resume"] is None
-        folder, info = new_run(config, images) if new else interrupted_run(config, images)
+
+def along(config: Mapping[str, Any], here: Place) -> None:
+    """Each phase, when the first process has begun the run; nothing is said or written."""
+    begun = from_first(here)
+    if begun is None:
+        sys.exit()  # the first one says why
+    folder, info = begun
+    journal = Journal()
+    network, phases, images = begin(config, journal)
+    with NullTracker():  # a signal ends all processes at the same place
+        try:
+            for phase in phases:
+                train_once(config, network, images, phase, folder, info, None, journal)
+        except KeyboardInterrupt:
+            sys.exit(130)  # the first one says it
+
+
+def lead(config: Mapping[str, Any], here: Place) -> Result:
+    with Journal() as journal:
+        try:
+            journal.topic("run", f"{config['name']}, seed {config['seed']}")
+            network, phases, images = begin(config, journal)
+            for number, line in enumerate(summary(images)):
+                journal.topic("" if number else "data", line)
+            check_pictures(config, network, images)
+            new = config["resume"] is None
+            folder, info = new_run(config, images) if new else interrupted_run(config, images)
+        except BaseException:
+            from_first(here, None)
+            raise
+        from_first(here, (folder, info))
         journal.open(folder)
         try:
             with open_tracker(config, folder, info) as tracker:
@@ -155,14 +178,16 @@ def train_once(
     phase: Phase,
     folder: Path,
     info: dict[str, Any],
-    logger: RunLogger,
+    logger: RunLogger | None,
     journal: Journal,
 ) -> None:
     """Train the phase unless it was done before an interruption; `network` has its best weights.
 
-    info: run.json's; the phase's record is added to it.
+    info: run.json's; the phase's record is added to it. logger: None in all processes but the
+    first.
     """
     records: Records = info["phases"]
+    here = place(config) or Place()
     earlier = [record for name, record in records.items() if name != phase.name]
     record = records.setdefault(phase.name, {})
     if "history" not in record:
@@ -171,7 +196,8 @@ def train_once(
         frozen = [n for n, _ in network.named_children() if n not in phase.trainable]
         record.setdefault("frozen", fingerprints(network, frozen))
         first_epoch = sum(len(done["history"]) for done in earlier)
-        logger.begin_phase(first_epoch, sum(done["steps"] for done in earlier))
+        if logger is not None:
+            logger.begin_phase(first_epoch, sum(done["steps"] for done in earlier))
         fitted = train_phase(
             config, network, images, phase, seed=drawing_seed(config, info),
             first_epoch=first_epoch, folder=folder, logger=logger, journal=journal,
@@ -182,36 +208,11 @@ def train_once(
             "train_s": fitted.train_s,
             "history": fitted.history,
         }
+    from_first(here)  # it writes the checkpoints
     best = best_checkpoint(folder, [phase.name])
     assert best is not None
     load_network(network, best)
     check_frozen(network, record["frozen"], phase.name)
-
-
-def figures_of_merit(records: Records, tested: Tested | None, monitor: str) -> dict[str, float]:
-    """The run's figures: the test set's after each phase, the best validation's, what it took."""
-    test: dict[str, float] = {}
-    if tested is not None:
-        low, high = tested.interval
-        test = {**tested.metrics, "test/accuracy_low": low, "test/accuracy_high": high}
-    last = list(records.values())[-1]
-    rows = [row for record in records.values() for row in record["history"]]
-    after = {
-        f"{phase}/{name}": record["test"][name]
-        for phase, record in records.items()
-        for name in ("test/accuracy", "test/loss")
-        if len(records) > 1 and "test" in record
-    }
-    return {
-        **after,
-        **test,
-        f"best/{monitor}": next(
-            row[monitor] for row in last["history"] if row["epoch"] == last["best_epoch"]
-        ),
-        "best/epoch": float(last["best_epoch"]),
-        "train_s": sum(record["train_s"] for record in records.values()),
-        "images_per_s": sum(row["images_per_s"] for row in rows) / len(rows),
-    }
 
 
 def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:

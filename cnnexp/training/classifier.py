@@ -86,25 +86,46 @@ class Classifier(pl.LightningModule):
         logits = self(images)
         loss = self.loss(logits, targets)
         right = (predicted(logits.detach()) == labels).float().mean()
+        if self.trainer.world_size > 1:
+            loss, right = self._parted(loss, right, targets)
         self._train.append(torch.stack([loss.detach(), right]))
         return loss
 
+    def _parted(
+        self, loss: torch.Tensor, right: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of this process's part of a batch -> what gives the whole batch's when the processes'
+        gradients are averaged, as DistributedDataParallel does: the parts may differ in size.
+        """
+        own = torch.stack([self.loss.divisor(targets), targets.new_tensor(len(targets)).float()])
+        whole = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
+        share = own * self.trainer.world_size / whole
+        return loss * share[0], right * share[1]
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if self.logger and self.global_step % every == 0:
-            loss, right = self._train[-1].tolist()
+        logs = self.global_step % every == 0
+        if logs:
+            loss, right = self._mean(self._train[-1]).tolist()
             rate = highest_rate(self.trainer.optimizers[0])
-            self.logger.log_metrics(
-                {
-                    "epoch": self.current_epoch,
-                    "train/loss_step": loss,
-                    "train/accuracy_step": right,
-                    "lr": rate,
-                },
-                step=self.global_step,
-            )
-        if self.interruption is not None:  # after all that belongs to the step
+            if self.logger:
+                self.logger.log_metrics(
+                    {
+                        "epoch": self.current_epoch,
+                        "train/loss_step": loss,
+                        "train/accuracy_step": right,
+                        "lr": rate,
+                    },
+                    step=self.global_step,
+                )
+        # After all that belongs to the step. Several processes must leave at the same one, and ask
+        # each other only now and then.
+        if self.interruption is not None and (logs or self.trainer.world_size == 1):
             self.interruption.at_step_end(self.trainer, batch_idx)
+
+    def _mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Over the processes."""
+        return self.trainer.strategy.reduce(values.clone(), reduce_op="mean")
 
     def on_train_start(self) -> None:
         if self.interruption is not None:
@@ -115,7 +136,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         if self.interruption is not None:  # the last epoch is saved and logged
-            self.interruption.leave()
+            self.interruption.leave(self.trainer)
         # Lightning would tell a DataLoader's sampler, and no other loader.
         self.batches.set_epoch(self.current_epoch)
 
@@ -128,7 +149,7 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._train:  # within an epoch
-            checkpoint["train_steps"] = torch.stack(self._train)
+            checkpoint["train_steps"] = self._mean(torch.stack(self._train))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._train = list(checkpoint.get("train_steps", torch.empty(0)))
@@ -143,13 +164,18 @@ class Classifier(pl.LightningModule):
         self._validation.clear()
         # The plain loss: without class weights and smoothing, so that runs can be compared.
         loss = Loss(self.loss.name)(logits, labels)
+        right = (predicted(logits) == labels).float().mean()
+        if self.trainer.world_size > 1:
+            count = torch.tensor(float(len(labels)), device=loss.device)
+            sums = torch.stack([loss * count, right * count, count])
+            loss, right, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
+            loss, right = loss / count, right / count
         if not torch.isfinite(loss):
             raise InputError(
                 f"the validation loss is {loss.item()} after epoch "
                 f"{self.first_epoch + self.current_epoch + 1}: "
                 "training diverged; lower optimizer.lr or set trainer.gradient_clip_val=1"
             )
-        right = (predicted(logits) == labels).float().mean()
         self.log_dict({"val/loss": loss, "val/accuracy": right}, sync_dist=True)
 
     def on_train_epoch_end(self) -> None:
@@ -159,7 +185,7 @@ class Classifier(pl.LightningModule):
             self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             if self.global_step % every:  # else it is logged already
-                self.log("lr", highest_rate(self.trainer.optimizers[0]))
+                self.log("lr", highest_rate(self.trainer.optimizers[0]), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         own = self.phase.optimization

@@ -78,6 +78,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+        # On a cluster's login node, say: there is one process, or they are started already.
+        warnings.filterwarnings("ignore", ".*`srun` command is available.*")
         # Lightning 2.6 asks torch 2.15 in a way that later versions will not answer.
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
         # Within an epoch the module tells the loader where to go on.
@@ -126,7 +128,7 @@ def fit(
         callbacks.append(WeightAveraging(avg_fn=moving_average(ema)))
     with quiet_lightning(), interruption.released():
         classifier.train()
-        trainer = make_trainer(callbacks=callbacks, logger=logger)
+        trainer = make_trainer(callbacks=callbacks, logger=logger or False)
         try:
             # weights_only: nothing in the file is executed.
             trainer.fit(
@@ -136,7 +138,7 @@ def fit(
                 ckpt_path=there if there.is_file() else None,
                 weights_only=True,
             )
-            interruption.leave()
+            interruption.leave(trainer)
         except SystemExit as leaving:
             # Lightning answers Ctrl-C by ignoring further ones and leaving with code 1.
             if isinstance(leaving.__context__, KeyboardInterrupt):

@@ -9,9 +9,10 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
-# Ctrl-C; what `kill`, SLURM's scancel and container engines send; a cluster's warning before the
-# time limit, where somebody answers it: submitit's and Lightning's handlers ask for a requeue.
+# Ctrl-C; what `kill`, SLURM's scancel and container engines send; a cluster's warnings before the
+# time limit, SIGUSR1 in our sbatch scripts, SIGUSR2 with submitit.
 SIGNALS = [
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
@@ -28,7 +29,7 @@ class Interruption:
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self._received: int | None = None
+        self._received = 0
         self._former: dict[int, Any] = {}
 
     @contextmanager
@@ -55,20 +56,29 @@ class Interruption:
         Lightning would go on with the next epoch.
         """
         last = batch + 1 == trainer.num_training_batches
-        if self._received is None or last or (batch + 1) % trainer.accumulate_grad_batches:
+        if last or (batch + 1) % trainer.accumulate_grad_batches or not self._agreed(trainer):
             return
         trainer.save_checkpoint(self.checkpoint)
-        self.leave()
+        self.leave(trainer)
 
-    def leave(self) -> None:
+    def leave(self, trainer: pl.Trainer) -> None:
         """Where all is saved: the signal, if there was one, goes to its former owner."""
-        number, self._received = self._received, None
-        if number is not None:
+        number, self._received = self._agreed(trainer), 0
+        if number:
             self._release()
             os.kill(os.getpid(), number)
 
+    def _agreed(self, trainer: pl.Trainer) -> int:
+        """The signal, or 0. Of several processes all hear of one that any of them got: none may
+        leave alone. All ask at the same step.
+        """
+        if trainer.world_size > 1:
+            own = torch.tensor(self._received, device=trainer.strategy.root_device)
+            self._received = int(trainer.strategy.reduce(own, reduce_op="max"))
+        return self._received
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None:
+        if self._received:
             self._former[number](number, frame)
         self._received = number
 

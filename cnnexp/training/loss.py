@@ -35,16 +35,35 @@ class Loss(nn.Module):
             return F.cross_entropy(
                 logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing
             )
-        share = targets[:, 1] if targets.ndim == 2 else targets.float()  # (B,): of class 1
-        weight = None
-        if self.class_weights is not None:
-            weight = torch.lerp(self.class_weights[0], self.class_weights[1], share)
+        share = share_of_class_1(targets)
+        weight = self._mixed_weights(share)
         smooth = share * (1 - self.label_smoothing) + self.label_smoothing / 2
         losses = F.binary_cross_entropy_with_logits(
             logits.squeeze(1), smooth, weight=weight, reduction="none"
         )
         # As cross-entropy does: a weighted mean, so that rare classes do not change its scale.
         return losses.mean() if weight is None else losses.sum() / weight.sum()
+
+    def divisor(self, targets: torch.Tensor) -> torch.Tensor:
+        """Scalar: what the mean over a batch with these targets divides by."""
+        if self.class_weights is None or (self.name == "cross_entropy" and targets.ndim == 2):
+            return torch.tensor(float(len(targets)), device=targets.device)
+        if self.name == "cross_entropy":
+            return self.class_weights[targets].sum()
+        weight = self._mixed_weights(share_of_class_1(targets))
+        assert weight is not None
+        return weight.sum()
+
+    def _mixed_weights(self, share: torch.Tensor) -> torch.Tensor | None:
+        """(B,) share of class 1 -> (B,), between the two classes' weights; None without weights."""
+        if self.class_weights is None:
+            return None
+        return torch.lerp(self.class_weights[0], self.class_weights[1], share)
+
+
+def share_of_class_1(targets: torch.Tensor) -> torch.Tensor:
+    """(B,) classes 0 and 1, or (B, 2) probabilities -> (B,) float32."""
+    return targets[:, 1] if targets.ndim == 2 else targets.float()
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ class EpochTable(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self._images += len(batch[1])
+        self._images += len(batch[1]) * trainer.world_size
         if self.bar is not None:
             elapsed_s = time.perf_counter() - self._epoch_s
             self.bar.update(self.task, advance=1, note=f"{self._images / elapsed_s:,.0f} images/s")
