@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from cnnexp.config.rerun import rerun, saved_config
+from cnnexp.config.rerun import rerun
+from cnnexp.config.saved import saved_config
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import (

@@ -1,6 +1,6 @@
 """What a run is made of, kept: in its folder, and with the tracker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,25 @@ from cnnexp.files import whole_file
 from cnnexp.runs import write_json
 from cnnexp.tracking.environment import as_tags, mask
 from cnnexp.tracking.none import NullTracker
+from cnnexp.tracking.store import UnreachableError, ensure_store
+
+# Files of a run's folder that MLflow gets, too, beside figures/: when it begins, and at its end.
+BEGUN = ("config.yaml", "splits.csv", "left_out.csv")
+ENDED = ("report.html", "run.json", "anatomy.csv", "metrics.csv", "log.txt", "predictions.csv")
 
 Records = dict[str, dict[str, Any]]  # phase -> what is known of it, as run.json has it
+
+
+def check_store(config: Mapping[str, Any]) -> None:
+    """Raises InputError, before anything of the run is written, where it could not be tracked."""
+    node = config["tracking"]
+    if node.get("uri") is None:
+        return
+    try:
+        ensure_store(node["uri"])
+    except UnreachableError:
+        if node.get("if_unreachable") != "keep":
+            raise
 
 
 def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any]) -> NullTracker:
@@ -32,15 +49,29 @@ def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any
         run_name=f"{job.get('label') or 'seed=' + str(config['seed'])} {folder.name[-6:]}",
         run_id=info.get("mlflow_run_id"),
         folder=folder,
-        tags=as_tags(dict(info["environment"]))
-        | {"seed": config["seed"], "config_hash": config_hash(config)}
-        | job.get("tags", {}),
+        tags=tags_of(config, info) | job.get("tags", {}),
     )
 
 
-def log_files(tracker: NullTracker, folder: Path, *names: str) -> None:
+def tags_of(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs are searched by."""
+    own = {"seed": config["seed"], "config_hash": config_hash(config)}
+    return as_tags(dict(info["environment"])) | own
+
+
+def own_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is logged as parameters. What was typed is a tag: as a parameter it would differ between
+    all runs. Keys of other tasks are null.
+    """
+    given = lasting(config).items()
+    return {key: value for key, value in given if key != "overrides" and value is not None}
+
+
+def log_files(tracker: NullTracker, folder: Path, names: Sequence[str]) -> None:
+    """Those that are there: a run that is not tested has no predictions."""
     for name in names:
-        tracker.log_file(folder / name)
+        if (folder / name).is_file():
+            tracker.log_file(folder / name)
 
 
 def write_run_files(

@@ -6,10 +6,13 @@ import csv
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import filelock
 
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
@@ -43,6 +46,17 @@ def create_run_folder(outputs: Path, name: str) -> Path:
             "choose one that you may write to"
         ) from None
     return folder
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """In the context the run is this process's alone; one that dies lets go of it."""
+    try:
+        lock = filelock.FileLock(folder / ".lock").acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(f"resume={folder}: another process is training it") from None
+    with lock:
+        yield
 
 
 def now() -> str:

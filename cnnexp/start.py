@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
@@ -128,6 +129,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "precision": precision_of(config),
         "environment": capture(own_code()),
         "ancestors": ancestors(config),
+        "config_hash": config_hash(config),
         "phases": {},
     }
     write_run_files(folder, config, images, info)

@@ -13,7 +13,7 @@ import torch
 
 import cnnexp
 from cnnexp.errors import InputError
-from cnnexp.runs import Result
+from cnnexp.runs import Result, owned
 from cnnexp.training.classifier import Classifier
 from cnnexp.training.fit import RowAtEpochEnd
 
@@ -116,7 +116,11 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     (folder,) = Path("cut").glob("*/*")
     with pytest.raises(InputError, match=r"seed=3: the run goes on with its own config"):
         cnnexp.run([f"resume={folder}", "tracking=none", "seed=3"])
-    resumed = cnnexp.run([f"resume={folder}", "tracking=none"])
+    with owned(folder), pytest.raises(InputError, match="another process is training it"):
+        cnnexp.run([f"resume={folder}", "tracking=none"])
+    assert json.loads((folder / "run.json").read_text())["status"] == "FAILED", "as it was"
+    again = [*TWO, "paths.outputs=cut", "resume=auto"]
+    resumed = cnnexp.run(again)
     assert resumed.folder == folder.absolute()
     for phase in ("head", "finetune"):
         assert moved(weights(resumed, phase), weights(whole, phase)) == set()
@@ -128,6 +132,9 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert json.loads((folder / "run.json").read_text())["status"] == "FINISHED"
     with pytest.raises(InputError, match=r"resume=.*: the run is finished; .*task=evaluate"):
         cnnexp.run([f"resume={folder}", "tracking=none"])
+    with pytest.raises(InputError, match="resume=auto: the run is finished: cut/"):
+        cnnexp.run(again)
+    assert cnnexp.run([*again, "seed=5", "trainer.max_epochs=1"]).folder != folder.absolute()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

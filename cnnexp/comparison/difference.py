@@ -10,7 +10,7 @@ from cnnexp.comparison.groups import MISSING, described, differing_keys
 from cnnexp.comparison.provenance import code_of, device_of, environment
 from cnnexp.comparison.records import Run
 from cnnexp.comparison.test_images import count_splits
-from cnnexp.config.rerun import completed
+from cnnexp.config.saved import completed
 from cnnexp.recording import flat
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.units import duration, percent, short_count

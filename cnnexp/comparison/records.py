@@ -11,7 +11,7 @@ import yaml
 
 from cnnexp.config.groups import listed
 from cnnexp.config.identity import PASSING
-from cnnexp.config.rerun import completed
+from cnnexp.config.saved import completed
 from cnnexp.config.schema import DATASET_DEFAULTS
 from cnnexp.errors import InputError
 from cnnexp.recording import flat

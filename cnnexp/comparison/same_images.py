@@ -15,7 +15,8 @@ from cnnexp.comparison.comparison import Comparison
 from cnnexp.comparison.flip_gallery import flip_gallery
 from cnnexp.comparison.test_images import Key, SplitFiles, read_shares
 from cnnexp.config.groups import listed
-from cnnexp.config.rerun import rerun, saved_config
+from cnnexp.config.rerun import rerun
+from cnnexp.config.saved import saved_config
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, find_images, load_images

@@ -1,23 +1,21 @@
 """A command about a finished run: the run's own config, and what is typed over it."""
 
 import copy
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import Override
 
 from cnnexp.config.check import shown
-from cnnexp.config.explain import parsed
+from cnnexp.config.resume import AUTO, found_again, resumed
+from cnnexp.config.saved import completed, saved_config, typed
 from cnnexp.config.schema import COMPARES, NEEDS_RUN
 from cnnexp.config.several import check_comparison, check_runs, each_run, of_runs, task_name
 from cnnexp.config.validate import check_paths, validate
 from cnnexp.errors import InputError
 
-WHERE = ("paths", "tracking")
 OF_THE_COMMAND = ("paths", "tracking", "run", "runs", "input", "format", "task")
 TYPED = ("dataset", "visualization", "trainer")
 # What a network has learned to see, and which images are whose: other data do not change these.
@@ -74,6 +72,8 @@ def effective(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, 
     Where run= is an id, the run is not looked for yet: the composed config, checked as far as it
     is this command's.
     """
+    if config.get("resume") == AUTO:
+        return found_again(config, overrides)
     if config.get("resume") is not None:
         return resumed(config, overrides)
     if not takes_run(config):
@@ -93,63 +93,9 @@ def effective(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, 
     return dict(config)
 
 
-def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The config of the run that `resume` names; only where things lie may have changed."""
-    task, folder = config.get("task"), config["resume"]
-    if not isinstance(task, Mapping) or task.get("name") != "train":
-        raise InputError(f"resume={shown(folder)}: only task=train goes on with a run")
-    if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():
-        raise InputError(f"resume={shown(folder)}: no such folder; name an interrupted run's")
-    if record(Path(folder).expanduser()).get("status") == "FINISHED":
-        raise InputError(
-            f"resume={folder}: the run is finished; test it again with task=evaluate run={folder}"
-        )
-    lines = typed(overrides)
-    for line in lines:
-        group = line.key_or_group.partition(".")[0]
-        if group not in (*WHERE, "resume", "task") and line.key_or_group != "dataset.root":
-            raise InputError(
-                f"{line.input_line}: the run goes on with its own config; leave it out"
-            )
-    saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
-    merged = {**saved, **{key: copy.deepcopy(config[key]) for key in WHERE}}
-    merged["resume"] = str(Path(folder).expanduser().absolute())
-    if any(line.key_or_group == "dataset.root" for line in lines):
-        merged["dataset"] = {**saved["dataset"], "root": config["dataset"]["root"]}
-    own = {key: value for key, value in merged.items() if key != "overrides"}
-    try:
-        checked = validate(own)
-    except InputError as error:
-        raise InputError(f"resume={folder}: its config.yaml: {error}") from None
-    return {**checked, "overrides": saved.get("overrides", [])}
-
-
 def takes_run(config: Mapping[str, Any]) -> bool:
     """Whether the command is about a finished run and names one."""
     return task_name(config) in NEEDS_RUN and isinstance(config.get("run"), str)
-
-
-def record(folder: Path) -> dict[str, Any]:
-    """A run's run.json; {} where it cannot be read: later steps say why."""
-    try:
-        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
-    """A run's config.yaml. Raises InputError where `folder` is not that of a run."""
-    try:
-        saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(
-            f"{key}={folder}: is not a run's folder: its config.yaml cannot be read ({problem})"
-        ) from None
-    if not isinstance(saved, dict):
-        raise InputError(f"{key}={folder}: its config.yaml is not a config")
-    return saved
 
 
 def rerun(
@@ -185,20 +131,6 @@ def rerun(
             raise
         raise InputError(f"run={config['run']}: its config.yaml: {error}") from None
     return {**checked, "overrides": list(overrides)}
-
-
-def completed(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a run's config; keys that came after it have their defaults."""
-    whole = {**config, **saved}
-    if isinstance(saved.get("training"), Mapping):
-        whole["training"] = {**config["training"], **saved["training"]}
-    return copy.deepcopy({str(key): value for key, value in whole.items() if key != "hydra"})
-
-
-def typed(overrides: Sequence[str]) -> list[Override]:
-    """All but Hydra's own; a group's package (`model@x`) is none of ours."""
-    lines = parsed(overrides)
-    return [line for line in lines if not re.match(r"hydra\b", line.key_or_group)]
 
 
 def check_typed(lines: Sequence[Override]) -> None:

@@ -209,7 +209,7 @@ PHASE_DEFAULTS: dict[str, Any] = {
 
 NEEDS_RUN = ("evaluate", "predict", "visualize", "export")
 TAKES_RUNS = ("visualize",)  # several, in place of one
-COMPARES = ("compare", "diff")  # finished runs, and begins none
+COMPARES = ("compare", "diff", "sync")  # or moves finished runs, and begins none
 
 
 def check_together(config: Mapping[str, Any]) -> None:

@@ -52,10 +52,10 @@ def check_comparison(config: Mapping[str, Any], typed: Mapping[str, str]) -> Non
             raise InputError(f"task=diff: needs {key}=<a run's folder or its MLflow id>")
     if name not in COMPARES:
         return
-    own = ("runs",) if name == "compare" else ("a", "b")
-    if name == "compare" and not config.get("runs"):
+    own = ("a", "b") if name == "diff" else ("runs",)
+    if name != "diff" and not config.get("runs"):
         raise InputError(
-            "task=compare: needs runs=[…]: runs' folders or ids, folders that hold runs "
+            f"task={name}: needs runs=[…]: runs' folders or ids, folders that hold runs "
             "(outputs/<name>, a sweep's), globs (outputs/cifar10_*)"
         )
     check_value(get_type_hints(Config)["runs"], config.get("runs"), "runs")
@@ -63,7 +63,7 @@ def check_comparison(config: Mapping[str, Any], typed: Mapping[str, str]) -> Non
     for key, line in typed.items():
         if not f"{key}.".startswith(tuple(f"{one}." for one in allowed)):
             raise InputError(
-                f"{line}: task={name} takes {', '.join(allowed)}; the runs' own {key} is compared, "
+                f"{line}: task={name} takes {', '.join(allowed)}; {key} is the runs' own, "
                 "leave it out"
             )
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from cnnexp.command import checked, execute
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import allow_folder
-from cnnexp.config.rerun import record
+from cnnexp.config.saved import record
 from cnnexp.errors import InputError, Pruned
 from cnnexp.runs import create_run_folder
 from cnnexp.sweeps import parent, search

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,23 @@ from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, short_name
 from cnnexp.processes import Place, from_first, joined, place
-from cnnexp.recording import Records, figures_of_merit, flat, lasting, log_files, open_tracker
+from cnnexp.recording import (
+    BEGUN,
+    ENDED,
+    Records,
+    check_store,
+    figures_of_merit,
+    flat,
+    log_files,
+    open_tracker,
+    own_keys,
+)
 from cnnexp.reporting.curves import learning_curves
 from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
-from cnnexp.runs import Result, now, shown_path, write_json
+from cnnexp.runs import Result, now, owned, shown_path, write_json
 from cnnexp.start import begin, drawing_seed, interrupted_run, new_run
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
@@ -68,15 +79,17 @@ def along(config: Mapping[str, Any], here: Place) -> None:
 
 
 def lead(config: Mapping[str, Any], here: Place) -> Result:
-    with Journal() as journal:
+    with Journal() as journal, ExitStack() as to_the_end:
         try:
             journal.topic("run", f"{config['name']}, seed {config['seed']}")
             network, phases, images = begin(config, journal)
             for number, line in enumerate(summary(images)):
                 journal.topic("" if number else "data", line)
             check_pictures(config, network, images)
+            check_store(config)
             new = config["resume"] is None
             folder, info = new_run(config, images) if new else interrupted_run(config, images)
+            to_the_end.enter_context(owned(folder))
         except BaseException:
             from_first(here, None)
             raise
@@ -88,13 +101,9 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 write_json(folder / "run.json", info)
                 logger = RunLogger(folder, tracker)
                 if new:
-                    # What was typed is a tag: as a parameter it would differ between all runs.
-                    # Keys of other tasks are null.
-                    given = lasting(config).items()
-                    own = {k: v for k, v in given if k != "overrides" and v is not None}
-                    tracker.log_params(flat(own))
+                    tracker.log_params(flat(own_keys(config)))
                     tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
-                    log_files(tracker, folder, "config.yaml", "splits.csv", "left_out.csv")
+                    log_files(tracker, folder, BEGUN)
 
                 rows = anatomy(network, config["dataset"]["image_size"])
                 write_anatomy(folder / "anatomy.csv", rows)
@@ -160,8 +169,7 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 for topic, text in last_words(folder, tracker):
                     journal.topic(topic, text)
                 tracker.log_folder(figures, "figures")
-                kept = ["report.html", "run.json", "anatomy.csv", "metrics.csv", "log.txt"]
-                log_files(tracker, folder, *kept, *(["predictions.csv"] if tested else []))
+                log_files(tracker, folder, ENDED)
         except BaseException as problem:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)

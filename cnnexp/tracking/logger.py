@@ -29,6 +29,7 @@ class RunLogger(Logger):
         self.tracker = tracker or NullTracker()
         self._epoch = 1
         self._first_epoch = self._first_step = 0
+        self._step = -1
         self._flushed = time.monotonic()
         self._path = self.folder / "metrics.csv"
         self._rows: list[tuple[int, int, str, float]] = []
@@ -71,6 +72,9 @@ class RunLogger(Logger):
         self._rows += [
             (step, epoch, name, value) for name, value in values.items() if name != "epoch"
         ]
+        if step == self._step:  # Lightning logs validation and training at the same one
+            del values["epoch"]
+        self._step = step
         self.tracker.log_metrics(values, step)
 
     @rank_zero_only

@@ -21,9 +21,21 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 FOLDER_TAG = "cnnexp.folder"
-# Its pages open with training runs; without it MLflow shows what language models need.
+WHOLE_TAG = "cnnexp.whole"  # true: the run has ended, and nothing of it is missing
+# Its pages open with training runs, not with what language models need.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 LOCK_SECONDS = 120  # making a store takes one or two, more on a network file system
+
+
+class UnreachableError(InputError):
+    """No server answers. reason: without advice."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"tracking.uri: {reason}; start it, or set another tracking.uri, or "
+            "tracking.if_unreachable=keep (task=sync brings the run in later), or tracking=none"
+        )
 
 
 def absolute_uri(uri: str) -> str:
@@ -143,10 +155,8 @@ def _reach(uri: str) -> None:
         with _impatient():
             connect(uri).search_experiments(max_results=1)
     except Exception as problem:
-        raise InputError(
-            f"tracking.uri: no MLflow server answers at {mask(uri)} ({one_line(problem)}); "
-            "start it, or set another tracking.uri, or tracking=none"
-        ) from None
+        reason = f"no MLflow server answers at {mask(uri)} ({one_line(problem)})"
+        raise UnreachableError(reason) from None
 
 
 @contextmanager
@@ -213,16 +223,6 @@ def reopen(client: "MlflowClient", uri: str, run_id: str) -> "Run":
             f"tracking.uri: {mask(uri)} cannot go on with run '{run_id}': {one_line(problem)}; "
             "set tracking.uri to the store where it began, or tracking=none"
         ) from None
-
-
-def hint(uri: str, experiment_id: str, run_id: str) -> str:
-    """The command or the address that shows the run."""
-    path = database(uri)
-    if path is None:
-        return f"{mask(uri)}/#/experiments/{experiment_id}/runs/{run_id}"
-    # A bare `mlflow ui` opens ./mlflow.db, unless ./mlruns has runs from before MLflow 3.7.
-    bare = path == Path("mlflow.db").absolute() and not any(Path("mlruns").glob("[0-9]*/meta.yaml"))
-    return "mlflow ui" if bare else f"mlflow ui --backend-store-uri '{uri}'"
 
 
 def find_run_folder(run_id: str, uri: str) -> Path:

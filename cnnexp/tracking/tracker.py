@@ -3,14 +3,15 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnexp.tracking import store
+from cnnexp.tracking import hints, store
+from cnnexp.tracking.entries import batches_of, clean, cut, text_of
 from cnnexp.tracking.environment import mask
 from cnnexp.tracking.none import NullTracker, Status
 
@@ -37,6 +38,7 @@ class Tracker(NullTracker):
 
     experiment: its name in MLflow. folder: the run's, kept so that the run is found by its id.
     tags: those of `environment.as_tags`, seed, the config's hash, what else runs are searched by.
+    clock: seconds since 1970, of what is logged.
     """
 
     def __init__(
@@ -50,23 +52,27 @@ class Tracker(NullTracker):
         run_id: str | None = None,
         folder: Path | str | None = None,
         tags: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
+        self._now_ms = lambda: int(clock() * 1000)
         self.uri = store.ensure_store(uri)
         self._client = store.connect(self.uri)
         self._wants_system_metrics = system_metrics
         self._wants_model = log_model
         self._monitor: Any = None
-        self._ended = False
+        self._ended = self._lost = False
         self._waiting: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._retry_at = 0.0
+        self._folder = None if folder is None else Path(folder)
         self._reopened = run_id is not None
         if run_id is None:
             self.experiment_id = store.experiment_by_name(self._client, self.uri, experiment)
-            run = self._client.create_run(self.experiment_id, run_name=run_name)
+            run = self._client.create_run(self.experiment_id, self._now_ms(), run_name=run_name)
         else:
             run = store.reopen(self._client, self.uri, run_id)
+            self._client.set_tag(run_id, store.WHOLE_TAG, "false")
             self.experiment_id = run.info.experiment_id
         self.run_id = self._run = str(run.info.run_id)
         self._params = dict(run.data.params)
@@ -76,7 +82,7 @@ class Tracker(NullTracker):
 
     @property
     def hint(self) -> str:
-        return store.hint(self.uri, str(self.experiment_id), self._run)
+        return hints.hint(self.uri, str(self.experiment_id), self._run)
 
     def __enter__(self) -> "Tracker":
         super().__enter__()
@@ -99,12 +105,13 @@ class Tracker(NullTracker):
         try:
             yield
         except Exception as problem:
+            self._lost = True
             log.warning("MLflow: %s not logged: %s", what, store.one_line(problem))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        values = {clean(name): _cut(_text(value), PARAM_LENGTH) for name, value in params.items()}
+        values = {clean(name): cut(text_of(value), PARAM_LENGTH) for name, value in params.items()}
         before = {name: self._params[name] for name in values if name in self._params}
         changes = {
             f"cnnexp.changed.{name}": f"{old} -> {values[name]}"
@@ -113,7 +120,7 @@ class Tracker(NullTracker):
         }
         new = [Param(name, value) for name, value in values.items() if name not in before]
         with self._warning("parameters"):
-            for batch in _batches(new, ENTRIES_PER_BATCH):
+            for batch in batches_of(new, ENTRIES_PER_BATCH):
                 self._client.log_batch(self._run, params=batch)
                 self._params.update((param.key, param.value) for param in batch)
         self.log_tags(changes)
@@ -121,21 +128,21 @@ class Tracker(NullTracker):
     def log_tags(self, tags: Mapping[str, Any]) -> None:
         from mlflow.entities import RunTag
 
-        new = {clean(name): _cut(_text(value), TAG_LENGTH) for name, value in tags.items()}
+        new = {clean(name): cut(text_of(value), TAG_LENGTH) for name, value in tags.items()}
         changed = {
-            f"cnnexp.changed.{name}": _cut(f"{self._tags[name]} -> {value}", TAG_LENGTH)
+            f"cnnexp.changed.{name}": cut(f"{self._tags[name]} -> {value}", TAG_LENGTH)
             for name, value in new.items()
             if self._tags.get(name, value) != value and not name.startswith("cnnexp.changed.")
         }
         new.update(changed)
         with self._warning("tags"):
-            for batch in _batches([RunTag(*item) for item in new.items()], ENTRIES_PER_BATCH):
+            for batch in batches_of([RunTag(*item) for item in new.items()], ENTRIES_PER_BATCH):
                 self._client.log_batch(self._run, tags=batch)
             self._tags.update(new)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        now = int(time.time() * 1000)
-        self._waiting += [(name, value, now, step) for name, value in metrics.items()]
+        now_ms = self._now_ms()
+        self._waiting += [(name, value, now_ms, step) for name, value in metrics.items()]
         if len(self._waiting) >= METRICS_PER_BATCH or time.monotonic() >= self._flush_at:
             self.flush()
 
@@ -211,31 +218,13 @@ class Tracker(NullTracker):
         self._send()
         self._ended = True
         if self._waiting:
+            self._lost = True
             log.warning("MLflow: %d metrics were not sent", len(self._waiting))
         with self._warning(f"the end of the run ({status})"):
-            self._client.set_terminated(self._run, status)
-
-
-def clean(name: str) -> str:
-    """`name` as MLflow allows it on every system: letters, digits, / . - _ and spaces.
-
-    Other characters become their code, so that C# and C+ stay two classes.
-    """
-    parts = "".join(c if c.isalnum() or c in "/_.- " else f"_{ord(c):x}_" for c in name).split("/")
-    return "/".join(part for part in parts if part not in ("", ".", ".."))[:250] or "_"
-
-
-def _text(value: Any) -> str:
-    """As the command line would take it: null, true, text without passwords."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return mask(str(value))
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _batches(entries: list[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(entries), size):
-        yield entries[start : start + size]
+            if not self._lost:
+                self._client.set_tag(self._run, store.WHOLE_TAG, "true")
+            self._client.set_terminated(self._run, status, self._now_ms())
+        if self._lost and self._folder is not None:
+            log.warning(
+                "MLflow: what is missing there: %s", hints.sync_command(self.uri, self._folder)
+            )

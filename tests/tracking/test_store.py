@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cnnexp.errors import InputError
-from cnnexp.tracking import store
+from cnnexp.tracking import hints, store
 from cnnexp.tracking.tracker import Tracker
 
 # mlflow is imported once (seconds of processor time each), then four processes start at one moment.
@@ -209,13 +209,13 @@ def test_looking_for_a_run_makes_no_store(tmp_path: Path) -> None:
 
 
 def test_the_hint_names_the_store(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store.hint(uri, "1", "abc") == f"mlflow ui --backend-store-uri '{uri}'"
+    assert hints.hint(uri, "1", "abc") == f"mlflow ui --backend-store-uri '{uri}'"
     monkeypatch.chdir(Path(uri.removeprefix("sqlite:///")).parent)
-    assert store.hint(uri, "1", "abc") == "mlflow ui"
+    assert hints.hint(uri, "1", "abc") == "mlflow ui"
     old = Path("mlruns/0/meta.yaml")  # then a bare `mlflow ui` opens ./mlruns
     old.parent.mkdir(parents=True)
     old.write_text(json.dumps({}))
-    assert store.hint(uri, "1", "abc") != "mlflow ui"
-    assert store.hint("http://me:secret@host:5000", "1", "abc") == (
+    assert hints.hint(uri, "1", "abc") != "mlflow ui"
+    assert hints.hint("http://me:secret@host:5000", "1", "abc") == (
         "http://***@host:5000/#/experiments/1/runs/abc"
     )

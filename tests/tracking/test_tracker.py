@@ -21,8 +21,9 @@ from torch import nn
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.tracking import store
+from cnnexp.tracking.entries import clean
 from cnnexp.tracking.none import NullTracker, ending
-from cnnexp.tracking.tracker import Tracker, clean
+from cnnexp.tracking.tracker import Tracker
 
 
 def quiet(uri: str, run_id: str | None = None, experiment: str = "cats") -> Tracker:
@@ -202,7 +203,8 @@ def test_lightnings_own_sigterm_is_a_killed_run() -> None:
     assert ending(SIGTERMException()) == "KILLED"
 
 
-def test_sigterm_ends_the_run_as_killed(uri: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_the_run_as_killed(number: signal.Signals, uri: str) -> None:
     script = """
 import sys, time
 from cnnexp.tracking.tracker import Tracker
@@ -215,27 +217,28 @@ with Tracker(sys.argv[1], system_metrics=False) as tracker:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         run_id = process.stdout.readline().strip()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 143
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 128 + number
     run = store.connect(uri).get_run(run_id)
     assert run.info.status == "KILLED"
     assert run.data.metrics == {"loss": 1.0}
 
 
-def test_sigterm_is_given_back_and_not_taken_from_others() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_is_given_back_and_not_taken_from_others(number: signal.Signals) -> None:
     def other(number: int, frame: object) -> None: ...
 
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = signal.signal(number, signal.SIG_DFL)
     try:
         with NullTracker():
-            assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, None)
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        signal.signal(signal.SIGTERM, other)
+            assert signal.getsignal(number) not in (signal.SIG_DFL, None)
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, other)
         with NullTracker():
-            assert signal.getsignal(signal.SIGTERM) is other
-        assert signal.getsignal(signal.SIGTERM) is other
+            assert signal.getsignal(number) is other
+        assert signal.getsignal(number) is other
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
 
 
 def test_datasets(uri: str) -> None:

@@ -1,0 +1,67 @@
+"""A command that goes on with an interrupted run."""
+
+import copy
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnexp.config.check import shown
+from cnnexp.config.identity import config_hash
+from cnnexp.config.saved import completed, record, saved_config, typed
+from cnnexp.config.validate import validate
+from cnnexp.errors import InputError
+
+AUTO = "auto"
+WHERE = ("paths", "tracking")  # what may have changed meanwhile
+
+
+def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The config of the run that `resume` names; only where things lie may have changed."""
+    task, folder = config.get("task"), config["resume"]
+    if not isinstance(task, Mapping) or task.get("name") != "train":
+        raise InputError(f"resume={shown(folder)}: only task=train goes on with a run")
+    if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():
+        raise InputError(f"resume={shown(folder)}: no such folder; name an interrupted run's")
+    if record(Path(folder).expanduser()).get("status") == "FINISHED":
+        raise InputError(
+            f"resume={folder}: the run is finished; test it again with task=evaluate run={folder}"
+        )
+    lines = typed(overrides)
+    for line in lines:
+        group = line.key_or_group.partition(".")[0]
+        if group not in (*WHERE, "resume", "task") and line.key_or_group != "dataset.root":
+            raise InputError(
+                f"{line.input_line}: the run goes on with its own config; leave it out"
+            )
+    saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
+    merged = {**saved, **{key: copy.deepcopy(config[key]) for key in WHERE}}
+    merged["resume"] = str(Path(folder).expanduser().absolute())
+    if any(line.key_or_group == "dataset.root" for line in lines):
+        merged["dataset"] = {**saved["dataset"], "root": config["dataset"]["root"]}
+    own = {key: value for key, value in merged.items() if key != "overrides"}
+    try:
+        checked = validate(own)
+    except InputError as error:
+        raise InputError(f"resume={folder}: its config.yaml: {error}") from None
+    return {**checked, "overrides": saved.get("overrides", [])}
+
+
+def found_again(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """resume=auto: the interrupted run of this very config goes on; without one a new one begins.
+
+    Raises InputError where it is finished.
+    """
+    new = validate({**config, "resume": None})
+    own = config_hash(new)
+    runs = Path(config["paths"]["outputs"]).glob(f"{glob.escape(config['name'])}/*/run.json")
+    same = [path.parent for path in sorted(runs) if record(path.parent).get("config_hash") == own]
+    if not same:
+        return new
+    folder = same[-1]
+    if record(folder).get("status") == "FINISHED":
+        raise InputError(
+            f"resume=auto: the run is finished: {folder}; without resume= another one begins"
+        )
+    where = [line for line in overrides if line.lstrip("+").partition("=")[0] == "dataset.root"]
+    return resumed({**config, "resume": str(folder)}, where)

@@ -1,0 +1,51 @@
+"""What a run's folder says of it, and what a command has typed."""
+
+import copy
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+
+from cnnexp.config.explain import parsed
+from cnnexp.errors import InputError
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """A run's run.json; {} where it cannot be read: later steps say why."""
+    try:
+        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
+    """A run's config.yaml. Raises InputError where `folder` is not that of a run."""
+    try:
+        saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(
+            f"{key}={folder}: is not a run's folder: its config.yaml cannot be read ({problem})"
+        ) from None
+    if not isinstance(saved, dict):
+        raise InputError(f"{key}={folder}: its config.yaml is not a config")
+    return saved
+
+
+def completed(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a run's config; keys that came after it have their defaults."""
+    whole = {**config, **saved}
+    if isinstance(saved.get("training"), Mapping):
+        whole["training"] = {**config["training"], **saved["training"]}
+    return copy.deepcopy({str(key): value for key, value in whole.items() if key != "hydra"})
+
+
+def typed(overrides: Sequence[str]) -> list[Override]:
+    """All but Hydra's own; a group's package (`model@x`) is none of ours."""
+    lines = parsed(overrides)
+    return [line for line in lines if not re.match(r"hydra\b", line.key_or_group)]

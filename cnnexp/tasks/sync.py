@@ -1,0 +1,77 @@
+"""task=sync: runs that could not reach the store, or not all the time, are brought into it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnexp.comparison.selection import expanded
+from cnnexp.config.saved import saved_config
+from cnnexp.data.lock import held
+from cnnexp.errors import InputError
+from cnnexp.finished import load_run
+from cnnexp.recording import BEGUN, ENDED, flat, log_files, own_keys, tags_of
+from cnnexp.reporting.journal import Journal
+from cnnexp.runs import Result, read_json, shown_path, write_json
+from cnnexp.tracking import hints, store
+from cnnexp.tracking.sync import Clock, find_run, logged, missing, times, whole
+from cnnexp.tracking.tracker import Tracker
+
+
+def sync(config: Mapping[str, Any]) -> Result:
+    """Each of the runs that config["runs"] names; one that is there already is left as it is."""
+    uri = config["tracking"].get("uri")
+    if uri is None:
+        raise InputError("tracking=none: task=sync needs a store: tracking.uri=http://server:5000")
+    with Journal() as journal:
+        found = [expanded(entry, config) for entry in config["runs"]]
+        folders = list(dict.fromkeys(folder for inside, _ in found for folder in inside))
+        uri = store.ensure_store(uri)
+        counts = {"new": 0, "completed": 0, "there": 0, "running": 0}
+        for folder in folders:
+            with held(folder / ".sync.lock", f"bringing {folder.name} in"):
+                done = bring_in(config, folder, uri, journal)
+            counts[done] += 1
+        journal.topic(
+            "sync",
+            f"{counts['new']} brought in, {counts['completed']} completed, {counts['there']} were "
+            f"there already" + (f", {counts['running']} still run" if counts["running"] else ""),
+        )
+        journal.topic("compare", hints.shows(uri))
+    return Result({f"sync/{name}": float(count) for name, count in counts.items()})
+
+
+def bring_in(config: Mapping[str, Any], folder: Path, uri: str, journal: Journal) -> str:
+    """What was to be done: new, completed, there, running."""
+    info, saved = read_json(folder / "run.json"), saved_config(folder)
+    if info.get("status") == "RUNNING":
+        journal.topic("running", shown_path(folder))
+        return "running"
+    run = find_run(store.connect(uri), folder, info.get("mlflow_run_id"))
+    if run is not None and whole(run):
+        return "there"
+    clock = Clock(times(info)[0])
+    tracker = Tracker(
+        uri, system_metrics=False, experiment=saved["name"], folder=folder,
+        run_name=f"seed={saved['seed']} {folder.name[-6:]}", tags=tags_of(saved, info),
+        run_id=None if run is None else run.info.run_id, clock=clock,
+    )  # fmt: skip
+    write_json(folder / "run.json", info | {"mlflow_run_id": tracker.run_id})
+    tracker.log_params(flat(own_keys(saved)))
+    left = missing(tracker, logged(folder, info))
+    for (name, step), (value, clock.now_s) in left.items():
+        tracker.log_metrics({name: value}, step)
+    log_files(tracker, folder, (*BEGUN, *ENDED))
+    tracker.log_folder(folder / "figures", "figures")
+    wanted = saved["tracking"].get("log_model", True) and info["status"] == "FINISHED"
+    if wanted and not (run is not None and run.outputs and run.outputs.model_outputs):
+        finished = load_run({**config, "run": str(folder), "runs": None})
+        size = finished.config["dataset"]["image_size"]
+        network = finished.network.cpu()
+        tracker.log_model(network, np.zeros((2, 3, size, size), np.uint8), finished.classes)
+    clock.now_s = times(info)[1]
+    tracker.finish(info["status"])
+    what = "completed" if run is not None else "new"
+    journal.topic(what, f"{shown_path(folder)}: {len(left):,} values")
+    return what

@@ -1,0 +1,141 @@
+"""Runs that could not reach their server, brought into a store: whole, once, as if they had."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cnnexp
+from cnnexp.errors import InputError
+from cnnexp.tracking import store
+from cnnexp.tracking.tracker import Tracker
+
+SMALL = [
+    "dataset=shapes", "dataset.images=120", "dataset.image_size=24", "trainer.max_epochs=2",
+    "model.widths=[[4]]", "model.dense=[]", "visualization=none", "tracking.system_metrics=false",
+    "name=small",
+]  # fmt: skip
+HERE = "tracking.uri=sqlite:///mlflow.db"
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def runs() -> list[Any]:
+    """The newest first."""
+    client = store.connect(store.absolute_uri("sqlite:///mlflow.db"))
+    experiment = client.get_experiment_by_name("small")
+    return [] if experiment is None else list(client.search_runs([experiment.experiment_id]))
+
+
+def histories(run: Any) -> list[tuple[str, int, float]]:
+    """Name, step, value; without what depends on the clock."""
+    client = store.connect(store.absolute_uri("sqlite:///mlflow.db"))
+    names = [name for name in run.data.metrics if not name.endswith(("_s", "_per_s"))]
+    return sorted(
+        (name, metric.step, metric.value)
+        for name in names
+        for metric in client.get_metric_history(run.info.run_id, name)
+    )
+
+
+def files(run: Any, folder: str = "") -> set[str]:
+    client = store.connect(store.absolute_uri("sqlite:///mlflow.db"))
+    found = client.list_artifacts(run.info.run_id, folder)
+    inside = [files(run, one.path) for one in found if one.is_dir]
+    return {one.path for one in found if not one.is_dir}.union(*inside)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def test_a_run_without_its_server_is_brought_in(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = f"tracking.uri=http://127.0.0.1:{closed_port()}"
+    with pytest.raises(InputError, match=r"no MLflow server answers .*if_unreachable=keep"):
+        cnnexp.run([*SMALL, away])
+    assert not (work / "outputs").exists()
+
+    tracked = cnnexp.run([*SMALL, HERE]).folder
+    capsys.readouterr()
+    kept = cnnexp.run([*SMALL, away, "tracking.if_unreachable=keep"]).folder
+    assert tracked is not None
+    assert kept is not None
+    told = capsys.readouterr().out
+    assert "no MLflow server answers at http://127.0.0.1" in told
+    command = f"python -m cnnexp task=sync 'runs=[outputs/small/{kept.name}]' {away}"
+    assert f"compare   {command}\n" in told
+    assert len(runs()) == 1
+
+    result = cnnexp.run(["task=sync", "runs=[outputs/small]", HERE])
+    assert result.metrics == {
+        "sync/new": 1,
+        "sync/completed": 0,
+        "sync/there": 1,
+        "sync/running": 0,
+    }
+    (brought,), (own,) = (
+        [run for run in runs() if run.data.tags["cnnexp.folder"] == str(folder)]
+        for folder in (kept, tracked)
+    )
+    assert histories(brought) == histories(own)
+    assert len(histories(own)) > 30
+    assert files(brought) == files(own) > {"report.html", "figures/learning_curves.png"}
+    differing = {key for key, value in own.data.params.items() if brought.data.params[key] != value}
+    assert differing == {"tracking.uri", "tracking.if_unreachable"}
+    assert own.data.tags.keys() == brought.data.tags.keys()
+    assert brought.info.status == "FINISHED"
+    assert brought.outputs.model_outputs
+    info = json.loads((kept / "run.json").read_text())
+    assert info["mlflow_run_id"] == brought.info.run_id
+    assert brought.info.start_time <= own.info.end_time + 600_000
+    assert brought.info.end_time - brought.info.start_time < 120_000
+    assert abs(brought.info.start_time - own.info.start_time) < 600_000
+
+    again = cnnexp.run(["task=sync", "runs=[outputs/small]", HERE])
+    assert again.metrics["sync/there"] == 2
+    assert len(runs()) == 2
+    assert histories(brought) == histories(own)
+
+
+def test_what_is_missing_is_completed(work: Path) -> None:
+    """The process that brought it in was killed: the run is there, in part, and not noted."""
+    folder = cnnexp.run([*SMALL, "tracking=none"]).folder
+    assert folder is not None
+    uri = store.ensure_store("sqlite:///mlflow.db")
+    half = Tracker(uri, system_metrics=False, experiment="small", folder=folder)
+    half.log_metrics({"val/loss": -1.0}, 2)
+    half.flush()
+    result = cnnexp.run(["task=sync", "runs=[outputs/small]"])
+    assert result.metrics["sync/completed"] == 1
+    (run,) = runs()
+    assert run.info.run_id == half.run_id
+    assert run.info.status == "FINISHED"
+    at = [value for name, step, value in histories(run) if (name, step) == ("val/loss", 2)]
+    assert at == [-1.0], "what is there is left"
+    places = [place[:2] for place in histories(run)]
+    assert len(set(places)) == len(places)
+    assert ("best/val/accuracy", 0) in places
+
+
+def test_what_cannot_be_brought_in(work: Path) -> None:
+    with pytest.raises(InputError, match=r"task=sync: needs runs=\[…\]"):
+        cnnexp.run(["task=sync"])
+    folder = cnnexp.run([*SMALL, "tracking=none"]).folder
+    assert folder is not None
+    with pytest.raises(InputError, match="tracking=none: task=sync needs a store"):
+        cnnexp.run(["task=sync", f"runs=[{folder}]", "tracking=none"])
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(info | {"status": "RUNNING"}))
+    result = cnnexp.run(["task=sync", f"runs=[{folder}]"])
+    assert result.metrics["sync/running"] == 1
+    assert runs() == []
