@@ -155,6 +155,11 @@ def _reach(uri: str) -> None:
         with _impatient():
             connect(uri).search_experiments(max_results=1)
     except Exception as problem:
+        if "error code 401" in str(problem):
+            raise InputError(
+                f"tracking.uri: {mask(uri)} wants to know who asks: set MLFLOW_TRACKING_USERNAME "
+                "and MLFLOW_TRACKING_PASSWORD"
+            ) from None
         reason = f"no MLflow server answers at {mask(uri)} ({one_line(problem)})"
         raise UnreachableError(reason) from None
 

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +141,22 @@ def test_what_cannot_be_brought_in(work: Path) -> None:
     result = cnnexp.run(["task=sync", f"runs=[{folder}]"])
     assert result.metrics["sync/running"] == 1
     assert runs() == []
+
+
+def test_a_server_that_asks_for_a_password() -> None:
+    class Asks(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Asks) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(InputError, match=r"wants to know who asks: set MLFLOW_TRACKING_US"):
+                store.ensure_store(f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
