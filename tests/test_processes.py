@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import cnnexp
+from cnnexp.__main__ import main
 from cnnexp.errors import InputError
 from cnnexp.processes import Place, place
 from cnnexp.start import check_parts
@@ -185,3 +186,13 @@ def test_auto_needs_a_gpu(tmp_path: Path) -> None:
     _, problems = process.communicate()
     assert process.returncode == 2
     assert problems.startswith("error: trainer.devices=auto: torch sees no GPU here; say how many")
+
+
+@pytest.mark.parametrize("many", [["-m", "seed=0,1"], ["task=suite", "suite=cifar10"]])
+def test_no_sweep_of_several_processes(
+    many: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*many, *TWO]) == 2
+    assert "trainer.devices=2: a sweep's jobs are one process each; of" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

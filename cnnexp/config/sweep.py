@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
-from cnnexp.config.compose import compose, resolved, rewritten, search_folders
+from cnnexp.config.compose import Composed, compose, resolved, rewritten, search_folders
 from cnnexp.config.explain import explained
 from cnnexp.config.groups import Groups, listed, read_groups
 from cnnexp.config.rerun import check_command
@@ -42,8 +42,19 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
         added |= {
             line.partition("=")[0][2:] for line in composed.overrides if line.startswith("++")
         }
-        check_command(resolved(composed.config), composed.overrides)
+        check_job(composed)
     return [f"++{line}" if line.partition("=")[0] in added else line for line in given]
+
+
+def check_job(composed: Composed) -> None:
+    """One of the jobs. Raises InputError."""
+    config = check_command(resolved(composed.config), composed.overrides)
+    devices = config["trainer"].get("devices", 1)
+    if devices != 1:
+        raise InputError(
+            f"trainer.devices={devices}: a sweep's jobs are one process each; of several processes "
+            "one run at a time, or slurm/ddp.sbatch on a cluster"
+        )
 
 
 def sweeps(override: Override) -> bool:

@@ -22,14 +22,13 @@ from cnnexp.config.compose import (
     PRIMARY,
     compose,
     hydra_at,
-    resolved,
     rewritten,
     search_folders,
 )
 from cnnexp.config.explain import CONFIG_ERRORS, explained
 from cnnexp.config.groups import listed, read_groups
 from cnnexp.config.quoting import in_quotes
-from cnnexp.config.rerun import check_command
+from cnnexp.config.sweep import check_job
 from cnnexp.errors import InputError, nearest
 from cnnexp.sweeps.ledger import Entry, Ledger
 
@@ -129,7 +128,7 @@ def check_step(suite: Suite, step: Step, config_dir: Path | None) -> None:
     for setting in step.settings():
         try:
             composed = compose(lines_of(suite, step, setting, suite.seeds[0]), config_dir)
-            check_command(resolved(composed.config), composed.overrides)
+            check_job(composed)
         except InputError as error:
             raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
 
