@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-slow lint clean
+.PHONY: run test test-slow test-slurm test-containers lint clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
@@ -16,6 +16,17 @@ test: lint
 
 test-slow: .venv/dev.stamp
 	$(PYTEST) -m slow $(ARGS)
+
+# On a SLURM of its own, on this machine; as root.
+test-slurm: .venv/dev.stamp
+	scripts/slurm_cluster.sh up
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm tests/slurm $(ARGS); \
+	code=$$?; scripts/slurm_cluster.sh down; exit $$code
+
+# Builds and runs both images, with docker or podman, and apptainer, where they are: minutes.
+# On CPU wheels; CNNEXP_VARIANT=cuda: with CUDA.
+test-containers: .venv/dev.stamp
+	$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ from cnnexp.config.instantiate import resolve
 from cnnexp.config.rerun import check_command, effective, takes_run
 from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
+from cnnexp.processes import place, several, start
 
 
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
@@ -81,7 +82,10 @@ def command(arguments: Namespace) -> int:
     elif wants_hydra(composed.config):
         return hydra_main(arguments, composed.overrides)
     else:
-        execute(checked(composed.config, composed.overrides))
+        config = checked(composed.config, composed.overrides)
+        if several(config) and place(config) is None:
+            return start(config, hydra_argv(arguments, arguments.overrides))
+        return getattr(execute(config), "exit_code", 0)
     return 0
 
 
@@ -91,8 +95,10 @@ def sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
     return run_sweep(overrides, config_dir)
 
 
-def names_sweep(overrides: Sequence[str], groups: Sequence[str] = ("sweep", "suite")) -> bool:
-    """`sweep=optuna` or `suite=cats_dogs`: many runs without -m."""
+def names_sweep(
+    overrides: Sequence[str], groups: Sequence[str] = ("sweep", "suite", "hydra/launcher")
+) -> bool:
+    """`sweep=optuna`, `suite=cats_dogs`, `hydra/launcher=slurm_gpu`: many runs without -m."""
     chosen = [line.lstrip("+").partition("=") for line in overrides]
     return any(key in groups and value != "null" for key, _, value in chosen)
 

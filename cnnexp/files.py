@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, then renamed."""
+"""Files that are whole or absent: written beside their place, renamed; and how paths are shown."""
 
 import os
 import tempfile
@@ -30,3 +30,11 @@ def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def shown_path(path: Path) -> str:
+    """From the working folder, if it lies there."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

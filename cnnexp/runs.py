@@ -64,14 +64,6 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def shown_path(path: Path) -> str:
-    """From the working folder, if it lies there."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     with whole_file(path) as file:
         json.dump(values, file, indent=2, default=str)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnexp.comparison.records import Run, digest_of
 from cnnexp.config.check import shown
-from cnnexp.runs import shown_path
+from cnnexp.files import shown_path
 
 MOST_KEYS = 3  # in a label, before all that differ are tried one after the other
 MISSING = "–"

@@ -7,8 +7,8 @@ from typing import Any
 
 from cnnexp.comparison.groups import MISSING, Group, described, differing_keys
 from cnnexp.comparison.records import Run
+from cnnexp.files import shown_path
 from cnnexp.reporting.json_values import at, mapping
-from cnnexp.runs import shown_path
 
 # Typed keys that say how a sweep was run and not what one of its runs is.
 OF_A_SWEEP = ("seed", "sweep", "n_jobs", "search", "hydra")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from cnnexp.config.validate import RUN_ID, newest
 from cnnexp.errors import InputError, nearest
+from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
-from cnnexp.runs import shown_path
 
 NAMED = 3  # runs that a note names; of more it says how many
 

@@ -76,7 +76,8 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
 def missing_option(error: MissingConfigException, groups: Groups) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     inside = re.match(r"In '([^']+)'", str(error))
-    where = f" (in {inside[1]}.yaml)" if inside and inside[1] != "config" else ""
+    outer = inside is None or inside[1] in ("config", "hydra/config")
+    where = f" (in {inside[1]}.yaml)" if inside and not outer else ""
     options = sorted(groups.get(group, {}))
     if not options:
         return f"{one_line(error)}"

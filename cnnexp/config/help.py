@@ -26,7 +26,7 @@ FIRST = (
     "phases",
     "trainer",
 )
-LAST = ("visualization", "tracking", "sweep", "suite", "debug")
+LAST = ("visualization", "tracking", "sweep", "suite", "debug", "hydra/launcher")
 
 # The groups' own lines: what choosing in them decides.
 MEANING = {
@@ -44,6 +44,7 @@ MEANING = {
     "sweep": "one run after the other; what you type with -m counts more",
     "suite": "with task=suite: experiments in order, several seeds each, compared at the end",
     "debug": "quick checks of any experiment",
+    "hydra/launcher": "where a sweep's jobs run, other than here",
 }
 
 KEYS = (

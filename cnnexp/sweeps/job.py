@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from cnnexp.command import checked, execute
-from cnnexp.config.identity import config_hash
+from cnnexp.config.identity import PASSING, config_hash
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.config.saved import record
 from cnnexp.errors import InputError, Pruned
@@ -27,34 +27,49 @@ BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def job(config: DictConfig) -> float | None:
-    """What Hydra's launchers call; the best monitored value on the validation images.
-
-    What goes wrong is written down and told at once, and the other jobs go on: only a signal ends
-    the sweep.
-    """
+    """What Hydra's launchers call; the best monitored value on the validation images."""
     node = HydraConfig.get()
     for source in node.runtime.config_sources:
         if source.provider in ("command-line", "hydra.searchpath in command-line"):
             allow_folder(Path(source.path))
     overrides = list(node.overrides.task)
     ledger = Ledger(Path(node.sweep.dir))
-    entry = ledger.read(overrides)
-    if entry is None:  # launched by something else than a sweep of ours
+    if ledger.read(overrides) is None:  # launched by something else than a sweep of ours
         return _value(execute(checked(config, overrides)).metrics, config.training.monitor)
-    total = ledger.total()
-    beside = node.launcher._target_ != BASIC  # others are printing, too
-    if "joblib" in node.launcher._target_:  # on this machine; a cluster hands them out itself
+    if "joblib" in node.launcher._target_:
         take_gpu(ledger.folder)
+    beside = node.launcher._target_ != BASIC  # others are printing, too
+    entry = work(ledger, overrides, lambda: checked(config, overrides), quiet=beside)
+    return entry.value if entry else None
+
+
+def work(
+    ledger: Ledger,
+    overrides: Sequence[str],
+    config: Callable[[], dict[str, Any]],
+    *,
+    quiet: bool = False,
+) -> Entry | None:
+    """Do the job, unless it is done; its entry, or None where another process is doing it.
+
+    What goes wrong is written down and told at once, and the other jobs go on: only a signal ends
+    the sweep.
+    """
+    entry = ledger.read(overrides)
+    assert entry is not None
+    total, restarted = ledger.total(), ledger.owner(entry).restarted()
     with ledger.claimed(entry) as mine:
         if not mine:
             return None
         entry = ledger.read(overrides) or entry  # another may have finished it meanwhile
         try:
-            plain = checked(config, overrides)
+            plain = config()
+            if restarted:  # by SLURM: what it began with counts, not what the files say now
+                plain |= entry.config
             if remembered(entry, plain):
-                return entry.value
-            print(started(entry, ledger.entries(), total, config.n_jobs), flush=True)
-            with silent() if beside else contextlib.nullcontext():
+                return entry
+            print(started(entry, ledger.entries(), total, plain["n_jobs"]), flush=True)
+            with silent() if quiet else contextlib.nullcontext():
                 run(ledger, entry, plain)
         except Pruned as pruned:
             entry.status, entry.value = "PRUNED", pruned.value
@@ -66,7 +81,7 @@ def job(config: DictConfig) -> float | None:
             raise
         ledger.write(entry)
         print(ended(entry, ledger.entries(), total), flush=True)
-        return entry.value
+        return entry
 
 
 def remembered(entry: Entry, config: Mapping[str, Any]) -> bool:
@@ -82,7 +97,8 @@ def run(ledger: Ledger, entry: Entry, config: dict[str, Any]) -> None:
     """
     began, digest = time.monotonic(), config_hash(config)
     interrupted = entry.status in ("RUNNING", "STOPPED") and entry.config_hash == digest
-    entry.config_hash, entry.problem, entry.value, entry.metrics = digest, "", None, {}
+    entry.config, entry.config_hash = identity(config), digest
+    entry.problem, entry.value, entry.metrics = "", None, {}
     entry.seconds = entry.seconds if interrupted else 0.0
     entry.monitor = config["training"]["monitor"]
     if config["task"]["name"] == "train":
@@ -105,6 +121,11 @@ def run(ledger: Ledger, entry: Entry, config: dict[str, Any]) -> None:
         finally:
             entry.seconds += time.monotonic() - began
     entry.value, entry.status = _value(entry.metrics, entry.monitor), "FINISHED"
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All that makes the run that run: no passwords of stores, no places."""
+    return {key: config[key] for key in config if key not in PASSING}
 
 
 def _value(metrics: Mapping[str, float], monitor: str) -> float | None:

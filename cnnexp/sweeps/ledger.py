@@ -3,13 +3,14 @@
 <sweep>/sweep.json          the command, how many jobs, MLflow's parent runs
 <sweep>/jobs/<digest>.json  a job, by the digest of its overrides; whole at any moment
 <sweep>/jobs/<digest>.lock  held by the process that does it, and let go when that dies
+<sweep>/jobs/<digest>.owner on SLURM: which start of which job does it, see `Owner`
 """
 
 import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ import filelock
 from cnnexp.data.lock import held
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
+from cnnexp.sweeps.owner import PATIENCE_SECONDS, Owner
 
 # STOPPED: by a signal; so is a job that is RUNNING and held by nobody: its process was killed.
 Status = Literal["WAITING", "RUNNING", "FINISHED", "PRUNED", "FAILED", "STOPPED"]
@@ -29,14 +31,16 @@ DONE: tuple[Status, ...] = ("FINISHED", "PRUNED")
 class Entry:
     """A job. number: from 1. label: what sets it apart. overrides: as Hydra is given them.
 
-    config_hash: of the config it ran with. folder: the run's. value: of `monitor`, the best on the
-    validation images. problem: why it failed. trial: of a search, Optuna's number.
+    config: all that makes the run that run, as it was last begun; config_hash: of this. folder: the
+    run's. value: of `monitor`, the best on the validation images. problem: why it failed. trial: of
+    a search, Optuna's number.
     """
 
     number: int
     label: str
     overrides: list[str]
     status: Status = "WAITING"
+    config: dict[str, Any] = field(default_factory=dict)
     config_hash: str | None = None
     folder: str | None = None
     monitor: str = "val/accuracy"
@@ -86,22 +90,41 @@ class Ledger:
 
     @contextmanager
     def claimed(self, entry: Entry) -> Iterator[bool]:
-        """Whether the job is this process's while the context lasts; no: another is doing it."""
-        lock = filelock.FileLock(self.path(entry.overrides).with_suffix(".lock"))
+        """Whether the job is this process's while the context lasts; no: another is doing it.
+
+        A process of a SLURM job that was started again takes it from the job's earlier start, which
+        may still run on a node that SLURM holds to be dead.
+        """
+        lock, owner = self._lock(entry), self.owner(entry)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            yield False
-            return
+            if not owner.restarted():
+                yield False
+                return
         try:
-            yield True
+            with owner.taken():
+                with suppress(filelock.Timeout):  # of a node that is off nobody lets go
+                    lock.acquire(timeout=PATIENCE_SECONDS)
+                yield True
         finally:
-            lock.release()
+            lock.release(force=True)
 
     def busy(self, entry: Entry) -> bool:
-        """Whether a living process is doing the job."""
-        with self.claimed(entry) as mine:
-            return not mine
+        """Whether a living process is doing the job, and is to go on with it."""
+        lock = self._lock(entry)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return not self.owner(entry).restarted()
+        lock.release()
+        return False
+
+    def owner(self, entry: Entry) -> Owner:
+        return Owner(self.path(entry.overrides).with_suffix(".owner"))
+
+    def _lock(self, entry: Entry) -> filelock.FileLock:
+        return filelock.FileLock(self.path(entry.overrides).with_suffix(".lock"))
 
     @contextmanager
     def facts(self) -> Iterator[dict[str, Any]]:

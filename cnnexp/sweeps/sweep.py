@@ -8,27 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from cnnexp.command import names_sweep
-from cnnexp.config.compose import PRIMARY, compose, hydra_at, resolved
+from cnnexp.config.compose import compose, hydra_at, resolved
 from cnnexp.config.instantiate import named_folder
-from cnnexp.config.quoting import in_quotes
 from cnnexp.config.rerun import check_command
 from cnnexp.config.sweep import check_sweep, sweeps
 from cnnexp.errors import InputError
-from cnnexp.runs import shown_path
+from cnnexp.files import shown_path
 from cnnexp.sweeps import search
-from cnnexp.sweeps.job import BASIC, job, remembered
+from cnnexp.sweeps.job import remembered
+from cnnexp.sweeps.launching import launching, multirun_config
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
+from cnnexp.sweeps.slurm import cluster_options
 from cnnexp.sweeps.suite import Suite, compare, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import ranked, table
@@ -50,13 +47,14 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
     command, begun = typed(overrides), False
     with hydra_at(config_dir) as extra:
         config = multirun_config([*extra, *(settings(given) if suite else given)])
+        options = cluster_options(config.hydra.launcher)
         identity = [*in_order(given), str(config_dir or "")]
         ledger, batches = (
             planned_suite(config, suite) if suite else planned(config, identity, config_dir)
         )
         with ledger.facts() as facts:
             facts["command"] = command
-        launcher = launcher_at(ledger.folder, config)
+        launch = launching(ledger, config, options, config_dir)
         try:
             for batch in batches:
                 todo = [entry for entry in batch if not finished(entry, config_dir)]
@@ -64,7 +62,7 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
                     print(f"{len(batch) - len(todo)} of {len(batch)} jobs are finished already")
                 if todo:
                     begun = True
-                    launcher.launch([entry.overrides for entry in todo], initial_job_idx=0)
+                    launch(todo)
         except (KeyboardInterrupt, SystemExit):  # Ctrl-C; SIGTERM, as a cluster sends it
             print(f"\nto go on: {command}", flush=True)
             raise
@@ -130,24 +128,6 @@ def settings(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if re.match(r"[+~]*(hydra[./]|paths\.|n_jobs=)", line)]
 
 
-def multirun_config(overrides: Sequence[str]) -> DictConfig:
-    """The config that Hydra's launchers are made of; several jobs at once want joblib's."""
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-
-    def composed(*more: str) -> DictConfig:
-        return hydra.compose_config(
-            PRIMARY, [*overrides, *more], RunMode.MULTIRUN, with_log_configuration=False
-        )
-
-    config = composed()
-    if config.hydra.sweeper._target_.rpartition(".")[2] != "BasicSweeper":
-        raise InputError("hydra/sweeper: sweeps are cnnexp's own; Bayesian ones with sweep=optuna")
-    if config.n_jobs > 1 and config.hydra.launcher._target_ == BASIC:
-        config = composed("hydra/launcher=joblib", f"hydra.launcher.n_jobs={config.n_jobs}")
-    return config
-
-
 def swept(config: DictConfig) -> list[Override]:
     """What was typed, and what the configs sweep over beside it: `check_sweep` has added that."""
     hydra = GlobalHydra.instance().hydra
@@ -184,19 +164,6 @@ def sweep_folder(first: Mapping[str, Any], given: Sequence[str]) -> Path:
     digest = hashlib.sha256(json.dumps(own).encode()).hexdigest()[:6]
     outputs = Path(first["paths"]["outputs"]).expanduser()
     return (outputs / "sweeps" / f"{first['name']}_{digest}").absolute()
-
-
-def launcher_at(folder: Path, config: DictConfig) -> Launcher:
-    """Hydra's launcher whose jobs know the sweep's folder."""
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-    with open_dict(config):
-        config.hydra.sweep.dir = str(folder)
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={in_quotes(str(folder))}")
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
-    return Plugins.instance().instantiate_launcher(
-        hydra_context=context, task_function=job, config=config
-    )
 
 
 def finished(entry: Entry, config_dir: Path | None) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 
 from cnnexp.comparison import flips, table, verdicts
 from cnnexp.comparison.comparison import Comparison, compare_runs
-from cnnexp.files import whole_file
+from cnnexp.files import shown_path, whole_file
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, create_run_folder, shown_path
+from cnnexp.runs import Result, create_run_folder
 
 
 def compare(config: Mapping[str, Any]) -> Result:

@@ -16,8 +16,9 @@ from cnnexp.comparison.records import read_run
 from cnnexp.comparison.selection import named_run
 from cnnexp.comparison.table import shortened
 from cnnexp.errors import InputError
+from cnnexp.files import shown_path
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, shown_path
+from cnnexp.runs import Result
 
 WIDTH = 120  # of a terminal's lines
 KEY = 34  # characters of a fact's name, at most

@@ -14,12 +14,13 @@ from typing import Any
 from pytorch_lightning.tuner.tuning import Tuner
 
 from cnnexp.experiment import build_batches, find_images, fit_normalization, load_images
+from cnnexp.files import shown_path
 from cnnexp.phases import build_classifier, make_trainer
 from cnnexp.plan import plan_phases, short_name
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.rate_range import rate_curve, rate_range
-from cnnexp.runs import Result, create_run_folder, shown_path
+from cnnexp.runs import Result, create_run_folder
 from cnnexp.start import start_network
 from cnnexp.training.fit import quiet_lightning
 

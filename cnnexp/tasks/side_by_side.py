@@ -11,11 +11,12 @@ from cnnexp.comparison.same_images import images_of, picture_of, rows_of
 from cnnexp.comparison.test_images import common_test_images
 from cnnexp.config.several import each_run, of_runs
 from cnnexp.errors import InputError
+from cnnexp.files import shown_path
 from cnnexp.finished import load_run
 from cnnexp.folders import run_folder
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
-from cnnexp.runs import Result, create_run_folder, read_json, shown_path
+from cnnexp.runs import Result, create_run_folder, read_json
 
 
 def visualize_runs(config: Mapping[str, Any]) -> Result:

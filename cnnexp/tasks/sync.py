@@ -10,10 +10,11 @@ from cnnexp.comparison.selection import expanded
 from cnnexp.config.saved import saved_config
 from cnnexp.data.lock import held
 from cnnexp.errors import InputError
+from cnnexp.files import shown_path
 from cnnexp.finished import load_run
 from cnnexp.recording import BEGUN, ENDED, flat, log_files, own_keys, tags_of
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, read_json, shown_path, write_json
+from cnnexp.runs import Result, read_json, write_json
 from cnnexp.tracking import hints, store
 from cnnexp.tracking.sync import Clock, find_run, logged, missing, times, whole
 from cnnexp.tracking.tracker import Tracker

@@ -20,6 +20,7 @@ from cnnexp.answers import (
 from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
+from cnnexp.files import shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, short_name
@@ -40,7 +41,7 @@ from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
-from cnnexp.runs import Result, now, owned, shown_path, write_json
+from cnnexp.runs import Result, now, owned, write_json
 from cnnexp.start import begin, drawing_seed, interrupted_run, new_run
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnexp.answers import answer, draw
+from cnnexp.files import shown_path
 from cnnexp.finished import load_run, load_test_images
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.run_report.report import write_report
-from cnnexp.runs import Result, shown_path
+from cnnexp.runs import Result
 from cnnexp.tasks.side_by_side import visualize_runs
 
 

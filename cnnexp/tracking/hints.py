@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from cnnexp.runs import shown_path
+from cnnexp.files import shown_path
 from cnnexp.tracking.environment import mask
 from cnnexp.tracking.store import database
 

@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
+# What `kill` and clusters send; a cluster's warning before the time limit, in our sbatch scripts.
+ENDS = [getattr(signal, n) for n in ("SIGTERM", "SIGUSR1") if hasattr(signal, n)]
+
 
 def ending(problem: BaseException | None) -> Status:
-    """How a run ended that `problem` ended: Ctrl-C and SIGTERM kill it, anything else fails.
+    """How a run ended that `problem` ended: signals kill it, anything else fails.
 
     Lightning turns Ctrl-C into SystemExit(1) and SIGTERM into an exception of its own, so what led
     to `problem` is looked through, too.
     """
     first = problem
     while problem is not None:
-        by_signal = isinstance(problem, SystemExit) and problem.code == 128 + signal.SIGTERM
+        code = problem.code if isinstance(problem, SystemExit) else None
+        by_signal = isinstance(code, int) and code > 128
         if by_signal or isinstance(problem, KeyboardInterrupt):
             return "KILLED"
         if isinstance(problem, Pruned):
@@ -44,15 +48,15 @@ def ending(problem: BaseException | None) -> Status:
 class NullTracker:
     """`tracking=none`, and what every tracker can do.
 
-    As a context manager it turns SIGTERM into SystemExit, so that what is open is closed and the
-    run's end is recorded; only where nobody else handles SIGTERM.
+    As a context manager it turns SIGTERM and SIGUSR1 into SystemExit, so that what is open is
+    closed and the run's end is recorded; only where nobody else handles them.
     """
 
     run_id: str | None = None
     experiment_id: str | None = None
 
     def __init__(self, **_: Any) -> None:
-        self._took_sigterm = False
+        self._took: list[int] = []
 
     @property
     def hint(self) -> str:
@@ -97,10 +101,10 @@ class NullTracker:
         """Send what waits and end the run; what follows is ignored."""
 
     def __enter__(self) -> "NullTracker":
-        free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        if free and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _exit_on_sigterm)
-            self._took_sigterm = True
+        if threading.current_thread() is threading.main_thread():
+            self._took = [n for n in ENDS if signal.getsignal(n) == signal.SIG_DFL]
+            for number in self._took:
+                signal.signal(number, _exit_on_signal)
         return self
 
     def __exit__(
@@ -112,15 +116,15 @@ class NullTracker:
         try:
             self.finish(ending(problem))
         finally:
-            if self._took_sigterm:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                self._took_sigterm = False
+            for number in self._took:
+                signal.signal(number, signal.SIG_DFL)
+            self._took.clear()
 
 
 _main_process = os.getpid()
 
 
-def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     if (
         os.getpid() != _main_process
     ):  # a forked data loading worker must not unwind the run's frames

@@ -1,0 +1,167 @@
+"""A sweep's jobs on a SLURM cluster, as an array of submitit's.
+
+Each runs the config that was submitted, whatever the YAML files say when it starts. Before the time
+limit it saves where it is, and is queued again; see docs/slurm.md.
+"""
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from omegaconf import DictConfig, OmegaConf
+
+from cnnexp.command import checked
+from cnnexp.config.compose import compose
+from cnnexp.config.explain import CONFIG_ERRORS, explained
+from cnnexp.config.instantiate import allow_folder
+from cnnexp.errors import InputError
+from cnnexp.files import shown_path
+from cnnexp.sweeps.job import work
+from cnnexp.sweeps.ledger import DONE, Entry, Ledger
+from cnnexp.sweeps.words import ended
+
+LISTED = 12  # jobs whose logs are named
+ASK_SECONDS = 20.0  # between two questions to sacct, which serves the whole cluster
+
+
+def cluster_options(node: DictConfig) -> dict[str, Any] | None:
+    """hydra.launcher's keys, checked; None where jobs do not go to SLURM. InputError where it, or
+    something that is needed for it, is not here.
+    """
+    if not str(node._target_).endswith(("sweeps.slurm.submit", ".SlurmLauncher")):
+        return None
+    if importlib.util.find_spec("submitit") is None:
+        raise InputError("hydra/launcher: jobs on SLURM need: pip install 'cnnexp[slurm]'")
+    for program, of in (("sbatch", "its programs"), ("sacct", "its accounting")):
+        if shutil.which(program) is None:
+            raise InputError(
+                f"hydra/launcher: there is no {program} here; run this where SLURM and {of} are: "
+                "on the cluster's login node"
+            )
+    asked = subprocess.run(["sacct", "-n", "-X"], capture_output=True, text=True)
+    if asked.returncode:
+        because = " ".join(asked.stderr.split()) or f"exit code {asked.returncode}"
+        raise InputError(
+            f"hydra/launcher: sacct does not answer ({because}): without SLURM's accounting nobody "
+            "would notice that a job was cancelled; use slurm/run.sbatch instead"
+        )
+    from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
+
+    given = {str(key): node[key] for key in node if key not in ("_target_", "python")}
+    given["submitit_folder"] = ""  # its own place is of no use here
+    try:
+        known = OmegaConf.merge(OmegaConf.structured(SlurmQueueConf), given)
+        options = OmegaConf.to_container(known, resolve=True)
+    except CONFIG_ERRORS as error:
+        raise InputError(f"hydra.launcher.{explained(error, [], {})}") from None
+    assert isinstance(options, dict)
+    own = {str(key): value for key, value in options.items()}
+    del own["_target_"], own["submitit_folder"]
+    return {**own, "python": node.get("python")}
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """What runs on the node. folder: the sweep's. config: checked. code: --config-dir, or None."""
+
+    folder: Path
+    overrides: list[str]
+    config: dict[str, Any]
+    code: Path | None
+
+    def __call__(self) -> None:
+        """Raises RuntimeError where the job fails, so that SLURM, too, calls it failed."""
+        allow_folder(self.code)
+        # submitit lets SIGTERM pass, and would ask for the requeue before the run has ended.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        requeue = signal.signal(signal.SIGUSR2, leave)
+        try:
+            entry = work(Ledger(self.folder), self.overrides, lambda: dict(self.config))
+        except SystemExit as leaving:
+            if leaving.code == 128 + signal.SIGUSR2 and callable(requeue):
+                requeue(signal.SIGUSR2, None)
+            raise
+        if entry is not None and entry.status == "FAILED":
+            raise RuntimeError(entry.problem)
+
+    def checkpoint(self) -> Any:
+        """What submitit is to run after a requeue: the same, which goes on where it was."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def leave(number: int, frame: FrameType | None) -> NoReturn:
+    """Unwinds the run: what is open is closed, and its end is written down."""
+    raise SystemExit(128 + number)
+
+
+def submit(
+    ledger: Ledger, entries: Sequence[Entry], options: Mapping[str, Any], config_dir: Path | None
+) -> None:
+    """Hand the jobs to SLURM and wait until all have ended, whichever way."""
+    from submitit import AutoExecutor
+    from submitit.core.utils import FailedJobError
+
+    own = dict(options)
+    executor = AutoExecutor(
+        cluster="slurm",
+        folder=ledger.folder / "slurm" / "%j",
+        slurm_max_num_timeout=own.pop("max_num_timeout"),
+        slurm_python=own.pop("python"),
+    )
+    # As submitit names them: what every cluster has, and what SLURM alone has.
+    common = ("name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node",
+              "tasks_per_node", "stderr_to_stdout")  # fmt: skip
+    given = {
+        key if key in common else f"slurm_{key}": value
+        for key, value in own.items()
+        if value is not None
+    }
+    if own["cpus_per_task"] is not None:  # from 22.05 on srun does not take it from sbatch
+        given["slurm_srun_args"] = [f"--cpus-per-task={own['cpus_per_task']}"]
+    executor.update_parameters(**given)
+    todo = []
+    for entry in entries:
+        composed = compose(entry.overrides, config_dir)
+        config = checked(composed.config, entry.overrides)
+        todo.append(SlurmJob(ledger.folder, entry.overrides, config, config_dir))
+    try:
+        with executor.batch():
+            jobs = [executor.submit(one) for one in todo]
+    except FailedJobError as error:  # SLURM refuses: no such partition, more than a node has …
+        raise InputError(f"hydra/launcher: {' '.join(str(error).split())}") from None
+    for entry, job in list(zip(entries, jobs, strict=True))[:LISTED]:
+        print(f"{'slurm':<9} {job.job_id}: {entry.label}  {shown_path(Path(job.paths.stdout))}")
+    if len(jobs) > LISTED:
+        print(f"{'':<9} … and {len(jobs) - LISTED} more")
+    array = jobs[0].job_id.partition("_")[0]
+    try:
+        wait(ledger, dict(zip(jobs, entries, strict=True)))
+    except KeyboardInterrupt:
+        print(f"\nthe jobs stay in SLURM: squeue -j {array}; to end them: scancel {array}")
+        raise
+
+
+def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
+    """Say of each job how it ended."""
+    total, asked = ledger.total(), time.monotonic()
+    while left:
+        time.sleep(1)
+        if time.monotonic() - asked > ASK_SECONDS:
+            asked = time.monotonic()
+            next(iter(left)).watcher.update()
+        for job in [job for job in left if job.done()]:
+            planned = left.pop(job)
+            entry = ledger.read(planned.overrides) or planned
+            line = ended(entry, ledger.entries(), total)
+            if entry.status not in (*DONE, "FAILED"):
+                line += f": {job.state} in SLURM, see {shown_path(Path(job.paths.stdout))}"
+            print(line, flush=True)

@@ -1,0 +1,83 @@
+"""What is said of a cluster that is not there, or not as it must be; nothing is written then."""
+
+import sys
+from collections.abc import Callable
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import pytest
+
+from cnnexp.__main__ import main
+
+pytest.importorskip("submitit")
+
+COMMAND = ["-m", "seed=0", "hydra/launcher=slurm_cpu"]
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Refused:
+    """The one line that the command says. programs: PATH."""
+
+    def refuse(*typed: str, programs: str = "") -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PATH", programs)
+        assert main([*COMMAND, *typed]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert len(said.err.splitlines()) == 1
+        assert not (tmp_path / "outputs").exists()
+        return said.err
+
+    return refuse
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> str:
+    """A PATH with sbatch, and with a sacct as it is where there is no accounting."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    said = "Slurm accounting storage is disabled"  # of sacct 22.05
+    for name, code in (("sbatch", "exit 0"), ("sacct", f"echo '{said}' >&2; exit 1")):
+        (folder / name).write_text(f"#!/bin/sh\n{code}\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+def test_no_cluster(refused: Refused, programs: str) -> None:
+    assert "there is no sbatch here" in refused()
+    (Path(programs) / "sacct").unlink()
+    assert "there is no sacct here" in refused(programs=programs)
+
+
+def test_no_accounting(refused: Refused, programs: str) -> None:
+    line = refused(programs=programs)
+    assert "sacct does not answer (Slurm accounting storage is disabled)" in line
+    assert "slurm/run.sbatch" in line
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("hydra.launcher.timeout_min=abc", "hydra.launcher.timeout_min: Value 'abc'"),
+        ("+hydra.launcher.partiton=gpu", "hydra.launcher.partiton: Key 'partiton' not in"),
+        ("hydra/launcher=slurm_cup", "did you mean 'slurm_cpu'? allowed: slurm_cpu, slurm_gpu"),
+    ],
+)
+def test_wrong_keys(typed: str, said: str, refused: Refused, programs: str) -> None:
+    (Path(programs) / "sacct").write_text("#!/bin/sh\n")
+    assert said in refused(typed, programs=programs)
+
+
+def test_submitit_is_not_installed(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment without [slurm]: the import system finds no such module."""
+    find = PathFinder.find_spec
+    monkeypatch.setattr(
+        PathFinder,
+        "find_spec",
+        lambda name, *more: None if name == "submitit" else find(name, *more),
+    )
+    monkeypatch.delitem(sys.modules, "submitit", raising=False)
+    assert refused() == ("error: hydra/launcher: jobs on SLURM need: pip install 'cnnexp[slurm]'\n")
