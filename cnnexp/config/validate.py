@@ -33,7 +33,11 @@ NODES = (
     "tracking",
     "visualization",
 )
-DOES = {"train": "starts a new run", "data": "looks at a data set"}  # and takes no run
+DOES = {  # and takes no run
+    "train": "starts a new run",
+    "data": "looks at a data set",
+    "doctor": "looks at this machine",
+}
 # A whole id or its beginning, or a run's folder by its name.
 RUN_ID = re.compile(r"(\d{8}-\d{6}_)?[0-9a-f]{4,32}")
 

@@ -14,6 +14,7 @@ from cnnexp.models.cut import chain
 from cnnexp.models.normalize import Normalize
 from cnnexp.models.weights import (
     KEY,
+    about_to_download,
     cached_file,
     load_weights,
     read_weights,
@@ -108,6 +109,7 @@ def library_file(name: str, config: Any) -> Path:
     if isinstance(found, str):
         return Path(found)
     url = hub.hf_hub_url(*place, revision=revision or None)
+    about_to_download(url, "/".join(place))
     try:
         # The hub's client tries for half a minute before it says that there is no network.
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10):

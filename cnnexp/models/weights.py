@@ -5,7 +5,8 @@ import logging
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -18,6 +19,31 @@ from cnnexp.config.weights import IMAGENET, KEY, weights_file
 from cnnexp.errors import InputError
 
 log = logging.getLogger("cnnexp")
+_downloads = True
+
+
+class NotHere(InputError):
+    """Trained weights that would have to be downloaded, from `url` to `path`."""
+
+    def __init__(self, url: str, path: str | Path) -> None:
+        super().__init__(f"{KEY}={IMAGENET}: {path} is not here")
+        self.url = url
+
+
+@contextmanager
+def local_only() -> Iterator[None]:
+    """In it, weights that are not in the caches raise NotHere, and nothing is written."""
+    global _downloads
+    former, _downloads = _downloads, False
+    try:
+        yield
+    finally:
+        _downloads = former
+
+
+def about_to_download(url: str, path: str | Path) -> None:
+    if not _downloads:
+        raise NotHere(url, path)
 
 
 def cached_file(url: str) -> Path:
@@ -28,6 +54,7 @@ def cached_file(url: str) -> Path:
     path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
     if path.exists():
         return path
+    about_to_download(url, path)
     sha256 = re.search(r"-([0-9a-f]{8,})\.", path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ def ensure_store(uri: str) -> str:
     uri = absolute_uri(uri)
     path = database(uri)
     if path is None:
-        _reach(uri)
+        reach(uri)
         return uri
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def ensure_store(uri: str) -> str:
             f"tracking.uri: cannot write {path}: {problem.strerror or problem}; "
             "set tracking.uri=sqlite:////a/writable/folder/mlflow.db or tracking=none"
         ) from None
-    _check(path, uri)
+    check(path, uri)
     return uri
 
 
@@ -135,7 +135,7 @@ def _without_waiting(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous = OFF")
 
 
-def _check(path: Path, uri: str) -> None:
+def check(path: Path, uri: str) -> None:
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\0":  # https://www.sqlite.org/fileformat.html
             raise InputError(f"tracking.uri: {path} is not a SQLite database; name another file")
@@ -150,7 +150,7 @@ def _check(path: Path, uri: str) -> None:
         raise InputError(f"tracking.uri: {path}: {one_line(problem)}; {advice}") from None
 
 
-def _reach(uri: str) -> None:
+def reach(uri: str) -> None:
     try:
         with _impatient():
             connect(uri).search_experiments(max_results=1)
@@ -238,7 +238,7 @@ def find_run_folder(run_id: str, uri: str) -> Path:
         raise InputError(f"run: '{run_id}' is no folder, and there is no MLflow store at {where}")
     if not re.fullmatch("[0-9a-f]{4,32}", run_id):
         raise InputError(f"run: '{run_id}' is neither a folder nor an MLflow run id")
-    _check(path, uri) if path else _reach(uri)
+    check(path, uri) if path else reach(uri)
     client = connect(uri)
     experiments = [e.experiment_id for e in client.search_experiments()]
     found = client.search_runs(experiments, f"attributes.run_id LIKE '{run_id}%'", max_results=5)
