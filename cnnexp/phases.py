@@ -39,6 +39,7 @@ def build_classifier(
     seed: int,
     first_epoch: int,
     cached: bool,
+    processes: int = 1,
 ) -> Classifier:
     """seed: of what is drawn in a step. cached: its batches hold what the frozen leading blocks
     made of augmented images.
@@ -62,6 +63,7 @@ def build_classifier(
         seed=seed,
         first_epoch=first_epoch,
         skip=frozen_prefix(network, phase.trainable) if cached else 0,
+        processes=processes,
     )
 
 
@@ -144,7 +146,14 @@ def train_phase(
     cached = all(values is not None for values in stored.values())
     stored_s = time.perf_counter() - began_s
     classifier = build_classifier(
-        config, network, images, phase, seed=seed, first_epoch=first_epoch, cached=cached
+        config,
+        network,
+        images,
+        phase,
+        seed=seed,
+        first_epoch=first_epoch,
+        cached=cached,
+        processes=here.size,
     )
     train, validation = (
         build_batches(

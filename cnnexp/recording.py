@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cnnexp.answers import Tested
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet
@@ -17,6 +16,9 @@ from cnnexp.runs import write_json
 from cnnexp.tracking.environment import as_tags, mask
 from cnnexp.tracking.none import NullTracker
 from cnnexp.tracking.store import UnreachableError, ensure_store
+
+if TYPE_CHECKING:  # a command that only reads runs need not wait for torch
+    from cnnexp.answers import Tested
 
 # Files of a run's folder that MLflow gets, too, beside figures/: when it begins, and at its end.
 BEGUN = ("config.yaml", "splits.csv", "left_out.csv")
@@ -105,7 +107,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def figures_of_merit(records: Records, tested: Tested | None, monitor: str) -> dict[str, float]:
+def figures_of_merit(records: Records, tested: "Tested | None", monitor: str) -> dict[str, float]:
     """The run's figures: the test set's after each phase, the best validation's, what it took."""
     test: dict[str, float] = {}
     if tested is not None:

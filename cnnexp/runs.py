@@ -57,6 +57,7 @@ def owned(folder: Path) -> Iterator[None]:
         raise InputError(f"resume={folder}: another process is training it") from None
     with lock:
         yield
+        (folder / ".lock").unlink(missing_ok=True)
 
 
 def now() -> str:

@@ -140,11 +140,17 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("place", [(1, 0), (4, 3), (5, -1)])
 def test_a_signal_waits_for_the_step_and_nothing_is_lost(
-    place: tuple[int, int], number: int, monkeypatch: pytest.MonkeyPatch
+    place: tuple[int, int],
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """At the first step, within an epoch of the second phase, at an epoch's last step: the run that
     goes on is, to the bit, the one that was never interrupted.
     """
+    if number == signal.SIGINT:  # a shell lets its background jobs ignore it
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     options = [*TWO, "training.ema=0.9", "trainer.log_every_n_steps=1", "training.mixup=0.2"]
     whole = cnnexp.run([*options, "paths.outputs=whole"])
     step = Classifier.training_step

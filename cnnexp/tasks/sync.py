@@ -59,6 +59,7 @@ def bring_in(config: Mapping[str, Any], folder: Path, uri: str, journal: Journal
         run_id=None if run is None else run.info.run_id, clock=clock,
     )  # fmt: skip
     write_json(folder / "run.json", info | {"mlflow_run_id": tracker.run_id})
+    tracker.log_tags({"cnnexp.data": info["data"]["digest"]})
     tracker.log_params(flat(own_keys(saved)))
     left = missing(tracker, logged(folder, info))
     for (name, step), (value, clock.now_s) in left.items():

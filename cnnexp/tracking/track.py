@@ -1,6 +1,7 @@
 """tracking=mlflow: a run in the store, or kept for it where no server answers."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,19 +17,26 @@ def track(
     if_unreachable: Literal["stop", "keep"] = "stop",
     system_metrics: bool = True,
     log_model: bool = True,
-    **of_run: Any,
+    *,
+    experiment: str,
+    run_name: str,
+    run_id: str | None,
+    folder: Path,
+    tags: Mapping[str, Any],
 ) -> NullTracker:
     """A `Tracker`; or, where no server answers and if_unreachable is keep, one that keeps the run
-    for task=sync. of_run: see `Tracker`.
+    for task=sync. For the others see `Tracker`.
     """
     try:
-        return Tracker(uri, system_metrics, log_model, **of_run)
+        return Tracker(
+            uri, system_metrics, log_model, experiment=experiment, run_name=run_name,
+            run_id=run_id, folder=folder, tags=tags,
+        )  # fmt: skip
     except store.UnreachableError as problem:
         if if_unreachable == "stop":
             raise
-        folder = of_run.get("folder") or "outputs"
         log.warning("%s; the run is kept in its folder", problem.reason)
-        return Kept(hints.sync_command(uri, Path(folder)))
+        return Kept(hints.sync_command(uri, folder))
 
 
 class Kept(NullTracker):

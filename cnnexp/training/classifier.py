@@ -23,7 +23,8 @@ class Classifier(pl.LightningModule):
     """Trains `network`, (B, 3, H, W) uint8 or [0, 1] -> logits, and validates on whole splits.
 
     Only the phase's blocks train; the others are frozen, weights and buffers. skip: so many leading
-    blocks have been run before: the batches hold what comes out of them.
+    blocks have been run before: the batches hold what comes out of them. processes: so many train
+    it together, each with its part of every batch.
 
     All randomness of a step (augmentation, mixing, dropout) is drawn from torch's global generator,
     which is set from (seed, epoch of the run, batch) when the step begins: a run that goes on from
@@ -43,10 +44,12 @@ class Classifier(pl.LightningModule):
         seed: int = 0,
         first_epoch: int = 0,
         skip: int = 0,
+        processes: int = 1,
     ) -> None:
         super().__init__()
         self.network, self.loss, self.phase, self.augment = network, loss, phase, augment
         self.seed, self.first_epoch, self.skip = seed, first_epoch, skip
+        self.processes = processes
         freeze(network, phase.trainable)
         mixes: list[Callable] = []
         if mixup:
@@ -86,7 +89,7 @@ class Classifier(pl.LightningModule):
         logits = self(images)
         loss = self.loss(logits, targets)
         right = (predicted(logits.detach()) == labels).float().mean()
-        if self.trainer.world_size > 1:
+        if self.processes > 1:
             loss, right = self._parted(loss, right, targets)
         self._train.append(torch.stack([loss.detach(), right]))
         return loss
@@ -99,7 +102,7 @@ class Classifier(pl.LightningModule):
         """
         own = torch.stack([self.loss.divisor(targets), targets.new_tensor(len(targets)).float()])
         whole = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
-        share = own * self.trainer.world_size / whole
+        share = own * self.processes / whole
         return loss * share[0], right * share[1]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -120,7 +123,7 @@ class Classifier(pl.LightningModule):
                 )
         # After all that belongs to the step. Several processes must leave at the same one, and ask
         # each other only now and then.
-        if self.interruption is not None and (logs or self.trainer.world_size == 1):
+        if self.interruption is not None and (logs or self.processes == 1):
             self.interruption.at_step_end(self.trainer, batch_idx)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -165,7 +168,7 @@ class Classifier(pl.LightningModule):
         # The plain loss: without class weights and smoothing, so that runs can be compared.
         loss = Loss(self.loss.name)(logits, labels)
         right = (predicted(logits) == labels).float().mean()
-        if self.trainer.world_size > 1:
+        if self.processes > 1:
             count = torch.tensor(float(len(labels)), device=loss.device)
             sums = torch.stack([loss * count, right * count, count])
             loss, right, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
