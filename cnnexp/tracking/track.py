@@ -18,11 +18,11 @@ def track(
     system_metrics: bool = True,
     log_model: bool = True,
     *,
-    experiment: str,
-    run_name: str,
-    run_id: str | None,
-    folder: Path,
-    tags: Mapping[str, Any],
+    experiment: str = "run",
+    run_name: str | None = None,
+    run_id: str | None = None,
+    folder: Path | None = None,
+    tags: Mapping[str, Any] | None = None,
 ) -> NullTracker:
     """A `Tracker`; or, where no server answers and if_unreachable is keep, one that keeps the run
     for task=sync. For the others see `Tracker`.
@@ -36,7 +36,7 @@ def track(
         if if_unreachable == "stop":
             raise
         log.warning("%s; the run is kept in its folder", problem.reason)
-        return Kept(hints.sync_command(uri, folder))
+        return Kept(hints.sync_command(uri, folder or Path("outputs")))
 
 
 class Kept(NullTracker):
