@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 variant=${1:-}
 case $variant in
     cpu) index=https://download.pytorch.org/whl/cpu ;;
-    cuda) index=https://pypi.org/simple ;;
+    cuda) index=pypi ;;
     *) echo "usage: scripts/build_containers.sh cpu|cuda [--build-arg NAME=VALUE ...]" >&2; exit 2 ;;
 esac
 shift

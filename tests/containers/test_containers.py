@@ -81,7 +81,7 @@ def only_run(outputs: Path) -> dict:
 @with_engine
 def test_a_whole_experiment_as_the_images_own_user(container: Container, tmp_path: Path) -> None:
     work = open_folder(tmp_path / "work")
-    done = container("--volume", f"{work}:/work", "--", *SMOKE)
+    done = container("--volume", f"{work}:/runs", "--", *SMOKE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert only_run(work / "outputs")["status"] == "FINISHED"
     assert (work / "mlflow.db").exists()
@@ -108,12 +108,12 @@ def test_any_user_and_a_read_only_image(container: Container, tmp_path: Path) ->
 def test_the_doctor_finds_what_is_not_bound(container: Container, tmp_path: Path) -> None:
     done = container("--", "task=doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "/work/outputs (paths.outputs) and /cache/" in done.stdout
+    assert "/runs/outputs (paths.outputs) and /cache/" in done.stdout
     (tmp_path / "file").write_text("")
-    done = container("--volume", f"{tmp_path}/file:/work/file", "--", "task=doctor",
+    done = container("--volume", f"{tmp_path}/file:/runs/file", "--", "task=doctor",
                      "paths.outputs=file/below", "tracking=none")  # fmt: skip
     assert done.returncode == 1
-    assert "outputs   problem /work/file/below: /work/file is a file" in done.stdout
+    assert "outputs   problem /runs/file/below: /runs/file is a file" in done.stdout
 
 
 @with_engine
@@ -123,7 +123,7 @@ def test_a_mounted_clone_does_not_take_the_images_place(
     (tmp_path / "cnnexp").mkdir()
     (tmp_path / "cnnexp" / "__init__.py").write_text("raise SystemExit('the clone')")
     tmp_path.chmod(0o755)
-    done = container("--volume", f"{tmp_path}:/work", "--", "--version")
+    done = container("--volume", f"{tmp_path}:/runs", "--", "--version")
     assert done.stdout.startswith("cnnexp "), done.stderr
 
 
@@ -152,12 +152,12 @@ def test_a_run_is_kept_by_the_composed_server(container: Container, tmp_path: Pa
         wait = f"until '{check[0]}' -c \"{check[2]}\"; do sleep 1; done 2>/dev/null"
         healthy = call(ENGINE, "exec", name, "timeout", "120", "sh", "-c", wait)
         assert healthy.returncode == 0, call(ENGINE, "logs", name).stderr
-        done = container(*network, "--volume", f"{work}:/work", "--",
+        done = container(*network, "--volume", f"{work}:/runs", "--",
                          *services["cnnexp"]["entrypoint"][3:], *SMOKE)  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert "http://mlflow:5000/#/experiments/1/runs/" in done.stdout
         assert not (work / "mlflow.db").exists()
-        listed = call(ENGINE, "exec", name, "find", "/work/artifacts", "-name", "report.html")
+        listed = call(ENGINE, "exec", name, "find", "/runs/artifacts", "-name", "report.html")
         assert listed.stdout.strip(), "files go through the server"
     finally:
         call(ENGINE, "stop", "--time", "5", name)
