@@ -19,7 +19,7 @@ from cnnexp.data.batches import as_tensor
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import build_batches, cache_of, device_of, precision_of
 from cnnexp.plan import can_store, is_identity, views_of
-from cnnexp.processes import Place, cluster, place
+from cnnexp.processes import cluster, here_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.classifier import Augmentation, Classifier
 from cnnexp.training.fit import Fitted, fit
@@ -70,7 +70,7 @@ def build_classifier(
 def make_trainer(config: Config, epochs: int, folder: Path, **injected: Any) -> pl.Trainer:
     """Lightning's trainer as the config has it; injected: its logger, callbacks and so on."""
     device = device_of(config)
-    here = place(config) or Place()
+    here = here_of(config)
     options = {
         **config["trainer"],
         "precision": precision_of(config),
@@ -139,7 +139,7 @@ def train_phase(
     seed: of the images' order and of what is drawn in a step.
     Its time is that of the epochs and of the frozen blocks' outputs, where they were computed now.
     """
-    training, began_s, here = config["training"], time.perf_counter(), place(config) or Place()
+    training, began_s, here = config["training"], time.perf_counter(), here_of(config)
     stored: dict[str, torch.Tensor | None] = dict.fromkeys(("train", "validation"))
     if can_store(config, network, phase):
         stored = {split: store_prefix(config, network, images, phase, split) for split in stored}

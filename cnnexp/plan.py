@@ -11,7 +11,7 @@ from cnnexp.config.instantiate import call
 from cnnexp.config.phases import laid_over
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import device_of, precision_of
-from cnnexp.processes import Place, place
+from cnnexp.processes import here_of
 from cnnexp.training.optimization import Optimization
 from cnnexp.training.phases import (
     Phase,
@@ -78,7 +78,7 @@ def plan_lines(
     config: Config, network: nn.Sequential, phases: list[Phase], images: ImageSet
 ) -> list[str]:
     """The plan, for a person: a line for a run that is one phase of all blocks, else a table."""
-    size, here = config["dataset"]["batch_size"], place(config) or Place()
+    size, here = config["dataset"]["batch_size"], here_of(config)
     parts = f" in {here.size} parts, one for each process" if here.size > 1 else ""
     common = (
         f"batches of {size}{parts}, "

@@ -60,6 +60,11 @@ def place(config: Mapping[str, Any]) -> Place | None:
     return Place(int(env["SLURM_PROCID"]), size, int(env["SLURM_LOCALID"]), devices)
 
 
+def here_of(config: Mapping[str, Any]) -> Place:
+    """Where this process stands; alone, where it has no fellows."""
+    return place(config) or Place()
+
+
 def start(config: Mapping[str, Any], argv: Sequence[str]) -> int:
     """Run `cnnexp <argv>` in as many processes as trainer.devices says; the exit code."""
     count = config["trainer"]["devices"]

@@ -56,8 +56,10 @@ def owned(folder: Path) -> Iterator[None]:
     except filelock.Timeout:
         raise InputError(f"resume={folder}: another process is training it") from None
     with lock:
-        yield
-        (folder / ".lock").unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)
 
 
 def now() -> str:

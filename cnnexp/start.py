@@ -22,7 +22,7 @@ from cnnexp.experiment import (
 )
 from cnnexp.folders import run_folder
 from cnnexp.plan import plan_phases
-from cnnexp.processes import Place, place
+from cnnexp.processes import here_of
 from cnnexp.recording import write_run_files
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import create_run_folder, now, read_json
@@ -52,7 +52,7 @@ def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase],
 
 def check_parts(config: Config, images: int) -> None:
     """Each process gets two images of every batch: batch norm cannot train on one."""
-    size, processes = config["dataset"]["batch_size"], (place(config) or Place()).size
+    size, processes = config["dataset"]["batch_size"], here_of(config).size
     smallest = images // -(-images // size)
     if processes > 1 and smallest < 2 * processes:
         raise InputError(

@@ -114,6 +114,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         with pytest.raises(Killed):
             cnnexp.run([*TWO, "paths.outputs=cut"])
     (folder,) = Path("cut").glob("*/*")
+    assert not (folder / ".lock").exists()
     with pytest.raises(InputError, match=r"seed=3: the run goes on with its own config"):
         cnnexp.run([f"resume={folder}", "tracking=none", "seed=3"])
     with owned(folder), pytest.raises(InputError, match="another process is training it"):

@@ -24,7 +24,7 @@ from cnnexp.files import shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, short_name
-from cnnexp.processes import Place, from_first, joined, place
+from cnnexp.processes import Place, from_first, here_of, joined
 from cnnexp.recording import (
     BEGUN,
     ENDED,
@@ -90,7 +90,8 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
             check_store(config)
             new = config["resume"] is None
             folder, info = new_run(config, images) if new else interrupted_run(config, images)
-            to_the_end.enter_context(owned(folder))
+            if "job" not in config:  # whose run that is, its sweep's ledger knows
+                to_the_end.enter_context(owned(folder))
         except BaseException:
             from_first(here, None)
             raise
@@ -196,7 +197,7 @@ def train_once(
     first.
     """
     records: Records = info["phases"]
-    here = place(config) or Place()
+    here = here_of(config)
     earlier = [record for name, record in records.items() if name != phase.name]
     record = records.setdefault(phase.name, {})
     if "history" not in record:

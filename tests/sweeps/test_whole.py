@@ -73,6 +73,7 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, count: int, after: int) -> None:
     sweep = start(tmp_path, *command)
     until = time.monotonic() + 600
     while finished(tmp_path) < after and time.monotonic() < until:
+        assert sweep.poll() is None, sweep.communicate()[0]
         time.sleep(0.05)
     os.killpg(sweep.pid, signal.SIGKILL)
     sweep.communicate()
