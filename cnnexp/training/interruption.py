@@ -63,19 +63,20 @@ class Interruption:
 
     def leave(self, trainer: pl.Trainer) -> None:
         """Where all is saved: the signal, if there was one, goes to its former owner."""
-        number, self._received = self._agreed(trainer), 0
+        number = self._agreed(trainer)
         if number:
+            self._received = 0
             self._release()
             os.kill(os.getpid(), number)
 
     def _agreed(self, trainer: pl.Trainer) -> int:
         """The signal, or 0. Of several processes all hear of one that any of them got: none may
-        leave alone. All ask at the same step.
+        leave alone. All ask at the same step. What is noted meanwhile is left for the next time.
         """
-        if trainer.world_size > 1:
-            own = torch.tensor(self._received, device=trainer.strategy.root_device)
-            self._received = int(trainer.strategy.reduce(own, reduce_op="max"))
-        return self._received
+        if trainer.world_size == 1:
+            return self._received
+        own = torch.tensor(self._received, device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(own, reduce_op="max"))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._received:

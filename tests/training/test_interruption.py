@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from cnnexp.training.interruption import Interruption
 
@@ -64,6 +65,29 @@ def test_where_all_is_saved_it_leaves_at_once_and_once() -> None:
         interruption.leave(trainer)
         interruption.leave(trainer)
     assert heard == [signal.SIGUSR1]
+
+
+def test_a_signal_while_the_processes_agree_that_there_was_none_is_not_lost() -> None:
+    """Nearly all of a process's time may go into waiting for the others."""
+
+    class Strategy:
+        root_device, asked = "cpu", 0
+
+        def reduce(self, own: torch.Tensor, reduce_op: str) -> torch.Tensor:
+            self.asked += 1
+            if self.asked == 1:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return own
+
+    trainer: Any = Training()
+    trainer.world_size, trainer.strategy = 2, Strategy()
+    interruption = Interruption(Path("last.ckpt"))
+    with interruption.released():
+        interruption.take()
+        interruption.at_step_end(trainer, 1)
+        assert (heard, trainer.saved) == ([], [])
+        interruption.at_step_end(trainer, 3)
+    assert (heard, trainer.saved) == ([signal.SIGUSR1], [Path("last.ckpt")])
 
 
 def test_a_second_signal_does_not_wait() -> None:
