@@ -1,13 +1,16 @@
 """Config -> the plan of a run: what trains when, at which rates, and what frozen blocks cost."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
-from cnnexp.config.instantiate import call
+from cnnexp.config.compose import search_folders
+from cnnexp.config.instantiate import call, named_folder
 from cnnexp.config.phases import laid_over
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import device_of, precision_of
@@ -115,6 +118,24 @@ def frozen_as_drawn(config: Config, network: nn.Sequential, phases: list[Phase])
     return (
         f"{', '.join(frozen)} are frozen with the weights that were drawn, which know nothing; "
         "model.weights or init_from gives trained ones"
+    )
+
+
+def rate_of_another(config: Config) -> str:
+    """A line where an optimizer was typed and its rate is one that a config, such as the
+    experiment's, chose for another, else "".
+    """
+    typed = dict(line.lstrip("+").partition("=")[::2] for line in config["overrides"])
+    chosen, rate = typed.get("optimizer"), config["optimizer"]["lr"]
+    if chosen is None or "optimizer.lr" in typed or config["resume"] is not None:
+        return ""
+    paths = [folder / "optimizer" / f"{chosen}.yaml" for folder in search_folders(named_folder())]
+    own = float(yaml.safe_load(next(filter(Path.is_file, paths)).read_text()).get("lr", rate))
+    if own == rate:
+        return ""
+    return (
+        f"{chosen} trains at {rate:g}, which was chosen for another optimizer; "
+        f"its own rate is optimizer.lr={own:g}"
     )
 
 

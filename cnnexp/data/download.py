@@ -8,6 +8,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from cnnexp.data.lock import held
@@ -34,6 +35,7 @@ def download(
     *,
     md5: str | None = None,
     sha256: str | None = None,
+    fits: Callable[[Path], bool] | None = None,
     key: str = "dataset.root",
     attempts: int = 3,
     wait_s: float = 1.0,
@@ -42,8 +44,9 @@ def download(
     """`path` with the content of `url`; at once where it is there already.
 
     A broken download goes on from `path`.part, also in a later process; two processes do not
-    download the same file twice. attempts: in a row without a new byte; wait_s doubles each time.
-    key: the config key by which a copy from elsewhere can be given; named in errors.
+    download the same file twice. fits: asked of a file that has no published checksum. attempts: in
+    a row without a new byte; wait_s doubles each time. key: the config key by which a copy from
+    elsewhere can be given; named in errors.
     """
     path = Path(path)
     if path.exists():
@@ -53,6 +56,8 @@ def download(
             if not path.exists():
                 _fetch(url, path, attempts, wait_s, timeout_s, key)
                 _check(url, path, md5, sha256, key)
+                if fits is not None and not fits(_part(path)):
+                    raise _wrong(url, path, "not of the kind that is wanted", key)
                 _part(path).replace(path)
                 _tag(path).unlink(missing_ok=True)
     except OSError as error:
@@ -145,10 +150,13 @@ def _check(url: str, path: Path, md5: str | None, sha256: str | None, key: str) 
             continue
         found = checksum(_part(path), name)
         if found != expected:
-            size = _size(_part(path))
-            _forget(path)
-            reason = f"wrong file: {size:,} bytes with {name} {found}, expected {expected}"
-            raise _cannot(url, path, f"{reason}; it was removed", key)
+            raise _wrong(url, path, f"with {name} {found}, expected {expected}", key)
+
+
+def _wrong(url: str, path: Path, reason: str, key: str) -> InputError:
+    size = _size(_part(path))
+    _forget(path)
+    return _cannot(url, path, f"wrong file: {size:,} bytes {reason}; it was removed", key)
 
 
 def checksum(path: Path, name: str) -> str:

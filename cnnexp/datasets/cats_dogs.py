@@ -37,11 +37,7 @@ def _place(cache: str | Path, download: bool) -> Path:
             f"cats_dogs is not at {path} and dataset.download=false; "
             "set dataset.download=true or dataset.root=<zip or folder>"
         )
-    fetch(URL, path)
-    if not zipfile.is_zipfile(path):
-        path.unlink()
-        raise InputError(f"{URL} answered with something that is no zip; it was removed; try again")
-    return path
+    return fetch(URL, path, fits=zipfile.is_zipfile)
 
 
 def _base(files: FileList) -> str:

@@ -23,7 +23,7 @@ from cnnexp.data.summary import summary
 from cnnexp.files import shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
-from cnnexp.plan import frozen_as_drawn, plan_lines, short_name
+from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name
 from cnnexp.processes import Place, from_first, here_of, joined
 from cnnexp.recording import (
     BEGUN,
@@ -118,8 +118,9 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 )
                 for number, line in enumerate(plan_lines(config, network, phases, images)):
                     journal.topic("" if number else "training", line)
-                if line := frozen_as_drawn(config, network, phases):
-                    journal.topic("note", line)
+                for line in (frozen_as_drawn(config, network, phases), rate_of_another(config)):
+                    if line:
+                        journal.topic("note", line)
 
                 records: Records = info["phases"]
                 tested = None

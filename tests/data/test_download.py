@@ -188,6 +188,15 @@ def test_sha256_is_checked_too(server: Server, tmp_path: Path) -> None:
         download(f"{server.url}/plain", tmp_path / "bad", sha256="0" * 64)
 
 
+def test_what_has_no_checksum_is_asked_of(server: Server, tmp_path: Path) -> None:
+    download(f"{server.url}/plain", tmp_path / "good", fits=lambda path: path.stat().st_size > 26)
+    with pytest.raises(InputError, match="26 bytes not of the kind"):
+        download(
+            f"{server.url}/wrong", tmp_path / "bad", fits=lambda path: path.stat().st_size > 26
+        )
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("bad.part")]
+
+
 def test_missing_file_is_asked_for_once(server: Server, tmp_path: Path) -> None:
     assert "HTTP 404" in refusal(f"{server.url}/missing", tmp_path / "f")
     assert len(server.asked) == 1

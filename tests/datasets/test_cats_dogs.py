@@ -47,3 +47,11 @@ def test_cats_dogs_already_downloaded(zip_up: LayOut, tmp_path: Path) -> None:
     (tmp_path / "downloads").mkdir()
     zip_up(tmp_path / "downloads" / "kagglecatsanddogs_5340.zip", OFFICIAL)
     assert len(cats_dogs(cache=tmp_path).paths) == 3
+
+
+def test_a_damaged_zip_is_nobody_elses_to_delete(refusal: Refusal, tmp_path: Path) -> None:
+    path = tmp_path / "downloads" / "kagglecatsanddogs_5340.zip"
+    path.parent.mkdir()
+    path.write_bytes(b"half of it")
+    refusal(lambda: cats_dogs(cache=tmp_path), path.name)
+    assert path.read_bytes() == b"half of it"

@@ -1,0 +1,36 @@
+"""What a run says of its plan before it trains."""
+
+from pathlib import Path
+
+import pytest
+
+from cnnexp.command import checked
+from cnnexp.config.compose import compose, user_folder
+from cnnexp.plan import rate_of_another
+
+EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ([], ""),
+        ([EXPERIMENT], ""),
+        ([EXPERIMENT, "optimizer.lr=0.2"], ""),
+        ([EXPERIMENT, "optimizer=adamw", "optimizer.lr=0.07"], ""),
+        (["optimizer=rmsprop"], ""),
+        ([EXPERIMENT, "optimizer=adamw"], "adamw trains at 0.07"),
+        ([EXPERIMENT, "+optimizer=adamw"], "optimizer.lr=0.001"),
+        ([EXPERIMENT, "optimizer=mine"], "optimizer.lr=0.5"),
+    ],
+)
+def test_a_rate_that_was_chosen_for_another_optimizer(
+    typed: list[str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "optimizer").mkdir()
+    own = "# Mine.\n_target_: torch.optim.SGD\nlr: 5e-1\n"
+    (tmp_path / "optimizer" / "mine.yaml").write_text(own)
+    composed = compose(typed, user_folder(tmp_path))
+    line = rate_of_another(checked(composed.config, composed.overrides))
+    assert said in line
+    assert bool(line) == bool(said)
