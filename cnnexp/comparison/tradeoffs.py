@@ -59,8 +59,7 @@ def tradeoffs(scores: Sequence[Score]) -> Picture | None:
         x = MARGIN + LEFT + number * (LEFT + WIDTH + 0.25)
         axes = page.axes(x, 0.05, WIDTH, HEIGHT)
         axes.set_ylim(low - margin, high + margin)
-        _panel(axes, cost, spent, scores)
-        _names(axes, spent, scores)
+        _names(axes, _panel(axes, cost, spent, scores), scores)
         if number == 0:
             axes.set_ylabel("test accuracy")
     named = ", ".join(cost.title for cost, _ in costs)
@@ -83,10 +82,14 @@ def tradeoffs(scores: Sequence[Score]) -> Picture | None:
     )
 
 
-def _panel(axes: Axes, cost: Cost, values: Sequence[float], scores: Sequence[Score]) -> None:
+def _panel(
+    axes: Axes, cost: Cost, spent: Sequence[float], scores: Sequence[Score]
+) -> Sequence[float]:
+    """Gives what was spent in the axis's unit."""
     axes.grid(True)
+    unit, name = time_unit(max(spent)) if cost.text is duration else (1.0, "")
+    values = [value / unit for value in spent]
     least, most = min(values), max(values)
-    unit, name = time_unit(most) if cost.text is duration else (1.0, "")
     axes.set_xlabel(f"{cost.title}, {name}" if name else cost.title)
     if most > WIDE * least:
         axes.set_xscale("log")
@@ -95,9 +98,9 @@ def _panel(axes: Axes, cost: Cost, values: Sequence[float], scores: Sequence[Sco
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         apart = most - least
-        axes.xaxis.set_major_locator(MultipleLocator(neat_step(1.9 * apart / unit / 7) * unit))
+        axes.xaxis.set_major_locator(MultipleLocator(neat_step(1.9 * apart / 7)))
         axes.set_xlim(max(least - 0.35 * apart, 0), most + 0.55 * apart)
-    tick = (lambda value, _: f"{value / unit:.3g}") if name else (lambda v, _: short_count(v))
+    tick = (lambda value, _: f"{value:.3g}") if name else (lambda value, _: short_count(value))
     axes.xaxis.set_major_formatter(FuncFormatter(tick))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     axes.tick_params(labelsize=SMALL)
@@ -107,6 +110,7 @@ def _panel(axes: Axes, cost: Cost, values: Sequence[float], scores: Sequence[Sco
             value, score.accuracy, sides, fmt="o", ms=7, color=colour(i), ecolor=colour(i),
             elinewidth=1.2, capsize=2.5, mec="white", mew=0.8, zorder=4,
         )  # fmt: skip
+    return values
 
 
 def time_unit(most: float) -> tuple[float, str]:

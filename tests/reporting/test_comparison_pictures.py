@@ -151,6 +151,20 @@ def test_costs_that_are_the_same_say_nothing() -> None:
     assert tradeoffs([score(1, 3, spread=0), score(2, 3, spread=0)]) is None
 
 
+@pytest.mark.parametrize(("longest", "expected"), [(840, {"1", "2", "5"}), (80, {"20", "50"})])
+def test_times_have_neat_ticks(longest: float, expected: set[str]) -> None:
+    """In minutes, or seconds, on a logarithmic axis."""
+    scores = [replace(score(i, 2), train_s=s) for i, s in enumerate((longest, 15.0))]
+    picture = tradeoffs(scores)
+    assert picture is not None
+    axes = picture.figure.axes[-1]
+    low, high = axes.get_xlim()
+    ticks = axes.get_xticks()
+    labels = {axes.xaxis.get_major_formatter()(tick) for tick in ticks if low <= tick <= high}
+    assert labels >= expected
+    assert {label.strip("0.") for label in labels} <= {"1", "2", "5"}
+
+
 @pytest.mark.parametrize(("groups", "classes"), [(1, 2), (3, 10), (6, 37), (7, 5), (30, 200)])
 def test_recall_is_legible(groups: int, classes: int, legible: Legible) -> None:
     names = [f"a class called {k} of many" for k in range(classes)]
