@@ -38,6 +38,12 @@ def log_network(
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
+    # What an attempt left that the server did not live to see the end of.
+    outputs = client.get_run(run_id).outputs
+    kept = {output.model_id for output in outputs.model_outputs} if outputs else set()
+    for left in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
+        if left.model_id not in kept:
+            client.delete_logged_model(left.model_id)
     model = client.create_logged_model(
         experiment_id, name="model", source_run_id=run_id, model_type="image classifier"
     )

@@ -165,8 +165,8 @@ def reach(uri: str) -> None:
 
 
 @contextmanager
-def _impatient(seconds: int = 5) -> Iterator[None]:
-    """One attempt per request."""
+def _impatient(seconds: int = 30) -> Iterator[None]:
+    """One attempt per request. seconds: a busy server may take ten when many jobs begin at once."""
     wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

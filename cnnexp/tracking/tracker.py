@@ -3,8 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from cnnexp.tracking import hints, store
 from cnnexp.tracking.entries import batches_of, clean, cut, text_of
 from cnnexp.tracking.environment import mask
 from cnnexp.tracking.none import NullTracker, Status
+from cnnexp.tracking.outbox import METRICS_PER_BATCH, Outbox
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Limits of mlflow.utils.validation: MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH,
-# MAX_PARAM_VAL_LENGTH, MAX_TAG_VAL_LENGTH, MAX_DATASET_DIGEST_SIZE.
-METRICS_PER_BATCH, ENTRIES_PER_BATCH = 1000, 100
+# Limits of mlflow.utils.validation: MAX_PARAMS_TAGS_PER_BATCH, MAX_PARAM_VAL_LENGTH,
+# MAX_TAG_VAL_LENGTH, MAX_DATASET_DIGEST_SIZE.
+ENTRIES_PER_BATCH = 100
 PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 6000, 8000, 36
 FLUSH_SECONDS = 10.0
-RETRY_SECONDS = 60.0  # a server that is away must not hold up training at every flush
+END = "the end of the run"
 
 
 class Tracker(NullTracker):
     """One run in MLflow's store: a new one, or `run_id` reopened.
 
     Raises InputError where the store cannot be used. Once it is open, what cannot be sent is a
-    warning: a run does not fail for its tracking, since its folder has everything.
+    warning: a run does not fail for its tracking, since its folder has everything. What a server
+    that is away could not take is sent once it is back.
 
     experiment: its name in MLflow. folder: the run's, kept so that the run is found by its id.
     tags: those of `environment.as_tags`, seed, the config's hash, what else runs are searched by.
@@ -61,23 +62,25 @@ class Tracker(NullTracker):
         self._wants_system_metrics = system_metrics
         self._wants_model = log_model
         self._monitor: Any = None
-        self._ended = self._lost = False
-        self._waiting: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
+        self._ended = False
         self._flush_at = time.monotonic() + FLUSH_SECONDS
-        self._retry_at = 0.0
         self._folder = None if folder is None else Path(folder)
         self._reopened = run_id is not None
+        place = {} if folder is None else {store.FOLDER_TAG: str(Path(folder).absolute())}
         if run_id is None:
             self.experiment_id = store.experiment_by_name(self._client, self.uri, experiment)
-            run = self._client.create_run(self.experiment_id, self._now_ms(), run_name=run_name)
+            # With the folder from the first: if the answer is lost, task=sync finds the run by it.
+            run = self._client.create_run(
+                self.experiment_id, self._now_ms(), tags=place, run_name=run_name
+            )
         else:
             run = store.reopen(self._client, self.uri, run_id)
             self._client.set_tag(run_id, store.WHOLE_TAG, "false")
             self.experiment_id = run.info.experiment_id
         self.run_id = self._run = str(run.info.run_id)
+        self._outbox = Outbox(self._client, self.uri, self._run)
         self._params = dict(run.data.params)
         self._tags = dict(run.data.tags)
-        place = {} if folder is None else {store.FOLDER_TAG: str(Path(folder).absolute())}
         self.log_tags({**(tags or {}), **place})
 
     @property
@@ -87,26 +90,21 @@ class Tracker(NullTracker):
     def __enter__(self) -> "Tracker":
         super().__enter__()
         if self._wants_system_metrics and self._monitor is None:
-            with self._warning("system metrics"):
-                from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-                self._monitor = SystemMetricsMonitor(
-                    self._run,
-                    sampling_interval=5,
-                    resume_logging=self._reopened,
-                    tracking_uri=self.uri,
-                )
-                self._monitor.start()
+            self._watch_system(self._reopened)
         return self
 
-    @contextmanager
-    def _warning(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong with `what` is told in one line, and the run goes on."""
-        try:
-            yield
-        except Exception as problem:
-            self._lost = True
-            log.warning("MLflow: %s not logged: %s", what, store.one_line(problem))
+    def _watch_system(self, before: bool) -> None:
+        """before: the run may have such measurements already; their steps are counted on."""
+
+        def start() -> None:
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            self._monitor = SystemMetricsMonitor(
+                self._run, sampling_interval=5, resume_logging=before, tracking_uri=self.uri
+            )
+            self._monitor.start()
+
+        self._outbox.put("system metrics", start)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
@@ -119,10 +117,13 @@ class Tracker(NullTracker):
             if old != values[name]
         }
         new = [Param(name, value) for name, value in values.items() if name not in before]
-        with self._warning("parameters"):
+        self._params.update((param.key, param.value) for param in new)
+
+        def send() -> None:
             for batch in batches_of(new, ENTRIES_PER_BATCH):
                 self._client.log_batch(self._run, params=batch)
-                self._params.update((param.key, param.value) for param in batch)
+
+        self._outbox.put("parameters", send)
         self.log_tags(changes)
 
     def log_tags(self, tags: Mapping[str, Any]) -> None:
@@ -135,44 +136,41 @@ class Tracker(NullTracker):
             if self._tags.get(name, value) != value and not name.startswith("cnnexp.changed.")
         }
         new.update(changed)
-        with self._warning("tags"):
+        self._tags.update(new)
+
+        def send() -> None:
             for batch in batches_of([RunTag(*item) for item in new.items()], ENTRIES_PER_BATCH):
                 self._client.log_batch(self._run, tags=batch)
-            self._tags.update(new)
+
+        self._outbox.put("tags", send)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         now_ms = self._now_ms()
-        self._waiting += [(name, value, now_ms, step) for name, value in metrics.items()]
-        if len(self._waiting) >= METRICS_PER_BATCH or time.monotonic() >= self._flush_at:
+        self._outbox.metrics += [(name, value, now_ms, step) for name, value in metrics.items()]
+        many = len(self._outbox.metrics) >= METRICS_PER_BATCH
+        if many or time.monotonic() >= self._flush_at:
             self.flush()
 
     def flush(self) -> None:
-        if not self._ended and time.monotonic() >= self._retry_at:
-            self._send()
+        if not self._ended:
+            self._outbox.flush()
+            # MLflow's thread ends for good when the server does not answer it.
+            thread = self._monitor and self._monitor._process
+            if thread and not thread.is_alive() and not self._outbox.metrics:
+                self._watch_system(True)
         self._flush_at = time.monotonic() + FLUSH_SECONDS
 
-    def _send(self) -> None:
-        from mlflow.entities import Metric
-
-        while self._waiting:
-            batch = [Metric(clean(name), float(value), ms, step)
-                     for name, value, ms, step in self._waiting[:METRICS_PER_BATCH]]  # fmt: skip
-            try:
-                self._client.log_batch(self._run, metrics=batch)
-            except Exception as problem:
-                # What is kept in the run's metrics.csv can wait here, too.
-                log.warning("MLflow: metrics wait to be sent: %s", store.one_line(problem))
-                self._retry_at = time.monotonic() + RETRY_SECONDS
-                return
-            del self._waiting[: len(batch)]
-
     def log_file(self, path: Path | str, folder: str = "") -> None:
-        with self._warning(str(path)):
+        def send() -> None:
             self._client.log_artifact(self._run, str(path), folder or None)
 
+        self._outbox.put(str(path), send)
+
     def log_folder(self, path: Path | str, folder: str = "") -> None:
-        with self._warning(str(path)):
+        def send() -> None:
             self._client.log_artifacts(self._run, str(path), folder or None)
+
+        self._outbox.put(str(path), send)
 
     def log_dataset(self, images: "ImageSet", source: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -193,8 +191,7 @@ class Tracker(NullTracker):
             )
             for split, indices in images.split.items()
         ]
-        with self._warning("dataset"):
-            self._client.log_inputs(self._run, inputs)
+        self._outbox.put("dataset", lambda: self._client.log_inputs(self._run, inputs))
         self.log_tags({"cnnexp.data": images.digest})
 
     def log_model(
@@ -204,10 +201,11 @@ class Tracker(NullTracker):
             return None
         from cnnexp.tracking.model import log_network
 
-        with self._warning("model"):
-            ids = str(self.experiment_id), self._run
-            return log_network(self._client, *ids, network, example, classes)
-        return None
+        ids = str(self.experiment_id), self._run
+        uri: str | None = self._outbox.put(
+            "model", lambda: log_network(self._client, *ids, network, example, classes)
+        )
+        return uri
 
     def finish(self, status: Status = "FINISHED") -> None:
         if self._ended:
@@ -215,16 +213,28 @@ class Tracker(NullTracker):
         if self._monitor is not None:
             self._monitor.finish()
             self._monitor = None
-        self._send()
-        self._ended = True
-        if self._waiting:
-            self._lost = True
-            log.warning("MLflow: %d metrics were not sent", len(self._waiting))
-        with self._warning(f"the end of the run ({status})"):
-            if not self._lost:
+        outbox, ended_ms = self._outbox, self._now_ms()
+
+        def unsent() -> list[str]:
+            metrics = [f"{len(outbox.metrics)} metrics"] if outbox.metrics else []
+            return metrics + [what for what, _ in outbox.others if what != END]
+
+        def end() -> None:
+            if not outbox.lost and not unsent():
                 self._client.set_tag(self._run, store.WHOLE_TAG, "true")
-            self._client.set_terminated(self._run, status, self._now_ms())
-        if self._lost and self._folder is not None:
+            self._client.set_terminated(self._run, status, ended_ms)
+
+        for _ in range(2):
+            outbox.others.append((END, end))
+            outbox.send()
+            done = not unsent() and not outbox.others
+            # A run that was stopped, or is short of time, does not wait.
+            if done or status != "FINISHED" or not outbox.wait():
+                break
+        self._ended = True
+        if outbox.metrics or outbox.others:
+            log.warning("MLflow: not sent: %s", ", ".join(unsent() or [END]))
+        if (outbox.lost or unsent() or outbox.others) and self._folder is not None:
             log.warning(
                 "MLflow: what is missing there: %s", hints.sync_command(self.uri, self._folder)
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnexp.tracking import store
+from cnnexp.tracking import outbox, store
 from cnnexp.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
@@ -89,7 +89,9 @@ def test_a_bare_mlflow_ui_shows_runs_and_files(
         assert image == b"\x89PNG and more"
 
 
-def test_runs_on_a_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_runs_on_a_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "cam.png").write_bytes(b"\x89PNG")
     with mlflow_ui(tmp_path) as (address, process):
         with Tracker(address, experiment="cats", folder=tmp_path) as tracker:
@@ -109,7 +111,8 @@ def test_runs_on_a_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
         assert not caplog.records
 
         # The server dies in the middle of a run: warnings, seconds, and the run goes on.
-        with Tracker(address, experiment="cats", system_metrics=False) as tracker:
+        monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 1)  # it does not come back
+        with Tracker(address, experiment="cats", folder=tmp_path, system_metrics=False) as tracker:
             stop(process)
             start = time.monotonic()
             tracker.log_metrics({"loss": 0.5}, 1)
@@ -121,4 +124,5 @@ def test_runs_on_a_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
             assert time.monotonic() - start < 1
     messages = [record.getMessage() for record in caplog.records if "cnnexp" in record.name]
     assert any(re.search("metrics wait to be sent", message) for message in messages)
-    assert "MLflow: 2 metrics were not sent" in messages
+    assert "MLflow: not sent: 2 metrics" in messages
+    assert any("what is missing there: python -m cnnexp task=sync" in line for line in messages)

@@ -335,6 +335,20 @@ def test_a_network_that_cannot_be_exported_is_a_warning(
     assert str(model.status) == "FAILED"
 
 
+def test_a_model_whose_server_went_away_meanwhile_is_there_once(uri: str) -> None:
+    images = np.ones((2, 3, 9, 9), np.uint8)
+    with quiet(uri) as tracker, quiet(uri) as other:
+        of_other = other.log_model(small_network(), images, ["a"])
+        store.connect(uri).create_logged_model(  # and nothing came of it
+            str(tracker.experiment_id), name="model", source_run_id=tracker.run_id
+        )
+        first = tracker.log_model(small_network(), images, ["a"])
+        again = tracker.log_model(small_network(), images, ["a"])  # that one is the run's: kept
+    models = store.connect(uri).search_logged_models([str(tracker.experiment_id)])
+    assert {f"models:/{model.model_id}" for model in models} == {of_other, first, again}
+    assert len(models) == 3
+
+
 def test_a_model_that_is_not_wanted(uri: str) -> None:
     with Tracker(uri, system_metrics=False, log_model=False, experiment="cats") as tracker:
         assert tracker.log_model(small_network(), np.ones((2, 3, 9, 9), np.uint8), ["a"]) is None

@@ -1,0 +1,110 @@
+"""What a run sends to its store, in order; what a server that is away could not take waits."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cnnexp.tracking import store
+from cnnexp.tracking.entries import clean
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+METRICS_PER_BATCH = 1000  # mlflow.utils.validation: MAX_METRICS_PER_BATCH
+RETRY_SECONDS = 60.0  # a server that is away must not hold up training at every flush
+PATIENCE_SECONDS = 120.0  # a finished run waits so long for its server, which may be restarted
+
+Send = Callable[[], Any]
+
+
+class Outbox:
+    """For one run. lost: something was refused, and is not tried again.
+
+    A store that is a file is never away, so what fails there once is lost; but metrics always wait.
+    """
+
+    def __init__(self, client: "MlflowClient", uri: str, run_id: str) -> None:
+        self._client, self._uri, self._run = client, uri, run_id
+        self.lost = False
+        self.metrics: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
+        self.others: list[tuple[str, Send]] = []  # what it is, how it is sent
+        self._retry_at = 0.0  # of the monotonic clock; 0: nothing has failed
+
+    def put(self, what: str, send: Send) -> Any:
+        """Now, with what `send` returns; or later, after what waits. Nothing is raised."""
+        if not self.others:
+            try:
+                return send()
+            except Exception as problem:
+                if store.database(self._uri) is not None:
+                    self.lost = True
+                    log.warning("MLflow: %s not logged: %s", what, store.one_line(problem))
+                    return None
+                self._failed(f"{what} waits", problem)
+        self.others.append((what, send))
+        return None
+
+    def _failed(self, what_waits: str, problem: Exception) -> None:
+        log.warning("MLflow: %s to be sent: %s", what_waits, store.one_line(problem))
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def flush(self) -> None:
+        if time.monotonic() >= self._retry_at:
+            self.send()
+
+    def send(self) -> None:
+        """All that waits. While the server is away, one attempt fails and the rest is not tried."""
+        if self._retry_at and self._away():
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            return
+        self._retry_at = 0.0
+        try:
+            self._send_metrics()
+        except Exception as problem:
+            self._failed("metrics wait", problem)
+        for entry in list(self.others):
+            if self._retry_at and self._away():
+                return
+            try:
+                entry[1]()
+                self.others.remove(entry)
+            except Exception as problem:
+                self._failed(f"{entry[0]} waits", problem)
+
+    def _send_metrics(self) -> None:
+        from mlflow.entities import Metric
+
+        while self.metrics:
+            # With the times they had: MLflow keeps rows that are equal in everything once (they are
+            # its table's primary key), so a batch whose answer was lost is not there twice.
+            batch = [
+                Metric(clean(name), float(value), ms, step)
+                for name, value, ms, step in self.metrics[:METRICS_PER_BATCH]
+            ]
+            self._client.log_batch(self._run, metrics=batch)
+            del self.metrics[: len(batch)]
+
+    def wait(self) -> bool:
+        """For the server, but not for ever; whether it answers."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        away = self._away()
+        if away:
+            log.warning("MLflow: waiting %.0f s at most for the server", PATIENCE_SECONDS)
+        while away and time.monotonic() < end:
+            time.sleep(2)
+            away = self._away()
+        return not away
+
+    def _away(self) -> bool:
+        if store.database(self._uri) is not None:
+            return False
+        try:
+            store.reach(self._uri)
+        except store.UnreachableError:
+            return True
+        except Exception:  # it answers, if only that it does not know us
+            return False
+        return False
