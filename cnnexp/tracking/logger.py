@@ -3,6 +3,7 @@
 import csv
 import time
 from argparse import Namespace
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ class RunLogger(Logger):
         self.tracker = tracker or NullTracker()
         self._epoch = 1
         self._first_epoch = self._first_step = 0
-        self._step = -1
+        self._with_epoch: deque[int] = deque(
+            maxlen=2
+        )  # the last steps that the epoch was sent with
         self._flushed = time.monotonic()
         self._path = self.folder / "metrics.csv"
         self._rows: list[tuple[int, int, str, float]] = []
@@ -72,9 +75,11 @@ class RunLogger(Logger):
         self._rows += [
             (step, epoch, name, value) for name, value in values.items() if name != "epoch"
         ]
-        if step == self._step:  # Lightning logs validation and training at the same one
+        # Lightning logs an epoch's end at the step before the last, which may have been logged.
+        if step in self._with_epoch:
             del values["epoch"]
-        self._step = step
+        else:
+            self._with_epoch.append(step)
         self.tracker.log_metrics(values, step)
 
     @rank_zero_only

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_lines_are_on_disk_when_the_next_epoch_starts(tmp_path: Path) -> None:
     logger.log_metrics({"test/loss": 3.0, "epoch": 2}, 2)  # after fit comes test
     logger.flush()
     assert lines(tmp_path)[3:] == ["2,3,test/loss,3.0"]
+
+
+def test_the_epoch_is_sent_once_per_step(tmp_path: Path) -> None:
+    sent: list[tuple[int, float]] = []
+
+    class Listens(NullTracker):
+        def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+            if "epoch" in metrics:
+                sent.append((step, metrics["epoch"]))
+
+    logger = RunLogger(tmp_path, Listens())
+    # Lightning's order where every step is logged: an epoch's end counts as the step before.
+    for step, name, epoch in [
+        (8, "train/loss_step", 0), (9, "train/loss_step", 0), (8, "val/loss", 0),
+        (8, "train/loss", 0), (10, "train/loss_step", 1),
+    ]:  # fmt: skip
+        logger.log_metrics({name: 0.5, "epoch": epoch}, step)
+    assert sent == [(8, 1), (9, 1), (10, 2)]
 
 
 @pytest.mark.parametrize("torn", ["", "12,1,lo", "12,1,loss,0.1"])
