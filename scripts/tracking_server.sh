@@ -2,7 +2,7 @@
 # An MLflow server for the jobs of a cluster: passwords on, this machine's loopback only.
 #   pip install 'mlflow[auth]'                     once; for PostgreSQL psycopg2-binary, too
 #   scripts/tracking_server.sh ~/tracking          runs in ~/tracking/mlflow.db, files in ~/tracking/files
-#   STORE=postgresql://cnnexp@localhost/mlflow scripts/tracking_server.sh ~/tracking 5001
+#   STORE=postgresql+psycopg2://cnnexp@localhost/mlflow scripts/tracking_server.sh ~/tracking 5001
 # How jobs and people reach it: docs/tracking_server.md.
 set -euo pipefail
 folder=${1:?the folder of the store: scripts/tracking_server.sh FOLDER [PORT]}
