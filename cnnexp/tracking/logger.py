@@ -30,9 +30,7 @@ class RunLogger(Logger):
         self.tracker = tracker or NullTracker()
         self._epoch = 1
         self._first_epoch = self._first_step = 0
-        self._with_epoch: deque[int] = deque(
-            maxlen=2
-        )  # the last steps that the epoch was sent with
+        self._with_epoch: deque[int] = deque(maxlen=2)  # the last steps that it was sent with
         self._flushed = time.monotonic()
         self._path = self.folder / "metrics.csv"
         self._rows: list[tuple[int, int, str, float]] = []

@@ -33,6 +33,10 @@ class Outbox:
         self.others: list[tuple[str, Send]] = []  # what it is, how it is sent
         self._retry_at = 0.0  # of the monotonic clock; 0: nothing has failed
 
+    @property
+    def waiting(self) -> bool:
+        return bool(self.metrics or self.others)
+
     def put(self, what: str, send: Send) -> Any:
         """Now, with what `send` returns; or later, after what waits. Nothing is raised."""
         if not self.others:
@@ -102,7 +106,7 @@ class Outbox:
         if store.database(self._uri) is not None:
             return False
         try:
-            store.reach(self._uri)
+            store.reach(self._uri, seconds=5)  # training stands still meanwhile
         except store.UnreachableError:
             return True
         except Exception:  # it answers, if only that it does not know us

@@ -150,9 +150,10 @@ def check(path: Path, uri: str) -> None:
         raise InputError(f"tracking.uri: {path}: {one_line(problem)}; {advice}") from None
 
 
-def reach(uri: str) -> None:
+def reach(uri: str, seconds: int = 30) -> None:
+    """seconds: a busy server may take ten when many jobs begin at once."""
     try:
-        with _impatient():
+        with _impatient(seconds):
             connect(uri).search_experiments(max_results=1)
     except Exception as problem:
         if "error code 401" in str(problem):
@@ -165,8 +166,8 @@ def reach(uri: str) -> None:
 
 
 @contextmanager
-def _impatient(seconds: int = 30) -> Iterator[None]:
-    """One attempt per request. seconds: a busy server may take ten when many jobs begin at once."""
+def _impatient(seconds: int) -> Iterator[None]:
+    """One attempt per request."""
     wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

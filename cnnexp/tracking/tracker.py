@@ -224,17 +224,15 @@ class Tracker(NullTracker):
                 self._client.set_tag(self._run, store.WHOLE_TAG, "true")
             self._client.set_terminated(self._run, status, ended_ms)
 
-        for _ in range(2):
-            outbox.others.append((END, end))
+        outbox.others.append((END, end))
+        outbox.send()
+        # A run that was stopped, or is short of time, does not wait.
+        if status == "FINISHED" and outbox.waiting and outbox.wait():
             outbox.send()
-            done = not unsent() and not outbox.others
-            # A run that was stopped, or is short of time, does not wait.
-            if done or status != "FINISHED" or not outbox.wait():
-                break
         self._ended = True
-        if outbox.metrics or outbox.others:
+        if outbox.waiting:
             log.warning("MLflow: not sent: %s", ", ".join(unsent() or [END]))
-        if (outbox.lost or unsent() or outbox.others) and self._folder is not None:
+        if (outbox.lost or outbox.waiting) and self._folder is not None:
             log.warning(
                 "MLflow: what is missing there: %s", hints.sync_command(self.uri, self._folder)
             )
