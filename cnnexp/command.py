@@ -25,7 +25,7 @@ from cnnexp.config.compose import (
     search_folders,
     user_folder,
 )
-from cnnexp.config.explain import CONFIG_ERRORS, explained
+from cnnexp.config.explain import CONFIG_ERRORS, explained, parsed
 from cnnexp.config.groups import config_folder, read_groups
 from cnnexp.config.instantiate import resolve
 from cnnexp.config.rerun import check_command, effective, takes_run
@@ -69,6 +69,8 @@ def command(arguments: Namespace) -> int:
     if arguments.shell_completion:
         with completion_line():
             return hydra_main(arguments, arguments.overrides)
+    if arguments.cfg or arguments.info:
+        check_one_config(arguments)
     if arguments.hydra_help or arguments.info or arguments.cfg in ("hydra", "all"):
         return hydra_main(arguments, rewritten(arguments.overrides))
     many = arguments.multirun or names_sweep(arguments.overrides)
@@ -87,6 +89,16 @@ def command(arguments: Namespace) -> int:
             return start(config, hydra_argv(arguments, arguments.overrides))
         return getattr(execute(config), "exit_code", 0)
     return 0
+
+
+def check_one_config(arguments: Namespace) -> None:
+    """Raises InputError for several values: what --cfg and --info show is of one run."""
+    option = "--cfg" if arguments.cfg else "--info"
+    for override in parsed(arguments.overrides):
+        if override.is_sweep_override():
+            key, _, values = str(override.input_line).partition("=")
+            listing = f"; a list is written {key}=[{values}]" if "(" not in values else ""
+            raise InputError(f"{key}={values}: {option} shows one config, give one value{listing}")
 
 
 def sweep(overrides: Sequence[str], config_dir: Path | None) -> int:

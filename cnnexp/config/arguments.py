@@ -45,6 +45,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise InputError(
             f"{rest[0]}: unknown option{nearest(rest[0], names) or ';'} see cnnexp --help"
         )
+    if arguments.cfg and arguments.info:
+        raise InputError("--cfg, --info: one of them")
     if "help" in arguments.overrides:
         arguments.help = True
     if arguments.shell_completion and arguments.overrides == ["install=bash"]:
@@ -57,7 +59,9 @@ def hydra_argv(arguments: argparse.Namespace, overrides: Sequence[str]) -> list[
     argv: list[str] = []
     if arguments.config_dir is not None:
         argv += ["--config-dir", arguments.config_dir]
-    for name in ("multirun", "run", "shell_completion", "hydra_help", "resolve"):
+    shows = arguments.cfg or arguments.info  # how it would be run Hydra does not ask then
+    modes = () if shows else ("multirun", "run")
+    for name in (*modes, "shell_completion", "hydra_help", "resolve"):
         if getattr(arguments, name):
             argv.append("--" + name.replace("_", "-"))
     for name in ("cfg", "package", "info"):

@@ -182,6 +182,23 @@ def test_cfg_job(run_main: Run, mine: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["-m", "-r"])
+@pytest.mark.parametrize("shown", [["--cfg", "job"], ["--cfg", "hydra"], ["--info", "searchpath"]])
+def test_what_is_shown_is_of_one_run(run_main: Run, mode: str, shown: list[str]) -> None:
+    """As without -m or -r; Hydra itself would raise ValueError."""
+    assert run_main(mode, *shown) == run_main(*shown)
+    for line, listing in (("seed=0,1", "; a list is written seed=[0,1]"), ("model=glob(*)", "")):
+        code, out, err = run_main(mode, *shown, line)
+        assert (code, out) == (2, "")
+        said = f"{shown[0]} shows one config, give one value{listing}"
+        assert err == f"error: {line}: {said}\n"
+
+
+def test_one_thing_is_shown(run_main: Run) -> None:
+    said = "error: --cfg, --info: one of them\n"
+    assert run_main("--cfg", "job", "--info", "config") == (2, "", said)
+
+
 def test_help_names_every_option(run_main: Run, mine: Path) -> None:
     code, out, err = run_main("--help")
     assert (code, err) == (0, "")
