@@ -28,6 +28,8 @@ from cnnexp.sweeps.ledger import DONE, Entry, Ledger
 from cnnexp.sweeps.words import ended
 
 LISTED = 12  # jobs whose logs are named
+SEVERAL = ("nodes", "ntasks", "tasks-per-node", "ntasks-per-node", "ntasks-per-gpu",
+           "ntasks-per-core", "ntasks-per-socket")  # fmt: skip
 ASK_SECONDS = 20.0  # between two questions to sacct, which serves the whole cluster
 
 
@@ -62,9 +64,25 @@ def cluster_options(node: DictConfig) -> dict[str, Any] | None:
     except CONFIG_ERRORS as error:
         raise InputError(f"hydra.launcher.{explained(error, [], {})}") from None
     assert isinstance(options, dict)
+    check_one_process(options)
     own = {str(key): value for key, value in options.items()}
     del own["_target_"], own["submitit_folder"]
     return {**own, "python": node.get("python")}
+
+
+def check_one_process(options: Mapping[Any, Any]) -> None:
+    """Raises InputError where SLURM would start a job's process more than once."""
+    for where, given in (
+        ("", options),
+        ("additional_parameters.", options["additional_parameters"]),
+    ):
+        for key, value in given.items():
+            if str(key).replace("_", "-") in SEVERAL and str(value) != "1":
+                raise InputError(
+                    f"hydra.launcher.{where}{key}={value}: a sweep's jobs are one process each, "
+                    "others would do the same again; of several processes one run at a time, with "
+                    "slurm/ddp.sbatch"
+                )
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,26 @@ def test_wrong_keys(typed: str, said: str, refused: Refused, programs: str) -> N
     assert said in refused(typed, programs=programs)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "+hydra.launcher.tasks_per_node=2",
+        "+hydra.launcher.nodes=2",
+        "+hydra.launcher.additional_parameters.ntasks=2",
+        "+hydra.launcher.additional_parameters.ntasks-per-node=2",
+    ],
+)
+def test_a_job_is_one_process(typed: str, refused: Refused, programs: str) -> None:
+    """The processes that SLURM starts would not know of each other, and do the job twice."""
+    (Path(programs) / "sacct").write_text("#!/bin/sh\n")
+    line = refused(typed, programs=programs)
+    assert line.startswith(f"error: {typed[1:]}: a sweep's jobs are one process each")
+    assert "slurm/ddp.sbatch" in line
+    line = refused(typed, "trainer=ddp", programs=programs)
+    assert line.startswith("error: trainer.devices=auto: a sweep's jobs are one process each; of")
+    assert "slurm/ddp.sbatch" in line
+
+
 def test_submitit_is_not_installed(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an environment without [slurm]: the import system finds no such module."""
     find = PathFinder.find_spec
