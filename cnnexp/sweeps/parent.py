@@ -1,6 +1,6 @@
 """A sweep in MLflow: one parent run per experiment name, and the jobs below it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cnnexp.config.instantiate import call
@@ -16,7 +16,7 @@ def tags(ledger: Ledger, config: Mapping[str, Any]) -> dict[str, str]:
     name, sweep = config["name"], ledger.folder.name
     with ledger.facts() as facts:
         parents = facts.setdefault("parents", {})
-        if name not in parents:
+        if parents.get(name, {}).get("run_id") is None:  # none yet, or its store was away
             parent = call(
                 config["tracking"],
                 experiment=name,
@@ -30,14 +30,14 @@ def tags(ledger: Ledger, config: Mapping[str, Any]) -> dict[str, str]:
     return {"mlflow.parentRunId": run_id, "sweep": sweep} if run_id else {}
 
 
-def end(ledger: Ledger) -> None:
-    """The parents have what was reached so far, and are over."""
+def end(ledger: Ledger, names: Collection[str] | None = None) -> None:
+    """The parents have what was reached so far, and are over. names: of experiments; None: all."""
     entries = ledger.entries()
     with ledger.facts() as facts:
         parents = dict(facts.get("parents", {}))
     failed = any(entry.status == "FAILED" for entry in entries)
     for name, parent in parents.items():
-        if parent["run_id"] is None:
+        if parent["run_id"] is None or (names is not None and name not in names):
             continue
         tracking = parent["tracking"]
         tracker = call(

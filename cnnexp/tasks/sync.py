@@ -1,6 +1,8 @@
 """task=sync: runs that could not reach the store, or not all the time, are brought into it."""
 
+from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,13 @@ from cnnexp.finished import load_run
 from cnnexp.recording import BEGUN, ENDED, flat, log_files, own_keys, tags_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, read_json, write_json
+from cnnexp.sweeps import parent
+from cnnexp.sweeps.ledger import Entry, Ledger
 from cnnexp.tracking import hints, store
 from cnnexp.tracking.sync import Clock, find_run, logged, missing, times, whole
 from cnnexp.tracking.tracker import Tracker
+
+Jobs = dict[tuple[str, ...], tuple[Ledger, Entry]]  # by the last two parts of a run's folder
 
 
 def sync(config: Mapping[str, Any]) -> Result:
@@ -29,11 +35,19 @@ def sync(config: Mapping[str, Any]) -> Result:
         found = [expanded(entry, config) for entry in config["runs"]]
         folders = list(dict.fromkeys(folder for inside, _ in found for folder in inside))
         uri = store.ensure_store(uri)
+        jobs: Jobs = {}
+        for outputs in {folder.parents[1] for folder in folders}:
+            jobs |= jobs_in(outputs)
+        parents: dict[Path, set[str]] = defaultdict(set)  # sweep's folder -> experiments
         counts = {"new": 0, "completed": 0, "there": 0, "running": 0}
         for folder in folders:
             with held(folder / ".sync.lock", f"bringing {folder.name} in"):
-                done = bring_in(config, folder, uri, journal)
+                done = bring_in(config, folder, uri, journal, jobs)
             counts[done] += 1
+            if done in ("new", "completed") and (job := jobs.get(folder.parts[-2:])):
+                parents[job[0].folder].add(saved_config(folder)["name"])
+        for sweep, names in parents.items():
+            parent.end(Ledger(sweep), names)
         journal.topic(
             "sync",
             f"{counts['new']} brought in, {counts['completed']} completed, {counts['there']} were "
@@ -43,7 +57,32 @@ def sync(config: Mapping[str, Any]) -> Result:
     return Result({f"sync/{name}": float(count) for name, count in counts.items()})
 
 
-def bring_in(config: Mapping[str, Any], folder: Path, uri: str, journal: Journal) -> str:
+def jobs_in(outputs: Path) -> Jobs:
+    """Of all sweeps; one whose files cannot be read has none."""
+    found: Jobs = {}
+    for path in outputs.glob("sweeps/*/jobs"):
+        ledger = Ledger(path.parent)
+        with suppress(InputError):
+            entries = [entry for entry in ledger.entries() if entry.folder]
+            found |= {Path(str(e.folder)).parts[-2:]: (ledger, e) for e in entries}
+    return found
+
+
+def parent_tags(
+    ledger: Ledger, name: str, tracking: Mapping[str, Any], uri: str
+) -> Mapping[str, str]:
+    """Those of a sweep's run; its parent run is made where this store has none."""
+    with ledger.facts() as facts:
+        own = facts.get("parents", {}).get(name, {})
+        known = own.get("run_id")
+        if known is not None and find_run(store.connect(uri), ledger.folder, known) is None:
+            own["run_id"] = None
+    return parent.tags(ledger, {"name": name, "tracking": tracking})
+
+
+def bring_in(
+    config: Mapping[str, Any], folder: Path, uri: str, journal: Journal, jobs: Jobs
+) -> str:
     """What was to be done: new, completed, there, running."""
     info, saved = read_json(folder / "run.json"), saved_config(folder)
     if info.get("status") == "RUNNING":
@@ -52,10 +91,13 @@ def bring_in(config: Mapping[str, Any], folder: Path, uri: str, journal: Journal
     run = find_run(store.connect(uri), folder, info.get("mlflow_run_id"))
     if run is not None and whole(run):
         return "there"
-    clock = Clock(times(info)[0])
+    clock, label, tags = Clock(times(info)[0]), f"seed={saved['seed']}", tags_of(saved, info)
+    if job := jobs.get(folder.parts[-2:]):
+        ledger, label = job[0], job[1].label
+        tags |= parent_tags(ledger, saved["name"], config["tracking"], uri)
     tracker = Tracker(
         uri, system_metrics=False, experiment=saved["name"], folder=folder,
-        run_name=f"seed={saved['seed']} {folder.name[-6:]}", tags=tags_of(saved, info),
+        run_name=f"{label} {folder.name[-6:]}", tags=tags,
         run_id=None if run is None else run.info.run_id, clock=clock,
     )  # fmt: skip
     write_json(folder / "run.json", info | {"mlflow_run_id": tracker.run_id})

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import cnnexp
+from cnnexp.__main__ import main
 from cnnexp.errors import InputError
 from cnnexp.tracking import store
 from cnnexp.tracking.tracker import Tracker
@@ -127,6 +128,45 @@ def test_what_is_missing_is_completed(work: Path) -> None:
     places = [place[:2] for place in histories(run)]
     assert len(set(places)) == len(places)
     assert ("best/val/accuracy", 0) in places
+
+
+def test_a_sweeps_runs_are_brought_in_below_their_parent(work: Path) -> None:
+    """As if the store had been there; another store gets a parent of its own."""
+    assert main(["-m", *SMALL, "seed=0,1", "trainer.max_epochs=1", HERE]) == 0
+    assert main(["-m", *SMALL, "seed=2,3", "trainer.max_epochs=1", "tracking=none"]) == 0
+    result = cnnexp.run(["task=sync", "runs=[outputs/small]", HERE])
+    assert (result.metrics["sync/new"], result.metrics["sync/there"]) == (2, 2)
+
+    def family(uri: str) -> list[tuple[Any, list[Any]]]:
+        """Each parent, the newest first, with its runs by name."""
+        client = store.connect(store.absolute_uri(uri))
+        experiment = client.get_experiment_by_name("small")
+        found = list(client.search_runs([experiment.experiment_id]))
+        of = "mlflow.parentRunId"
+        return [
+            (one, sorted((run for run in found if run.data.tags.get(of) == one.info.run_id),
+                         key=lambda run: run.info.run_name))
+            for one in found if of not in run_tags(one)
+        ]  # fmt: skip
+
+    brought, tracked = family("sqlite:///mlflow.db")
+    for (parent, children), seeds in ((brought, (2, 3)), (tracked, (0, 1))):
+        assert [run.info.run_name[:6] for run in children] == [f"seed={seed}" for seed in seeds]
+        assert {run.data.tags["sweep"] for run in children} == {parent.data.tags["sweep"]}
+        assert f"seed={seeds[0]},{seeds[1]}" in parent.data.tags["command"]
+        assert (parent.info.status, parent.data.metrics["jobs_finished"]) == ("FINISHED", 2)
+    assert run_tags(brought[0]) == run_tags(tracked[0])
+    assert [run_tags(run) for run in brought[1]] == [run_tags(run) for run in tracked[1]]
+
+    cnnexp.run(["task=sync", "runs=[outputs/small]", HERE])
+    assert len(family("sqlite:///mlflow.db")) == 2, "each once"
+    cnnexp.run(["task=sync", "runs=[outputs/small]", "tracking.uri=sqlite:///other.db"])
+    assert [len(children) for _, children in family("sqlite:///other.db")] == [2, 2]
+
+
+def run_tags(run: Any) -> set[str]:
+    """Their names."""
+    return set(run.data.tags)
 
 
 def test_what_cannot_be_brought_in(work: Path) -> None:
