@@ -187,7 +187,8 @@ class Classifier(pl.LightningModule):
             self._train.clear()
             self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-            if self.global_step % every:  # else it is logged already
+            # Else it is there already; an epoch's values Lightning puts at global_step - 1.
+            if self.global_step % every and (self.global_step - 1) % every:
                 self.log("lr", highest_rate(self.trainer.optimizers[0]), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
