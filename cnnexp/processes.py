@@ -8,7 +8,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from cnnexp.errors import InputError
 
 PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")  # to the processes
 WAIT = timedelta(hours=6)  # while the first one tests and draws; launchers end those left behind
+LAST_WORDS = timedelta(seconds=60)  # while the first one writes how a run ended that broke off
 
 
 class Place(NamedTuple):
@@ -168,3 +169,22 @@ def from_first(here: Place, value: Any = None) -> Any:
     values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+@contextmanager
+def last_to_leave(here: Place) -> Iterator[None]:
+    """For all but the first process: however the context ends, the first has ended before.
+
+    As soon as one has failed, launchers may end the others: the first must have written that the
+    run failed, or was interrupted. It never sends; that it has closed its door is waited for.
+    """
+    import torch
+    from torch import distributed
+
+    try:
+        yield
+    except BaseException:
+        with suppress(RuntimeError):
+            if waiting := distributed.irecv(torch.zeros(1), src=0):
+                waiting.wait(LAST_WORDS)
+        raise

@@ -120,6 +120,17 @@ def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
     assert not (tmp_path / "outputs").exists()
 
 
+def test_what_fails_in_training_is_said_once(tmp_path: Path) -> None:
+    """By the first process, which has written it down before a launcher ends it."""
+    process = start(tmp_path, *SMALL, *TWO, "optimizer.lr=1e30")
+    _, problems = process.communicate()
+    assert process.returncode == 2
+    (line,) = problems.splitlines()
+    assert line.startswith("error: the validation loss is nan after epoch 1: training diverged")
+    (path,) = tmp_path.glob("outputs/*/*/run.json")
+    assert json.loads(path.read_text())["status"] == "FAILED"
+
+
 @pytest.mark.parametrize(
     ("size", "images", "smallest"),
     [(3, 230, 2), (6, 7, 3), (6, 13, 4), (64, 65, 32), (64, 230, 57)],

@@ -20,11 +20,12 @@ from cnnexp.answers import (
 from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
+from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name
-from cnnexp.processes import Place, from_first, here_of, joined
+from cnnexp.processes import Place, from_first, here_of, joined, last_to_leave
 from cnnexp.recording import (
     BEGUN,
     ENDED,
@@ -57,8 +58,12 @@ def train(config: Mapping[str, Any]) -> Result | None:
     processes the first does all this; the others train along and have no result.
     """
     with joined(config) as here:
+        # What resume=auto finds, all find: another machine may see outputs/ as it was before.
+        config = {**config, "resume": from_first(here, config["resume"])}
         if here.first:
-            return lead(config, here)
+            result = lead(config, here)
+            from_first(here)
+            return result
         along(config, here)
         return None
 
@@ -71,12 +76,14 @@ def along(config: Mapping[str, Any], here: Place) -> None:
     folder, info = begun
     journal = Journal()
     network, phases, images = begin(config, journal)
-    with NullTracker():  # a signal ends all processes at the same place
+    # A signal ends all processes at the same place; while the first one draws, it ends that one.
+    with NullTracker(), last_to_leave(here):
         try:
             for phase in phases:
                 train_once(config, network, images, phase, folder, info, None, journal)
-        except KeyboardInterrupt:
-            sys.exit(130)  # the first one says it
+            from_first(here)
+        except (KeyboardInterrupt, InputError) as problem:  # the first one says it
+            sys.exit(2 if isinstance(problem, InputError) else 130)
 
 
 def lead(config: Mapping[str, Any], here: Place) -> Result:

@@ -117,7 +117,8 @@ class NullTracker:
             self.finish(ending(problem))
         finally:
             for number in self._took:
-                signal.signal(number, signal.SIG_DFL)
+                if signal.getsignal(number) != signal.SIG_IGN:  # it has done its work already
+                    signal.signal(number, signal.SIG_DFL)
             self._took.clear()
 
 

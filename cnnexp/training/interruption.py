@@ -30,15 +30,22 @@ class Interruption:
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self._received = 0
+        self._left_by = 0
         self._former: dict[int, Any] = {}
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """However the context ends, the signals have their former owners again."""
+        """However the context ends, the signals have their former owners again.
+
+        But the one by which several processes have left: that may come later to this one than to
+        the one that told it, when the run's end is being written.
+        """
         try:
             yield
         finally:
             self._release()
+            if self._left_by:
+                signal.signal(self._left_by, signal.SIG_IGN)
 
     def take(self) -> None:
         """To be called when Lightning has taken its signals; not in a thread, which has none."""
@@ -67,6 +74,7 @@ class Interruption:
         if number:
             self._received = 0
             self._release()
+            self._left_by = number if trainer.world_size > 1 else 0
             os.kill(os.getpid(), number)
 
     def _agreed(self, trainer: pl.Trainer) -> int:

@@ -90,6 +90,29 @@ def test_a_signal_while_the_processes_agree_that_there_was_none_is_not_lost() ->
     assert (heard, trainer.saved) == ([signal.SIGUSR1], [Path("last.ckpt")])
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_signal_that_a_fellow_told_of_may_come_later(processes: int) -> None:
+    """Of two processes one hears of the other's signal at once, and has its own while it ends."""
+
+    class Strategy:
+        root_device = "cpu"
+
+        def reduce(self, own: torch.Tensor, reduce_op: str) -> torch.Tensor:
+            return torch.tensor(signal.SIGUSR1)
+
+    trainer: Any = Training()
+    trainer.world_size, trainer.strategy = processes, Strategy()
+    interruption = Interruption(Path("x"))
+    with interruption.released():
+        interruption.take()
+        if processes == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        interruption.leave(trainer)
+    assert heard == [signal.SIGUSR1]
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert len(heard) == (2 if processes == 1 else 1)
+
+
 def test_a_second_signal_does_not_wait() -> None:
     interruption = Interruption(Path("x"))
     with interruption.released():
