@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 # A second a step at first, then three: it must not end by itself on a slow machine.
 CODE = """
 import itertools
@@ -41,13 +43,19 @@ trainer: {{max_epochs: 30, precision: 32-true, log_every_n_steps: 5}}
 tracking: {{system_metrics: false, log_model: false}}
 paths: {{cache: {cache}}}
 """
+TOLD = re.compile(r"^(?:slurm +)?(\d[\d_]*)(?::|$)", re.MULTILINE)
 LAUNCHER = ["hydra/launcher=slurm_cpu", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1"]
+
+
+def asked(*command: str) -> str:
+    """What a program answers."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> None:
-    asked = subprocess.run(["sinfo", "-h", "-N", "-o", "%N %t"], capture_output=True, text=True)
-    assert asked.stdout.split() == ["node1", "idle", "node2", "idle"], "scripts/slurm_cluster.sh up"
+    told = asked("sinfo", "-h", "-N", "-o", "%N %t")
+    assert told.split() == ["node1", "idle", "node2", "idle"], "scripts/slurm_cluster.sh up"
 
 
 class Work:
@@ -112,9 +120,57 @@ class Work:
     def submit(self, *typed: str) -> "subprocess.Popen[str]":
         return self.run("-m", *LAUNCHER, *typed)
 
+    def sbatch(self, script: str, *options: str, typed: Sequence[str] = ()) -> None:
+        """One of slurm/, as it is. options: of sbatch, for CPUs. typed: after the script's name."""
+        small = ["--parsable", "--cpus-per-task=1", "--mem=1G", "--gpus-per-node=0", *options]
+        own = ["--config-dir", "mine", "experiment=small"]
+        sbatch = self.start("sbatch", *small, str(ROOT / "slurm" / script), *own, *typed)
+        assert sbatch.wait(60) == 0, self.told
+
     @property
     def told(self) -> str:
         return (self.folder / "told").read_text()
+
+    @staticmethod
+    def until(true: Callable[[], Any], seconds: float = 900) -> Any:
+        """What it gives when it is true; an assertion where that takes too long."""
+        end = time.monotonic() + seconds
+        while not (found := true()):
+            assert time.monotonic() < end, "it never was"
+            time.sleep(0.3)
+        return found
+
+    def slurm_id(self) -> str:
+        """As the launcher, or sbatch, tells it."""
+        return str(self.until(lambda: TOLD.search(self.told))[1])
+
+    def cancel(self) -> None:
+        """What may still be there, after a test that failed."""
+        if told := TOLD.search(self.told):
+            subprocess.run(["scancel", "--quiet", told[1]])
+
+    def accounting(self) -> str:
+        """sacct's state of the job, the last one of several starts."""
+        states = asked("sacct", "-n", "-X", "-P", "-D", "-o", "State", "-j", self.slurm_id())
+        return states.split("\n")[-1]
+
+    def requeue(self) -> None:
+        asked("scontrol", "requeue", self.slurm_id())
+
+    def queued_again(self) -> bool:
+        return asked("squeue", "-h", "-O", "RestartCnt", "-j", self.slurm_id()) == "1"
+
+    def limit(self, minutes: int) -> None:
+        """The job's new time limit."""
+        asked("scontrol", "update", f"JobId={self.slurm_id()}", f"TimeLimit={minutes}")
+
+    def nearly_over(self, signal_s: int) -> None:
+        """A limit that comes soon, but not before the signal that is sent `signal_s` earlier: SLURM
+        looks every 30 s whether there is something to do.
+        """
+        used = asked("squeue", "-h", "-o", "%M", "-j", self.slurm_id())
+        minutes, seconds = (int(part) for part in used.split(":"))
+        self.limit(minutes + (seconds + signal_s + 45) // 60 + 1)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,44 +20,7 @@ from cnnexp.tracking.store import connect
 pytestmark = pytest.mark.slurm
 
 Work = Any  # of conftest.py
-ROOT = Path(__file__).parents[2]
-LIMIT = ["hydra.launcher.timeout_min=9", "hydra.launcher.signal_delay_s=30"]
-TOLD = re.compile(r"^(?:slurm +)?(\d[\d_]*)(?::|$)", re.MULTILINE)
-SBATCH = ["--parsable", "--cpus-per-task=1", "--mem=1G", "--gpus-per-node=0"]
-
-
-def until(true: Callable[[], Any], seconds: float = 400) -> Any:
-    """What it gives when it is true; an assertion where that takes too long."""
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, "it never was"
-        time.sleep(0.3)
-    return found
-
-
-def accounting(job: str) -> str:
-    """sacct's state of a job."""
-    command = ["sacct", "-n", "-X", "-P", "-D", "-o", "State", "-j", job]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
-    return [line for line in lines if line][-1] if any(lines) else ""
-
-
-def slurm_id(work: Work) -> str:
-    """As the launcher, or sbatch, tells it."""
-    return str(until(lambda: TOLD.search(work.told))[1])
-
-
-def limit(work: Work, minutes: int) -> None:
-    """The job's new time limit."""
-    command = ["scontrol", "update", f"JobId={slurm_id(work)}", f"TimeLimit={minutes}"]
-    subprocess.run(command, check=True)
-
-
-def minutes_used(work: Work) -> int:
-    """As long as the job has run; a limit of that is about to end."""
-    command = ["squeue", "-h", "-o", "%M", "-j", slurm_id(work)]
-    used = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return int(used.split(":")[0]) + 1
+LIMIT = ["hydra.launcher.timeout_min=9", "hydra.launcher.signal_delay_s=60"]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -105,38 +67,33 @@ def check_like(work: Work, whole: Work, *, killed: bool = False) -> None:
 
 @pytest.fixture(scope="module")
 def begun(make_work: Callable[[str], Work]) -> Iterator[dict[str, Any]]:
-    """All at once, for most of the time goes by in waiting: name -> (folder, process)."""
+    """All at once, for most of the time goes by in waiting: name -> (folder, the process that waits
+    for its jobs).
+    """
     works = {name: make_work(name) for name in (
         "whole", "sweep", "limit", "requeue", "cancel", "run", "seeds", "from_job"
     )}  # fmt: skip
     for name in ("whole", "seeds", "from_job"):
         works[name].slow.unlink()
-    own = ["--config-dir", "mine", "experiment=small"]
-    short = ["--time=9", "--signal=USR1@30"]
+    short = ["--time=9", "--signal=USR1@60"]
+    quick = "trainer.max_epochs=1"
     start = {
         "limit": lambda work: work.submit(*LIMIT),
-        "run": lambda work: work.start(
-            "sbatch", *SBATCH, *short, str(ROOT / "slurm/run.sbatch"), *own
-        ),
+        "run": lambda work: work.sbatch("run.sbatch", *short),
         "requeue": lambda work: work.submit(),
         "cancel": lambda work: work.submit(),
         "whole": lambda work: work.run("-m"),
-        "seeds": lambda work: work.start(
-            "sbatch", *SBATCH, "--array=0-1", str(ROOT / "slurm/seeds.sbatch"), *own,
-            "trainer.max_epochs=1",
-        ),
-        "from_job": lambda work: work.start(
-            "sbatch", *SBATCH, str(ROOT / "slurm/sweep.sbatch"), *own, *work.launcher, "seed=0,1",
-            "trainer.max_epochs=1",
+        "seeds": lambda work: work.sbatch("seeds.sbatch", "--array=0-1", typed=[quick]),
+        "from_job": lambda work: work.sbatch(
+            "sweep.sbatch", typed=[*work.launcher, "seed=0,1", quick]
         ),
         "sweep": lambda work: work.submit(
-            "seed=0,1,2,3", "trainer.max_epochs=1", "hydra.launcher.array_parallelism=2",
+            "seed=0,1,2,3", quick, "hydra.launcher.array_parallelism=2",
         ),
     }  # fmt: skip
     yield {name: (works[name], begin(works[name])) for name, begin in start.items()}
-    for told in [TOLD.search(work.told) for work in works.values()]:
-        if told:  # with -x, some may still be there
-            subprocess.run(["scancel", "--quiet", told[1]])
+    for work in works.values():
+        work.cancel()
 
 
 def test_a_job_is_queued_again_at_its_time_limit(begun: dict[str, Any]) -> None:
@@ -144,57 +101,57 @@ def test_a_job_is_queued_again_at_its_time_limit(begun: dict[str, Any]) -> None:
     whole, alone = begun["whole"]
     for name in ("limit", "run"):
         work, _ = begun[name]
-        until(work.trained)
+        work.until(work.trained)
         work.experiment.write_text(work.experiment.read_text().replace("mixup: 0.2", "mixup: 0.4"))
-        limit(work, minutes_used(work))
+        work.nearly_over(60)
     for name in ("limit", "run"):
         work, _ = begun[name]
-        until(work.restarted)
-        limit(work, 9)
+        work.until(work.restarted)
+        work.limit(9)
         assert ("STOPPED", "KILLED") in work.seen
         work.slow.unlink()
     work, launcher = begun["limit"]
-    assert launcher.wait(400) == 0, work.told
-    assert alone.wait(400) == 0, whole.told
+    assert launcher.wait(900) == 0, work.told
+    assert alone.wait(900) == 0, whole.told
     check_like(work, whole)
-    assert until(lambda: accounting(slurm_id(work)) == "COMPLETED")
+    assert work.until(lambda: work.accounting() == "COMPLETED")
     work, _ = begun["run"]
-    until(lambda: work.jobs()[0]["status"] == "FINISHED")
+    work.until(lambda: work.jobs()[0]["status"] == "FINISHED")
     check_like(work, whole)
 
 
 def test_a_requeue(begun: dict[str, Any]) -> None:
     work, launcher = begun["requeue"]
-    until(work.trained)
-    subprocess.run(["scontrol", "requeue", slurm_id(work)], check=True)
-    until(work.restarted)
+    work.until(work.trained)
+    work.requeue()
+    work.until(work.restarted)
     assert ("STOPPED", "KILLED") in work.seen
     work.slow.unlink()
-    assert launcher.wait(400) == 0, work.told
+    assert launcher.wait(900) == 0, work.told
     check_like(work, begun["whole"][0])
 
 
 def test_a_cancelled_job_is_left_where_it_was_and_goes_on_here(begun: dict[str, Any]) -> None:
     work, launcher = begun["cancel"]
-    until(work.trained)
-    subprocess.run(["scancel", slurm_id(work)], check=True)
-    assert launcher.wait(400) == 0, work.told
-    assert "CANCELLED" in accounting(slurm_id(work))
+    work.until(work.trained)
+    subprocess.run(["scancel", work.slurm_id()], check=True)
+    assert launcher.wait(900) == 0, work.told
+    assert "CANCELLED" in work.accounting()
     assert re.search(r"stopped: CANCELLED.* in SLURM, see .*_log\.out", work.told), work.told
     assert (work.jobs()[0]["status"], work.run_json()["status"]) == ("STOPPED", "KILLED")
     assert [run.info.status for run in tracked(work)] == ["KILLED"]
     work.slow.unlink()
-    assert work.run("-m").wait(400) == 0, work.told
+    assert work.run("-m").wait(900) == 0, work.told
     check_like(work, begun["whole"][0])
 
 
 def test_a_sweep_runs_what_was_submitted(begun: dict[str, Any]) -> None:
     """Four jobs, two at a time; the YAML is spoiled while the others wait."""
     work, launcher = begun["sweep"]
-    slurm_id(work)
+    work.slurm_id()
     work.experiment.write_text("# @package _global_\nmodel: {widths: [[8]]}\nnothing: 1\n")
     work.slow.unlink()
-    assert launcher.wait(400) == 0, work.told
+    assert launcher.wait(900) == 0, work.told
     assert [job["status"] for job in work.jobs()] == ["FINISHED"] * 4
     for job in work.jobs():
         saved = yaml.safe_load((Path(job["folder"]) / "config.yaml").read_text())
@@ -208,9 +165,8 @@ def test_a_sweep_runs_what_was_submitted(begun: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["seeds", "from_job"])
 def test_sbatch_scripts(name: str, begun: dict[str, Any]) -> None:
-    work, sbatch = begun[name]
-    assert sbatch.wait(60) == 0, work.told
-    until(lambda: [job["status"] for job in work.jobs()] == ["FINISHED"] * 2)
+    work, _ = begun[name]
+    work.until(lambda: [job["status"] for job in work.jobs()] == ["FINISHED"] * 2)
     assert len(tracked(work)) == 2
 
 
@@ -218,9 +174,9 @@ def test_a_job_that_fails_is_not_queued_again(make_work: Callable[[str], Work]) 
     work = make_work("fail")
     work.slow.unlink()
     launcher = work.submit("optimizer.lr=1e30", *LIMIT)
-    assert launcher.wait(400) == 1, work.told
+    assert launcher.wait(900) == 1, work.told
     assert work.jobs()[0]["status"] == "FAILED"
-    assert until(lambda: accounting(slurm_id(work)) == "FAILED")
+    assert work.until(lambda: work.accounting() == "FAILED")
     assert not work.restarted()
     assert "failed    " in work.told
 
@@ -231,17 +187,17 @@ def test_a_dead_nodes_job_goes_on_elsewhere(
     """SLURM starts it on the other node, while the old process is still there, and writes."""
     work = make_work("node")
     launcher = work.submit()
-    until(work.trained)
-    command = ["squeue", "-h", "-o", "%N", "-j", slurm_id(work)]
+    work.until(work.trained)
+    command = ["squeue", "-h", "-o", "%N", "-j", work.slurm_id()]
     node = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     pid = int(Path(f"/var/lib/slurm-test/slurmd.{node}.pid").read_text())
     os.kill(pid, signal.SIGKILL)
     try:
-        until(work.restarted)
-        orphans = until(lambda: list(work.folder.glob("outputs/sweeps/*/slurm/*/*_log.out")))
-        until(lambda: "has taken over; this process ends" in orphans[0].read_text())
+        work.until(work.restarted)
+        orphans = work.until(lambda: list(work.folder.glob("outputs/sweeps/*/slurm/*/*_log.out")))
+        work.until(lambda: "has taken over; this process ends" in orphans[0].read_text())
         work.slow.unlink()
-        assert launcher.wait(400) == 0, work.told
+        assert launcher.wait(900) == 0, work.told
         check_like(work, begun["whole"][0], killed=True)
     finally:
         subprocess.run(["slurmd", "-N", node], check=True)
