@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnexp.errors import InputError
+from cnnexp.files import shown_path
 from cnnexp.tracking.store import find_run_folder
 
 
@@ -15,7 +16,15 @@ def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
     run, tracking_uri = config[key], config["tracking"].get("uri")
     folder = Path(run).expanduser()
     if folder.is_dir():
+        inside = sorted(folder.glob("*/run.json"))
+        if inside and not (folder / "run.json").exists():
+            raise InputError(
+                f"{key}={run}: holds {len(inside)} run{'s' * (len(inside) > 1)}; name one: "
+                f"{key}={shown_path(inside[-1].parent)}"
+            )
         return folder.absolute()
+    if folder.is_file():
+        raise InputError(f"{key}={run}: is a file; name the folder of a run")
     outputs = Path(config["paths"]["outputs"])
     here = [*outputs.glob(f"*/{run}"), *outputs.glob(f"*/*_{run}")]
     if len(here) == 1:

@@ -99,11 +99,14 @@ def plan_lines(
         how = f"{short_name(node)} at {rate}, {short_name(scheduler)}"
         frozen = frozen_part(config, network, phase, images)
         own, total = parameter_counts(network, phase.trainable)
+        most = "up to " if phase.early_stopping is not None else ""
         if len(phases) == 1 and own == total:
-            epochs = "1 epoch" if phase.epochs == 1 else f"{phase.epochs} epochs"
+            epochs = "1 epoch" if phase.epochs == 1 else f"{most}{phase.epochs} epochs"
             return [f"{epochs}, {how}, {common}"]
         trains = ", ".join(phase.trainable)
-        rows.append((phase.name, trains, f"{own:,} of {total:,}", str(phase.epochs), how, frozen))
+        rows.append(
+            (phase.name, trains, f"{own:,} of {total:,}", f"{most}{phase.epochs}", how, frozen)
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return [common, *lines]

@@ -148,7 +148,8 @@ def fit(
     sign = 1 if mode == "max" else -1
     rows = table.history
     if phase.early_stopping is not None and len(rows) < phase.epochs:
-        journal.topic("stopped", f"{monitor} has not improved for {phase.early_stopping} epochs")
+        epochs = "an epoch" if phase.early_stopping == 1 else f"{phase.early_stopping} epochs"
+        journal.topic("stopped", f"{monitor} has not improved for {epochs}")
     chosen = max(rows, key=lambda row: sign * row[monitor])
     return Fitted(
         phase=phase.name,

@@ -65,7 +65,11 @@ def block_rates(
     if not isinstance(scale, Mapping):
         return dict.fromkeys(trainable, float(scale))
     for pattern in scale:
-        check_pattern(pattern, trainable, key)
+        if not any(fnmatchcase(block, pattern) for block in trainable):
+            raise InputError(
+                f"{key}: no block that trains in this phase is named {pattern}"
+                f"{nearest(pattern, trainable) or ';'} these do: {', '.join(trainable)}"
+            )
     return {
         block: next((float(s) for p, s in scale.items() if fnmatchcase(block, p)), 1.0)
         for block in trainable

@@ -84,6 +84,11 @@ def test_stuck_at_ln_k(share: float, classes: int, seen: bool) -> None:
     assert training.stuck(history[:2], classes) is None
 
 
+def test_a_short_phase_that_learns_is_not_stuck() -> None:
+    """The mean of all three is above ln 2."""
+    assert training.stuck(rows(train_loss=[1.2054, 0.6964, 0.5652]), 2) is None
+
+
 def test_not_finite() -> None:
     history = rows(train_loss=[1.0, math.nan, math.nan], val_loss=[1.0, 1.0, math.inf])
     found = training.not_finite(history)
@@ -110,9 +115,45 @@ def test_still_improving(val: list[float], train: float, seen: bool) -> None:
     assert (found is not None) == seen
     if found:
         assert found.overrides == (f"trainer.max_epochs={2 * len(val)}",)
-        named = training.still_improving(history, "head")
+        named = training.still_improving(history, "phases.head.epochs")
         assert named is not None
         assert named.overrides == (f"phases.head.epochs={2 * len(val)}",)
+
+
+@pytest.mark.parametrize(
+    ("config", "advice"),
+    [
+        ({}, "trainer.max_epochs=6"),
+        ({"phases": {"head": {"epochs": 3}}}, "trainer.max_epochs=6"),
+        ({"phases": {"head": {}, "whole": {}}}, "phases.head.epochs=6"),
+        ({"phases": {"head": {}}, "overrides": ["phases.head.epochs=3"]}, "phases.head.epochs=6"),
+        (
+            {"phases": {"head": {"epochs": 9, "early_stopping": 2}}},
+            "phases.head.early_stopping=5",
+        ),
+        (
+            {"phases": {"head": {"epochs": 9}}, "training": {"early_stopping": 1}},
+            "phases.head.early_stopping=3",
+        ),
+    ],
+)
+def test_how_to_train_longer_is_what_the_command_takes(config: dict, advice: str) -> None:
+    keys = {"trainer": {"max_epochs": None}, "training": {"early_stopping": None}, **config}
+    phases = {"head": {"epochs": 3, "early_stopping": None}}
+    for name, phase in keys.get("phases", {}).items():
+        phases[name] = {"epochs": 3, "early_stopping": None, **phase}
+    history = rows(train_loss=[0.5] * 3, val_loss=[1.0, 0.8, 0.6])
+    found = diagnosis.diagnose(
+        classes=["a", "b"], phases={"head": history}, config={**keys, "phases": phases}
+    )
+    assert [one.overrides for one in found] == [(advice,)]
+
+
+def test_a_smoke_run_says_nothing_of_the_network() -> None:
+    history = rows(train_loss=[9.0] * 3, val_loss=[9.0] * 3)
+    config = {"overrides": ["+debug=smoke"]}
+    found = diagnosis.diagnose(classes=["a", "b"], phases={"train": history}, config=config)
+    assert [one.title for one in found] == ["A smoke run"]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_a_misspelt_block_lists_them() -> None:
     )
     with pytest.raises(InputError, match=r"5: the network has 4 blocks with weights: block1, "):
         trainable_blocks(network(), 5, "phases.x.trainable")
-    with pytest.raises(InputError, match=r"no block is named block1; .*blocks: block3, head"):
+    with pytest.raises(InputError, match=r"trains in this phase is named block1; .*: block3, head"):
         block_rates(("block3", "head"), {"block1": 0.1}, "phases.x.lr_scale")
 
 

@@ -11,6 +11,11 @@ from cnnexp.reporting.diagnosis.finding import Finding, untried
 from cnnexp.reporting.statistics import accuracy_interval
 
 NOTHING = "Nothing conspicuous."
+SMOKE = Finding(
+    "A smoke run",
+    "One epoch on few images shows that everything works, and nothing of how well.",
+    "Leave out debug=smoke.",
+)
 
 
 def diagnose(
@@ -31,14 +36,15 @@ def diagnose(
     run's; what it has already isn't advised.
     """
     config = config or {}
+    typed = [str(line).lstrip("+") for line in config.get("overrides") or ()]
+    if "debug=smoke" in typed:
+        return [SMOKE]
     optimizer, data = config.get("optimizer") or {}, config.get("dataset") or {}
     rate, batch = (
         value if isinstance(value, int | float) else None
         for value in (optimizer.get("lr"), data.get("batch_size"))
     )
     several = len(phases or {}) > 1
-    trainer = config.get("trainer") or {}
-    most = not several or trainer.get("max_epochs") is not None  # stands for all phases
     found: list[Finding] = []
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
@@ -46,7 +52,9 @@ def diagnose(
             training.not_finite(rows, rate),
             training.stuck(rows, len(classes), rate, before=several) if last else None,
             training.over_fitting(rows),
-            training.still_improving(rows, None if most else name) if last else None,
+            training.still_improving(rows, *length(name, len(rows), typed, config))
+            if last
+            else None,
             training.swinging(rows, rate, batch),
             training.contradiction(rows, validation_images),
         ]
@@ -68,6 +76,24 @@ def diagnose(
     if len(train_counts) and max(train_counts) < 1.5 * min(train_counts):
         found = [without_weighing(one) for one in found]  # classes are equal already
     return [replace(one, overrides=untried(one.overrides, config)) for one in found]
+
+
+def length(
+    name: str, epochs: int, typed: Sequence[str], config: Mapping[str, Any]
+) -> tuple[str, tuple[str, int] | None]:
+    """The key by which this command says how many epochs a phase has; key and value of the early
+    stopping that has ended it after fewer.
+    """
+    phases = config.get("phases") or {}
+    phase, most = phases.get(name) or {}, (config.get("trainer") or {}).get("max_epochs")
+    own = f"phases.{name}.epochs"
+    named = any(line.startswith(f"{own}=") for line in typed)
+    key = own if named or (len(phases) > 1 and most is None) else "trainer.max_epochs"
+    wanted = most or phase.get("epochs") or 0
+    waits = phase.get("early_stopping") or (config.get("training") or {}).get("early_stopping")
+    if not waits or epochs >= wanted:
+        return key, None
+    return key, (f"phases.{name}.early_stopping", int(waits))
 
 
 def without_weighing(finding: Finding) -> Finding:
@@ -181,7 +207,9 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Finding | None
 
 
 def too_small(labels: np.ndarray, predictions: np.ndarray) -> Finding | None:
-    """An interval wider than 10 points: what one compares (an augmentation, a wider network) is
+    """
+
+    An interval wider than 10 points: what one compares (an augmentation, a wider network) is
     worth one to five points, and would not be seen.
     """
     low, high = accuracy_interval(int((labels == predictions).sum()), len(labels))
@@ -192,6 +220,5 @@ def too_small(labels: np.ndarray, predictions: np.ndarray) -> Finding | None:
         f"With {len(labels):,} test images the accuracy is known to {100 * low:.0f}% to "
         f"{100 * high:.0f}%: two runs that differ by less than about {50 * (high - low):.0f} "
         "points cannot be told apart.",
-        "Repeat with several seeds (-m seed=0,1,2), and test on more images:",
-        ("dataset.split={train: 0.5, validation: 0.2, test: 0.3}",),
+        "Repeat with several seeds (-m seed=0,1,2), and test on more images where there are any.",
     )

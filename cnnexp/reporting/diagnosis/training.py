@@ -78,7 +78,8 @@ def stuck(
     mean over an epoch's images is steadier. Fewer than 3 epochs are not yet an end.
     """
     train = series(rows, "train/loss")[1]
-    if len(train) < LAST or classes < 2 or train[-LAST:].mean() < 0.98 * math.log(classes):
+    # The lowest of them: the first epochs of a short run are no end.
+    if len(train) < LAST or classes < 2 or train[-LAST:].min() < 0.98 * math.log(classes):
         return None
     return Finding(
         f"Loss stuck at ln {classes}",
@@ -106,9 +107,13 @@ def not_finite(rows: Rows, rate: float | None = None) -> Finding | None:
     return None
 
 
-def still_improving(rows: Rows, phase: str | None = None) -> Finding | None:
-    """The last epoch is the best, and the last quarter of the epochs, at least two, took off a
-    change that matters (and 4 times the noise): another quarter would, too.
+def still_improving(
+    rows: Rows, key: str = "trainer.max_epochs", patience: tuple[str, int] | None = None
+) -> Finding | None:
+    """key: of the number of epochs. patience: key and value of the early stopping that ended it.
+
+    The last epoch has the lowest validation loss, and the last quarter of the epochs, at least two,
+    took off a change that matters (and 4 times the noise): another quarter would, too.
 
     Not where training loss is below half of validation loss: the images are learned, and what is
     left is over-fitting that a falling rate hides.
@@ -120,13 +125,13 @@ def still_improving(rows: Rows, phase: str | None = None) -> Finding | None:
     gain = val[-1 - quarter] - val[-1]
     if gain <= max(4 * noise(val[len(val) // 2 :]), RELATIVE * val[-1 - quarter], NATS):
         return None
-    key = f"phases.{phase}.epochs" if phase else "trainer.max_epochs"
+    longer = f"{patience[0]}={2 * patience[1] + 1}" if patience else f"{key}={2 * len(val)}"
     return Finding(
         "Still improving at the end (under-fitting)",
-        f"The last epoch is the best: validation loss fell by {gain:.2g} in the last "
+        f"Validation loss is lowest in the last epoch: it fell by {gain:.2g} in the last "
         f"{'epoch' if quarter == 1 else f'{quarter} epochs'}, to {val[-1]:.3g}.",
-        "Train longer:",
-        (f"{key}={2 * len(val)}",),
+        "Wait longer before stopping early:" if patience else "Train longer:",
+        (longer,),
     )
 
 
