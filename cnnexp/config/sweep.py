@@ -46,6 +46,16 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
     return [f"++{line}" if line.partition("=")[0] in added else line for line in given]
 
 
+def first_job(given: Sequence[str], config_dir: Path | None) -> list[str]:
+    """Each sweep's first value, of what `check_sweep` gave."""
+    groups = read_groups(search_folders(config_dir))
+    parsed = OverridesParser.create().parse_overrides(list(given))
+    return [
+        values(override, groups)[0] if sweeps(override) else line
+        for line, override in zip(given, parsed, strict=True)
+    ]
+
+
 def check_job(composed: Composed) -> None:
     """One of the jobs. Raises InputError."""
     config = check_command(resolved(composed.config), composed.overrides)

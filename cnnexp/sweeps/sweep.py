@@ -18,7 +18,7 @@ from cnnexp.command import names_sweep
 from cnnexp.config.compose import compose, hydra_at, resolved
 from cnnexp.config.instantiate import named_folder
 from cnnexp.config.rerun import check_command
-from cnnexp.config.sweep import check_sweep, sweeps
+from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.sweeps import search
@@ -46,11 +46,13 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
     given = [*suite.typed] if suite else check_sweep(overrides, config_dir)
     command, begun = typed(overrides), False
     with hydra_at(config_dir) as extra:
-        config = multirun_config([*extra, *(settings(given) if suite else given)])
+        # A key may belong to what is swept over: dataset.root, where experiments bring the dataset.
+        own = settings(given) if suite else first_job(given, config_dir)
+        config = multirun_config([*extra, *own])
         options = cluster_options(config.hydra.launcher)
         identity = [*in_order(given), str(config_dir or "")]
         ledger, batches = (
-            planned_suite(config, suite) if suite else planned(config, identity, config_dir)
+            planned_suite(config, suite) if suite else planned(config, given, identity, config_dir)
         )
         with ledger.facts() as facts:
             facts["command"] = command
@@ -80,13 +82,13 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
 
 
 def planned(
-    config: DictConfig, identity: Sequence[str], config_dir: Path | None
+    config: DictConfig, given: Sequence[str], identity: Sequence[str], config_dir: Path | None
 ) -> tuple[Ledger, Iterator[list[Entry]]]:
     """The sweep's ledger, and its jobs in batches: of a grid one, of a search one after the other.
 
     identity: what makes it this sweep and no other.
     """
-    parsed, trials = swept(config), config.search.trials
+    parsed, trials = swept(given), config.search.trials
     fixed = [
         f"{one.get_key_element()}={one.get_value_element_as_str()}"
         for one in parsed
@@ -128,12 +130,13 @@ def settings(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if re.match(r"[+~]*(hydra[./]|paths\.|n_jobs=)", line)]
 
 
-def swept(config: DictConfig) -> list[Override]:
+def swept(given: Sequence[str]) -> list[Override]:
     """What was typed, and what the configs sweep over beside it: `check_sweep` has added that."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     parser = OverridesParser.create(config_loader=hydra.config_loader)
-    return parser.parse_overrides(list(config.hydra.overrides.task))
+    parsed = parser.parse_overrides(list(given))
+    return [override for override in parsed if not override.is_hydra_override()]
 
 
 def grid(parsed: Sequence[Override]) -> list[Entry]:

@@ -34,6 +34,21 @@ def test_a_sweep_runs_all_combinations(run_main: Run, mine: Path, work: Path) ->
     assert len(list(work.glob("outputs/sweeps/x_*/jobs/*.json"))) == 4
 
 
+def test_a_key_may_belong_to_what_is_swept_over(run_main: Run, mine: Path, work: Path) -> None:
+    """The default dataset has no such key: cifar10_baseline,cifar10_residual dataset.root=…"""
+    for name in ("a", "b"):
+        (mine / "experiment" / f"{name}.yaml").write_text(
+            f"# @package _global_\n# It.\nname: {name}\ndefaults:\n  - override /dataset: shapes\n"
+        )
+    own = ["--config-dir", str(mine), "task=say", "experiment=a,b", "dataset.classes=3"]
+    code, out, err = run_main("-m", *own)
+    assert (code, err) == (0, "")
+    assert re.findall(r"^job \d of 2: (experiment=\w)", out, re.M) == [
+        "experiment=a",
+        "experiment=b",
+    ]
+
+
 def test_an_experiment_may_hold_a_sweep(run_main: Run, mine: Path, work: Path) -> None:
     path = mine / "experiment" / "grid.yaml"
     sweep = (
