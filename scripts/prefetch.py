@@ -15,14 +15,22 @@ from cnnexp.config.compose import compose
 from cnnexp.errors import InputError
 
 
-def prefetch(overrides: Sequence[str]) -> dict[str, Any]:
-    """Downloads; the config of the run."""
+def prefetch(overrides: Sequence[str]) -> tuple[dict[str, Any], list[InputError]]:
+    """Downloads what can be had; the config of the run, and what could not be had."""
     composed = compose(overrides)
     config = checked(composed.config, composed.overrides)
     from cnnexp.experiment import build_network, find_images
 
-    build_network(config, len(find_images(config).classes))
-    return config
+    failures, classes = [], 2  # any model and loss can be built for two
+    try:
+        classes = len(find_images(config).classes)
+    except InputError as error:
+        failures.append(error)
+    try:
+        build_network(config, classes)
+    except InputError as error:
+        failures.append(error)
+    return config, failures
 
 
 def caches(config: dict[str, Any]) -> dict[str, Path]:
@@ -46,15 +54,22 @@ def size(folder: Path) -> int:
 
 def main(overrides: Sequence[str]) -> int:
     try:
-        folders = caches(prefetch(overrides))
+        config, failures = prefetch(overrides)
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return refuse([error])
+    if failures:
+        return refuse(failures)
     print("here is all that these settings need; for another machine copy, and name there:")
-    for name, folder in folders.items():
+    for name, folder in caches(config).items():
         root = folder.parents[1] if name == "TORCH_HOME" else folder.parent
         print(f"  {name}={root}: its {folder.relative_to(root)}, {size(folder) / 1e6:,.0f} MB")
     return 0
+
+
+def refuse(failures: Sequence[InputError]) -> int:
+    for error in failures:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def put_weights(folder: Path) -> Path:
     """A network's file where torch.hub keeps it."""
     name = torchvision.models.MobileNet_V3_Small_Weights.DEFAULT.url.rpartition("/")[2]
     path = folder / "hub" / "checkpoints" / name
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(torchvision.models.mobilenet_v3_small().state_dict(), path)
     return path
 
@@ -78,6 +78,26 @@ def test_one_line_for_wrong_input(
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert all(part in captured.err for part in parts)
+
+
+def test_missing_images_do_not_keep_weights_away(
+    prefetch: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wanted = [*NETWORK, "dataset=cifar10"]
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert prefetch.main(wanted) == 2
+    images, weights = capsys.readouterr().err.splitlines()
+    assert images.startswith("error: cannot download")
+    assert weights.startswith("error: model.weights=imagenet: cannot download")
+    put_weights(tmp_path / "torch")
+    assert prefetch.main(wanted) == 2
+    assert capsys.readouterr().err.splitlines() == [images]
 
 
 def test_as_a_script_with_no_way_out(tmp_path: Path) -> None:

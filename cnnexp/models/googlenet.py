@@ -23,7 +23,7 @@ def googlenet(
     outputs: int,
     *,
     stem: Sequence[PositiveInt] = (32, 64),
-    widths: Sequence[Sequence[PositiveInt]] = ((128, 192), (256, 256), (384,)),
+    widths: Sequence[Sequence[PositiveInt]] = ((128, 192), (256, 320), (384,)),
     kind: Kind = "reduced",
     shares: Shares = SHARES,
     reductions: Reductions = REDUCTIONS,

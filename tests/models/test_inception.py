@@ -198,6 +198,11 @@ def test_it_has_the_parameters_of_the_baseline() -> None:
     assert f"(baseline: {count(baseline(32, 10)):,}" in text
 
 
+@pytest.mark.parametrize("kind", ["naive", "reduced", "three_branch"])
+def test_googlenet_takes_every_kind_as_it_stands(kind: Any) -> None:
+    assert googlenet(32, 10, kind=kind).eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
 def test_googlenet_halves_between_its_stages() -> None:
     network = googlenet(32, 10, stem=[8], widths=[[16, 24], [32], [40, 48]], head_dropout=0.0)
     maps = torch.rand(2, 3, 32, 32)
