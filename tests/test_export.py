@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import nn
 
 import cnnexp
 from cnnexp.__main__ import main
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.instantiate import call
+from cnnexp.data.resize import fit
 from cnnexp.errors import InputError
 from cnnexp.experiment import find_images, load_images
 from cnnexp.exporting.onnx_file import load_onnx, write_onnx
@@ -72,9 +74,11 @@ def predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def in_a_fresh_process(code: list[str], kind: str, folder: Path) -> None:
-    """The lines that were printed, over images.npy: what they give goes to answers.json."""
+    """The lines that were printed, over photo.jpg, and then over images.npy: what they give goes
+    to photo.npy and answers.json.
+    """
     absent = ["cnnexp", "torch", "pytorch_lightning"] if kind == "onnx" else ["cnnexp"]
-    before = ["import sys, json, numpy", *(f"sys.modules[{name!r}] = None" for name in absent)]
+    before = ["import sys, json", *(f"sys.modules[{name!r}] = None" for name in absent)]
     many = "numpy.load('images.npy')"
     if kind == "onnx":
         read = [
@@ -86,10 +90,13 @@ def in_a_fresh_process(code: list[str], kind: str, folder: Path) -> None:
         many = f"torch.from_numpy({many})"
         read = ["about = json.loads(about['classes.json'])", "classes = about['classes']"]
         again = "network(images[:n])"
-    after = [f"few = [{again}.tolist() for n in (1, 5)]",
-             "json.dump({'all': probabilities.tolist(), 'few': few, 'classes': classes, "
-             "'about': dict(about)}, open('answers.json', 'w'))"]  # fmt: skip
-    program = [*before, code[0], f"images = {many}", *code[1:], *read, *after]
+    after = ["assert probabilities.shape == (1, len(classes))",
+             "numpy.save('photo.npy', images)",
+             f"images = {many}",
+             f"few = [{again}.tolist() for n in (None, 1, 5)]",
+             "json.dump({'few': few, 'classes': classes, 'about': dict(about)}, "
+             "open('answers.json', 'w'))"]  # fmt: skip
+    program = [*before, *code, *read, *after]
     done = subprocess.run(
         [sys.executable, "-I", "-c", "\n".join(program)],
         cwd=folder, capture_output=True, text=True, check=False,
@@ -126,11 +133,16 @@ def test_it_answers_as_the_run_did(
     indices, shares = predictions(run.folder)
     pixels = load_images(config, find_images(config)).images[indices]
     np.save(tmp_path / "images.npy", np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    noise = np.random.default_rng(0).integers(0, 255, (53, 90, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.jpg")
     in_a_fresh_process([line[10:] for line in lines[start:]], kind, tmp_path)
+    with Image.open(tmp_path / "photo.jpg") as photo:
+        options = config["dataset"]
+        ours = fit(photo, options["image_size"], options["resize"])
+    np.testing.assert_array_equal(np.load(tmp_path / "photo.npy"), ours.transpose(2, 0, 1)[None])
     given: dict[str, Any] = json.loads((tmp_path / "answers.json").read_text())
-    np.testing.assert_allclose(given["all"], shares, atol=2e-6)  # six digits are in the CSV
-    for part, count in zip(given["few"], (1, 5), strict=True):
-        np.testing.assert_allclose(part, shares[:count], atol=2e-6)
+    for part, count in zip(given["few"], (None, 1, 5), strict=True):
+        np.testing.assert_allclose(part, shares[:count], atol=2e-6)  # six digits are in the CSV
     classes = json.loads((run.folder / "run.json").read_text())["classes"]
     assert given["classes"] == classes
     size = config["dataset"]["image_size"]

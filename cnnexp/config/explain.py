@@ -74,7 +74,9 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
 
 
 def missing_option(error: MissingConfigException, groups: Groups) -> str:
-    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    file = str(error.missing_cfg_file)
+    group = max((name for name in groups if file.startswith(f"{name}/")), key=len, default="")
+    option = file[len(group) + 1 :]
     inside = re.match(r"In '([^']+)'", str(error))
     outer = inside is None or inside[1] in ("config", "hydra/config")
     where = f" (in {inside[1]}.yaml)" if inside and not outer else ""

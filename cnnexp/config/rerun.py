@@ -60,10 +60,16 @@ def check_epochs(config: Mapping[str, Any], lines: Sequence[Override]) -> None:
     most = config["trainer"]["max_epochs"]
     for line in lines:
         if most is not None and re.fullmatch(r"phases\.[^.]+\.epochs", line.key_or_group):
+            debug = next((f" (debug={one.value()})" for one in lines if is_debug(one)), "")
             raise InputError(
-                f"{line.input_line}: trainer.max_epochs={most} stands for all phases; set that, or "
-                "add trainer.max_epochs=null"
+                f"{line.input_line}: trainer.max_epochs={most}{debug} stands for all phases; set "
+                "that, or add trainer.max_epochs=null"
             )
+
+
+def is_debug(line: Override) -> bool:
+    """A debug config sets trainer.max_epochs, which the user may never have heard of."""
+    return line.key_or_group == "debug" and line.value() is not None
 
 
 def effective(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
 
-VERSION = 1  # raise it when the store's files, the gate or the resizing change
+VERSION = 2  # raise it when the store's files, the gate or the resizing change
 HEADER = 128  # bytes before the pixels: numpy pads a header of this length to a multiple of 64
 
 

@@ -34,6 +34,11 @@ HOW = {
     "stretch": "resized to {0}x{0} whatever the proportions (bicubic, antialiased)",
     "pad": "resized until the longer side is {0} (bicubic, antialiased), on a black {0}x{0} square",
 }
+PILLOW = {  # the same, for who uses the file
+    "crop": "ImageOps.fit(photo, ({0}, {0}))",
+    "stretch": "photo.resize(({0}, {0}))",
+    "pad": "ImageOps.pad(photo, ({0}, {0}), color=0)",
+}
 
 
 @dataclass(frozen=True)
@@ -148,21 +153,32 @@ def the_runs_own(run: FinishedRun) -> str:
 
 
 def how_to_use(kind: str, path: Path, run: FinishedRun) -> list[str]:
-    """Python that runs the file."""
+    """Python that runs the file on a photograph."""
     size = run.config["dataset"]["image_size"]
-    what = f"# uint8 (N, 3, {size}, {size}) -> (N, {len(run.classes)})"
+    square = PILLOW[run.config["dataset"]["resize"]].format(size)
+    pixels = f"numpy.stack([{square}]).transpose(0, 3, 1, 2)"
+    what = f"# uint8 (N, 3, {size}, {size})"
+    photo = [
+        "from PIL import Image, ImageOps",
+        'photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
+    ]
     if kind == "onnx":
         return [
-            "import onnxruntime",
+            "import numpy, onnxruntime",
+            *photo,
+            f"images = {pixels}  {what}",
             f"session = onnxruntime.InferenceSession({str(path)!r})",
-            f'(probabilities,) = session.run(None, {{"images": images}})  {what}',
+            '(probabilities,) = session.run(None, {"images": images})  '
+            f"# (N, {len(run.classes)})",
             'classes = session.get_modelmeta().custom_metadata_map["classes"]  # JSON',
         ]
     return [
-        "import torch",
+        "import numpy, torch",
+        *photo,
+        f"images = torch.from_numpy({pixels})  {what}",
         'about = {"classes.json": ""}  # to be filled with the classes',
         f"network = torch.export.load({str(path)!r}, extra_files=about).module()",
-        f"probabilities = network(images)  {what}",
+        f"probabilities = network(images)  # (N, {len(run.classes)})",
     ]
 
 

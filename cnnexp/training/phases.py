@@ -65,22 +65,18 @@ def block_rates(
     if not isinstance(scale, Mapping):
         return dict.fromkeys(trainable, float(scale))
     for pattern in scale:
-        if not any(fnmatchcase(block, pattern) for block in trainable):
-            raise InputError(
-                f"{key}: no block that trains in this phase is named {pattern}"
-                f"{nearest(pattern, trainable) or ';'} these do: {', '.join(trainable)}"
-            )
+        check_pattern(pattern, trainable, key, "block that trains in this phase")
     return {
         block: next((float(s) for p, s in scale.items() if fnmatchcase(block, p)), 1.0)
         for block in trainable
     }
 
 
-def check_pattern(pattern: str, blocks: Sequence[str], key: str) -> None:
+def check_pattern(pattern: str, blocks: Sequence[str], key: str, what: str = "block") -> None:
     if not any(fnmatchcase(block, pattern) for block in blocks):
         raise InputError(
-            f"{key}: no block is named {pattern}{nearest(pattern, blocks) or ';'} "
-            f"blocks: {', '.join(blocks)}"
+            f"{key}: no {what} is named {pattern}{nearest(pattern, blocks) or ';'} "
+            f"allowed: {', '.join(blocks)}"
         )
 
 

@@ -16,6 +16,11 @@ RUN = "0123456789abcdef" * 2  # looks like an MLflow id
 WRONG: dict[str, tuple[str, list[str]]] = {
     "misspelt group": ("modle=lenet5", ["modle=lenet5", "did you mean 'model'?"]),
     "misspelt option": ("model=lenet6", ["model=lenet6", "did you mean 'lenet5'?", "baseline"]),
+    "epochs beside debug": (
+        "debug=smoke phases=frozen phases.head.epochs=3",
+        ["phases.head.epochs=3: trainer.max_epochs=1 (debug=smoke) stands for all phases"],
+    ),
+    "option as a path": ("dataset=my/digits", ["dataset=my/digits: no such option", "cifar10"]),
     "misspelt experiment": ("+experiment=quikstart", ["experiment=quikstart", "'quickstart'"]),
     "option of another kind": ("model=3", ["model=3", "no such option", "baseline"]),
     "list of numbers for options": ("optimizer=[1,2]", ["optimizer=[1,2]", "allowed: adam"]),

@@ -149,6 +149,30 @@ def test_how_to_train_longer_is_what_the_command_takes(config: dict, advice: str
     assert [one.overrides for one in found] == [(advice,)]
 
 
+@pytest.mark.parametrize(
+    ("second", "scale", "seen"),
+    [
+        ([0.5, 0.85], 1.0, ("phases.finetune.lr_scale=0.1",)),
+        ([0.5, 0.85], {"head": 0.1}, ("phases.finetune.warmup=1",)),
+        ([0.5, 0.89], 1.0, None),  # of 400 images, one point is 0.7 standard errors
+        ([0.5, 0.95], 1.0, None),
+    ],
+)
+def test_fine_tuning_that_loses_is_noticed(
+    second: list[float], scale: object, seen: tuple[str, ...] | None
+) -> None:
+    found = diagnosis.diagnose(
+        classes=["a", "b"],
+        phases={
+            "head": rows(val_accuracy=[0.8, 0.9]), "finetune": rows(val_accuracy=second),
+        },
+        validation_images=400,
+        config={"phases": {"finetune": {"lr_scale": scale, "warmup": 0}}},
+    )  # fmt: skip
+    assert [one.overrides for one in found] == ([] if seen is None else [seen])
+    assert all("right on 85.0%" in one.text and "90.0%" in one.text for one in found)
+
+
 def test_a_smoke_run_says_nothing_of_the_network() -> None:
     history = rows(train_loss=[9.0] * 3, val_loss=[9.0] * 3)
     config = {"overrides": ["+debug=smoke"]}

@@ -63,7 +63,11 @@ def diagnose(
             for one in noticed
             if one
         ]
-    noticed = [dead_channels(dead or {}), imbalance(train_counts, classes)]
+    noticed = [
+        worse_than_before(phases or {}, validation_images, config),
+        dead_channels(dead or {}),
+        imbalance(train_counts, classes),
+    ]
     if labels is not None and probabilities is not None and len(labels):
         predictions = probabilities.argmax(1)
         noticed += [
@@ -76,6 +80,21 @@ def diagnose(
     if len(train_counts) and max(train_counts) < 1.5 * min(train_counts):
         found = [without_weighing(one) for one in found]  # classes are equal already
     return [replace(one, overrides=untried(one.overrides, config)) for one in found]
+
+
+def worse_than_before(
+    phases: Mapping[str, training.Rows], images: int, config: Mapping[str, Any]
+) -> Finding | None:
+    """Of the last phase, whose network is the run's."""
+    *before, name = phases or ("",)
+    scale = ((config.get("phases") or {}).get(name) or {}).get("lr_scale", 1.0)
+    return training.worse_than_before(
+        name,
+        phases.get(name, ()),
+        {one: phases[one] for one in before},
+        images,
+        scale if isinstance(scale, int | float) else None,
+    )
 
 
 def length(

@@ -163,6 +163,30 @@ def swinging(rows: Rows, rate: float | None = None, batch: float | None = None) 
     )
 
 
+def worse_than_before(
+    name: str, rows: Rows, before: Mapping[str, Rows], images: int, scale: float | None
+) -> Finding | None:
+    """The phase's best validation accuracy is below an earlier phase's, by more than the standard
+    error on the validation `images`: less would be a tie. scale: the phase's lr_scale, if a number.
+    """
+    best = {n: series(r, "val/accuracy")[1].max(initial=0) for n, r in before.items()}
+    reached = series(rows, "val/accuracy")[1].max(initial=0)
+    if not rows or not best or not images:
+        return None
+    first = max(best, key=best.__getitem__)
+    error = math.sqrt(max(best[first] * (1 - best[first]), 0) / images)
+    if best[first] - reached <= error:
+        return None
+    return Finding(
+        f"Worse than before it, phase {name}",
+        f"Its best epoch is right on {100 * reached:.1f}% of the validation images; phase {first} "
+        f"had reached {100 * best[first]:.1f}%. What it changed in the blocks cost more than it "
+        "gave.",
+        "Smaller steps, a warm-up, or fewer blocks that train:",
+        (f"phases.{name}.lr_scale={scale / 10:g}",) if scale else (f"phases.{name}.warmup=1",),
+    )
+
+
 def contradiction(rows: Rows, images: int = 0) -> Finding | None:
     """Loss and accuracy choose different epochs: at the most accurate one the loss is over 10%
     (and 0.01 nats) above its minimum, and the accuracy is higher than at that minimum by more than
