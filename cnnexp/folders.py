@@ -24,10 +24,8 @@ def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
             )
         return folder.absolute()
     if folder.is_file():
-        inside = next(
-            (one for one in folder.absolute().parents if (one / "run.json").exists()), None
-        )
-        whose = f": {key}={shown_path(inside)}" if inside else ""
+        around = [one for one in folder.absolute().parents if (one / "run.json").exists()]
+        whose = f": {key}={shown_path(around[0])}" if around else ""
         raise InputError(f"{key}={run}: is a file; name the folder of a run{whose}")
     outputs = Path(config["paths"]["outputs"])
     here = [*outputs.glob(f"*/{run}"), *outputs.glob(f"*/*_{run}")]

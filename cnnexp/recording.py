@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # a command that only reads runs need not wait for torch
 
 # Files of a run's folder that MLflow gets, too, beside figures/: when it begins, and at its end.
 BEGUN = ("config.yaml", "splits.csv", "left_out.csv")
-ENDED = ("report.html", "run.json", "anatomy.csv", "metrics.csv", "log.txt", "predictions.csv")
+ENDED = ("report.html", "anatomy.csv", "metrics.csv", "log.txt", "predictions.csv")
+RUN = "run.json"  # last: it says that all else is there
 
 Records = dict[str, dict[str, Any]]  # phase -> what is known of it, as run.json has it
 

@@ -69,8 +69,11 @@ def now() -> str:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     with whole_file(path) as file:
-        json.dump(values, file, indent=2, default=str)
-        file.write("\n")
+        file.write(json_text(values))
+
+
+def json_text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=2, default=str) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -49,14 +49,20 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)
 
+    def indices_of(self, number: int) -> torch.Tensor:
+        """(B,) int64: of the epoch's batch, from 0, all processes' parts."""
+        return self._order().tensor_split(len(self))[number]
+
+    def _order(self) -> torch.Tensor:
+        if self.shuffle_seed is None:
+            return self.indices
+        generator = np.random.default_rng((self.shuffle_seed, self.epoch))
+        return self.indices[torch.from_numpy(generator.permutation(len(self.indices)))]
+
     def __iter__(self) -> Iterator[Batch]:
-        order = self.indices
-        if self.shuffle_seed is not None:
-            mixed = np.random.default_rng((self.shuffle_seed, self.epoch)).permutation(len(order))
-            order = order[torch.from_numpy(mixed)]
         view = self.epoch % self.views * len(self.labels)
         skipped, self.skip = self.skip, 0
-        for chosen in order.tensor_split(len(self))[skipped:]:
+        for chosen in self._order().tensor_split(len(self))[skipped:]:
             number, count = self.part
             where = chosen.tensor_split(count)[number].to(self.images.device)
             yield channels_first(self.images[where + view]), self.labels[where], where

@@ -14,7 +14,7 @@ from cnnexp.data.lock import held
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.finished import load_run
-from cnnexp.recording import BEGUN, ENDED, flat, log_files, own_keys, tags_of
+from cnnexp.recording import BEGUN, ENDED, RUN, flat, log_files, own_keys, tags_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, read_json, write_json
 from cnnexp.sweeps import parent
@@ -106,7 +106,7 @@ def bring_in(
     left = missing(tracker, logged(folder, info))
     for (name, step), (value, clock.now_s) in left.items():
         tracker.log_metrics({name: value}, step)
-    log_files(tracker, folder, (*BEGUN, *ENDED))
+    log_files(tracker, folder, (*BEGUN, *ENDED, RUN))
     tracker.log_folder(folder / "figures", "figures")
     wanted = saved["tracking"].get("log_model", True) and info["status"] == "FINISHED"
     if wanted and not (run is not None and run.outputs and run.outputs.model_outputs):

@@ -29,6 +29,7 @@ from cnnexp.processes import Place, from_first, here_of, joined, last_to_leave
 from cnnexp.recording import (
     BEGUN,
     ENDED,
+    RUN,
     Records,
     check_store,
     figures_of_merit,
@@ -42,7 +43,7 @@ from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
-from cnnexp.runs import Result, now, owned, write_json
+from cnnexp.runs import Result, json_text, now, owned, write_json
 from cnnexp.start import begin, drawing_seed, interrupted_run, new_run
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
@@ -171,15 +172,17 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 tracker.log_model(
                     network, np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), images.classes
                 )
-                info |= {"status": "FINISHED", "finished": now()}
-                write_json(folder / "run.json", info)
+                finished = {**info, "status": "FINISHED", "finished": now()}
                 for line in [finding.line for finding in findings(folder)] or [NOTHING]:
                     journal.topic("noticed", line)
-                write_report(folder)
+                write_report(folder, finished)
                 for topic, text in last_words(folder, tracker):
                     journal.topic(topic, text)
                 tracker.log_folder(figures, "figures")
                 log_files(tracker, folder, ENDED)
+                tracker.log_text(json_text(finished), RUN)
+                tracker.finish()
+                write_json(folder / RUN, finished)  # last: a run that says so lacks nothing
         except BaseException as problem:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             write_json(folder / "run.json", info)

@@ -30,7 +30,8 @@ def log_network(
     example: np.ndarray,
     classes: Sequence[str],
 ) -> str:
-    """Keep `network` as the run's model "model"; its URI, for mlflow.pytorch.load_model.
+    """Keep `network` as the run's model "model", unless it has one: a run that was killed after
+    that, and goes on, trains no more. Its URI, for mlflow.pytorch.load_model.
 
     example: (B, 3, H, W) uint8, B >= 2. The exported graph takes uint8, any batch size, this H
     and W: the type is part of a graph, and uint8 is what image files hold.
@@ -44,6 +45,8 @@ def log_network(
     for left in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
         if left.model_id not in kept:
             client.delete_logged_model(left.model_id)
+    if kept:
+        return f"models:/{kept.pop()}"
     model = client.create_logged_model(
         experiment_id, name="model", source_run_id=run_id, model_type="image classifier"
     )

@@ -79,6 +79,9 @@ class NullTracker:
     def log_file(self, path: Path | str, folder: str = "") -> None:
         """folder: of the artifacts, "" for the top."""
 
+    def log_text(self, text: str, name: str) -> None:
+        """As a file of that name, at the top."""
+
     def log_folder(self, path: Path | str, folder: str = "") -> None:
         """All that is in `path`, with its subfolders."""
 

@@ -166,6 +166,9 @@ class Tracker(NullTracker):
 
         self._outbox.put(str(path), send)
 
+    def log_text(self, text: str, name: str) -> None:
+        self._outbox.put(name, lambda: self._client.log_text(self._run, text, name))
+
     def log_folder(self, path: Path | str, folder: str = "") -> None:
         def send() -> None:
             self._client.log_artifacts(self._run, str(path), folder or None)

@@ -16,7 +16,13 @@ from cnnexp.training.loss import Loss
 from cnnexp.training.optimization import highest_rate, parameter_groups
 from cnnexp.training.phases import Phase, freeze, set_mode
 
+SHOWN = 8  # of a batch's images, in a line
+
 Augmentation = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Diverged(InputError):
+    """A loss that is infinite or no number; the message says where."""
 
 
 class Classifier(pl.LightningModule):
@@ -59,6 +65,8 @@ class Classifier(pl.LightningModule):
         self.mix = v2.RandomChoice(mixes) if mixes else None
         self.interruption: Interruption | None = None
         self._train: list[torch.Tensor] = []  # per step: (loss, share right), on the device
+        self._looked_at = 0  # so many of them are known to be numbers
+        self._norm: torch.Tensor | None = None  # of the gradient, at a step that is logged
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -105,19 +113,27 @@ class Classifier(pl.LightningModule):
         share = own * self.processes / whole
         return loss * share[0], right * share[1]
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        logs = self.global_step % every == 0
-        if logs:
+        if (self.global_step + 1) % every == 0:
+            gradients = [p.grad for p in self.parameters() if p.grad is not None]
+            self._norm = torch.nn.utils.get_total_norm(gradients)  # before it is clipped
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        norm, self._norm = self._norm, None
+        logs = norm is not None
+        if logs or batch_idx + 1 == self.trainer.num_training_batches:
+            self._check_finite(batch_idx)
+        if norm is not None:
             loss, right = self._mean(self._train[-1]).tolist()
-            rate = highest_rate(self.trainer.optimizers[0])
             if self.logger:
                 self.logger.log_metrics(
                     {
                         "epoch": self.current_epoch,
                         "train/loss_step": loss,
                         "train/accuracy_step": right,
-                        "lr": rate,
+                        "train/gradient_norm": float(norm),
+                        "lr": highest_rate(self.trainer.optimizers[0]),
                     },
                     step=self.global_step,
                 )
@@ -125,6 +141,26 @@ class Classifier(pl.LightningModule):
         # each other only now and then.
         if self.interruption is not None and (logs or self.processes == 1):
             self.interruption.at_step_end(self.trainer, batch_idx)
+
+    def _check_finite(self, batch_idx: int) -> None:
+        """Of the steps since the last look: a GPU is waited for now and then, not at each of them.
+
+        Raises Diverged where a loss is no number.
+        """
+        losses = self._mean(torch.stack(self._train[self._looked_at :])[:, 0]).cpu()
+        bad = (~torch.isfinite(losses)).nonzero().flatten()
+        if len(bad):
+            number = self._looked_at + int(bad[0])  # the batch, from 0
+            step = self.global_step - (batch_idx - number) // self.trainer.accumulate_grad_batches
+            images = self.batches.indices_of(number).tolist()
+            more = ", …" if len(images) > SHOWN else ""
+            raise Diverged(
+                f"the training loss is {losses[bad[0]].item()} at step {step} (epoch "
+                f"{self.first_epoch + self.current_epoch + 1}, batch {number + 1} of "
+                f"{self.trainer.num_training_batches}: images {str(images[:SHOWN])[1:-1]}{more} of "
+                f"the data set; rate {highest_rate(self.trainer.optimizers[0]):.3g})"
+            )
+        self._looked_at = len(self._train)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
         """Over the processes."""
@@ -156,6 +192,7 @@ class Classifier(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._train = list(checkpoint.get("train_steps", torch.empty(0)))
+        self._looked_at = len(self._train)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels, _ = batch
@@ -174,10 +211,9 @@ class Classifier(pl.LightningModule):
             loss, right, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
             loss, right = loss / count, right / count
         if not torch.isfinite(loss):
-            raise InputError(
+            raise Diverged(
                 f"the validation loss is {loss.item()} after epoch "
-                f"{self.first_epoch + self.current_epoch + 1}: "
-                "training diverged; lower optimizer.lr or set trainer.gradient_clip_val=1"
+                f"{self.first_epoch + self.current_epoch + 1}"
             )
         self.log_dict({"val/loss": loss, "val/accuracy": right}, sync_dist=True)
 
@@ -185,6 +221,7 @@ class Classifier(pl.LightningModule):
         if self._train:
             loss, right = torch.stack(self._train).mean(0)
             self._train.clear()
+            self._looked_at = 0
             self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             # Else it is there already; an epoch's values Lightning puts at global_step - 1.

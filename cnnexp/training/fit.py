@@ -14,9 +14,10 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
 from cnnexp.data.batches import Batches
-from cnnexp.errors import Pruned
+from cnnexp.errors import InputError, Pruned
+from cnnexp.files import shown_path
 from cnnexp.reporting.journal import Journal
-from cnnexp.training.classifier import Classifier
+from cnnexp.training.classifier import Classifier, Diverged
 from cnnexp.training.interruption import Interruption
 from cnnexp.training.progress import EpochTable
 
@@ -139,6 +140,12 @@ def fit(
                 weights_only=True,
             )
             interruption.leave(trainer)
+        except Diverged as problem:
+            kept = f"{shown_path(there)} has the last whole epoch" if there.is_file() else ""
+            raise InputError(
+                f"{problem}: training diverged; lower optimizer.lr or set "
+                f"trainer.gradient_clip_val=1{kept and '; '}{kept}"
+            ) from None
         except SystemExit as leaving:
             # Lightning answers Ctrl-C by ignoring further ones and leaving with code 1.
             if isinstance(leaving.__context__, KeyboardInterrupt):

@@ -22,6 +22,7 @@ def diagnose(
     *,
     classes: Sequence[str],
     phases: Mapping[str, training.Rows] | None = None,
+    gradients: Sequence[tuple[int, float]] = (),
     train_counts: Sequence[int] = (),
     validation_images: int = 0,
     labels: np.ndarray | None = None,
@@ -31,9 +32,9 @@ def diagnose(
 ) -> list[Finding]:
     """All findings; none: `NOTHING`. What isn't given isn't looked at.
 
-    phases: name -> a row per epoch. train_counts: training images per class. labels: (N,) of the
-    test images, probabilities: (N, K). dead: block -> (dead channels, all channels). config: the
-    run's; what it has already isn't advised.
+    phases: name -> a row per epoch. gradients: (step, norm). train_counts: training images per
+    class. labels: (N,) of the test images, probabilities: (N, K). dead: block -> (dead channels,
+    all channels). config: the run's; what it has already isn't advised.
     """
     config = config or {}
     typed = [str(line).lstrip("+") for line in config.get("overrides") or ()]
@@ -64,6 +65,7 @@ def diagnose(
             if one
         ]
     noticed = [
+        training.exploding(gradients, rate),
         worse_than_before(phases or {}, validation_images, config),
         dead_channels(dead or {}),
         imbalance(train_counts, classes),

@@ -107,6 +107,29 @@ def not_finite(rows: Rows, rate: float | None = None) -> Finding | None:
     return None
 
 
+def exploding(gradients: Sequence[tuple[int, float]], rate: float | None = None) -> Finding | None:
+    """The gradient's norm at some step is over 100 times its median, or no number: Pascanu et al.
+    2013, "On the difficulty of training recurrent neural networks". Batches alone make it vary by
+    a few times; at 100 times one step goes as far as a hundred usual ones.
+    """
+    if len(gradients) < 10:
+        return None
+    steps, norms = np.array(gradients, dtype=float).T
+    usual, worst = (
+        float(np.median(norms)),
+        int(np.where(np.isfinite(norms), norms, np.inf).argmax()),
+    )
+    if norms[worst] <= 100 * usual:
+        return None
+    return Finding(
+        "Exploding gradients",
+        f"The gradient's norm is {norms[worst]:.2g} at step {steps[worst]:.0f}; its median is "
+        f"{usual:.2g}: that one step goes as far as many.",
+        "A limit to the gradient, or smaller steps:",
+        (f"trainer.gradient_clip_val={10 * usual:.1g}", f"optimizer.lr={(rate or 1e-3) / 10:g}"),
+    )
+
+
 def still_improving(
     rows: Rows, key: str = "trainer.max_epochs", patience: tuple[str, int] | None = None
 ) -> Finding | None:

@@ -1,6 +1,7 @@
 """The report of a run: one HTML file, from the files of the run's folder alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,18 @@ SECTIONS = {
 }
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, info: Mapping[str, Any] | None = None) -> Path:
     """Write <folder>/report.html, again if it is there; its path. See `run_files.RunFiles` for what
     is read. Raises InputError where the folder is no run's.
+
+    info: what run.json will say, where that is not yet written.
 
     The file loads nothing and runs nothing, which its own content security policy enforces; all
     that comes from files is escaped. What a partial run lacks is left out.
     """
     run = read_run(folder)
+    if info is not None:
+        run = replace(run, info=dict(info))
     path = folder / REPORT
     write_page(path, REPORT, contents(run))
     return path
@@ -60,6 +65,7 @@ def noticed(run: RunFiles) -> list[Finding]:
     return diagnose(
         classes=run.classes,
         phases=run.history,
+        gradients=run.gradients,
         train_counts=[run.counts.get(name, {}).get("train", 0) for name in run.classes]
         if run.counts
         else (),

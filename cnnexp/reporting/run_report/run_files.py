@@ -42,8 +42,9 @@ class Shown:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """config, info: config.yaml and run.json. history: phase -> a row per epoch. counts: class ->
-    split -> images. left_out: (path, reason). pictures: stem -> Shown, in order.
+    """config, info: config.yaml and run.json. history: phase -> a row per epoch. gradients: (step,
+    norm) where it was logged. counts: class -> split -> images. left_out: (path, reason).
+    pictures: stem -> Shown, in order.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class RunFiles:
     info: dict[str, Any]
     classes: list[str]
     history: dict[str, list[dict[str, Any]]]
+    gradients: list[tuple[int, float]]
     counts: dict[str, dict[str, int]]
     left_out: list[tuple[str, str]]
     notes: list[str]
@@ -76,6 +78,7 @@ def read_run(folder: Path) -> RunFiles:
         info=info,
         classes=classes,
         history=_history(folder, info, config),
+        gradients=_or(list, lambda: _gradients(folder)),
         counts=counts,
         left_out=_or(
             list, lambda: [(r["path"], r["reason"]) for r in _rows(folder / "left_out.csv")]
@@ -156,6 +159,15 @@ def _history(
     _or(lambda: None, read)
     found[open_phase] = [rest[e] for e in sorted(rest) if "val/loss" in rest[e]]
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _gradients(folder: Path) -> list[tuple[int, float]]:
+    rows = _rows(folder / "metrics.csv")
+    return [
+        (int(row["step"]), float(row["value"]))
+        for row in rows
+        if row["metric"] == "train/gradient_norm"
+    ]
 
 
 def _pictures(folder: Path) -> dict[str, Shown]:
