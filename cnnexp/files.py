@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
+PART = ".part"
+
 
 @contextmanager
 def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
@@ -17,7 +19,7 @@ def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     try:
         with os.fdopen(handle, mode, **text) as file:
             yield file
@@ -30,6 +32,14 @@ def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def clear_parts(folder: Path) -> None:
+    """Take away what `whole_file` left there, and in folders below, in processes that were killed.
+    To be called where no other process writes.
+    """
+    for left in folder.rglob(f".*{PART}"):
+        left.unlink(missing_ok=True)
 
 
 def shown_path(path: Path) -> str:

@@ -21,6 +21,7 @@ from cnnexp.experiment import build_batches, cache_of, device_of, precision_of
 from cnnexp.plan import can_store, is_identity, views_of
 from cnnexp.processes import cluster, here_of
 from cnnexp.reporting.journal import Journal
+from cnnexp.training.checkpoints import WholeFileIO
 from cnnexp.training.classifier import Augmentation, Classifier
 from cnnexp.training.fit import Fitted, fit
 from cnnexp.training.loss import Loss, balanced_weights
@@ -79,7 +80,7 @@ def make_trainer(config: Config, epochs: int, folder: Path, **injected: Any) -> 
         "devices": here.devices,
         "num_nodes": here.size // here.devices,
         "strategy": "ddp" if here.size > 1 else "auto",
-        "plugins": [cluster(here)],
+        "plugins": [cluster(here), WholeFileIO()],
     }
     if options["deterministic"] and device.type == "cuda":
         options["deterministic"] = "warn"  # adaptive pooling has no deterministic backward there

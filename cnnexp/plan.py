@@ -13,9 +13,10 @@ from cnnexp.config.compose import search_folders
 from cnnexp.config.instantiate import call, named_folder
 from cnnexp.config.phases import laid_over
 from cnnexp.data.image_set import ImageSet
+from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, precision_of
 from cnnexp.processes import here_of
-from cnnexp.training.optimization import Optimization
+from cnnexp.training.optimization import Optimization, parameter_groups
 from cnnexp.training.phases import (
     Phase,
     block_rates,
@@ -32,8 +33,25 @@ STEPS = ("total_steps", "T_max")
 
 
 def plan_phases(config: Config, network: nn.Sequential) -> list[Phase]:
-    """The run's phases. Raises InputError where one names blocks that the network has not."""
-    return [plan_phase(config, network, name) for name in config["phases"]]
+    """The run's phases. Raises InputError where one names blocks that the network has not, or its
+    optimizer or schedule does not take what the config gives it.
+    """
+    phases = [plan_phase(config, network, name) for name in config["phases"]]
+    for phase in phases:
+        check_optimization(phase, network)
+    return phases
+
+
+def check_optimization(phase: Phase, network: nn.Sequential) -> None:
+    """Make both, as will be done later: what a library refuses is known before the run begins."""
+    own, group = phase.optimization, "optimizer"
+    try:
+        optimizer = own.make_optimizer(parameter_groups(network, own.lr, phase.rates))
+        group = "scheduler"
+        own.make_scheduler(optimizer, 100 * phase.epochs, phase.epochs)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"phase {phase.name}, {group}: torch refuses it: {reason}") from None
 
 
 def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:

@@ -6,7 +6,9 @@ import pytest
 
 from cnnexp.command import checked
 from cnnexp.config.compose import compose, user_folder
-from cnnexp.plan import rate_of_another
+from cnnexp.errors import InputError
+from cnnexp.experiment import build_network
+from cnnexp.plan import plan_phases, rate_of_another
 
 EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
 
@@ -34,3 +36,10 @@ def test_a_rate_that_was_chosen_for_another_optimizer(
     line = rate_of_another(checked(composed.config, composed.overrides))
     assert said in line
     assert bool(line) == bool(said)
+
+
+def test_what_torch_refuses_is_known_before_the_run_begins() -> None:
+    composed = compose(["model=lenet5", "scheduler=plateau", "scheduler.factor=2"])
+    config = checked(composed.config, composed.overrides)
+    with pytest.raises(InputError, match="phase train, scheduler: torch refuses it: Factor should"):
+        plan_phases(config, build_network(config, 10))

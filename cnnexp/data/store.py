@@ -22,7 +22,7 @@ from cnnexp.data.lock import held
 from cnnexp.data.progress import Bar
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
-from cnnexp.files import whole_file
+from cnnexp.files import clear_parts, whole_file
 
 VERSION = 2  # raise it when the store's files, the gate or the resizing change
 HEADER = 128  # bytes before the pixels: numpy pads a header of this length to a multiple of 64
@@ -105,9 +105,7 @@ def _open(folder: Path, source: Source, image_size: int) -> Stored | None:
 
 def _build(folder: Path, source: Source, image_size: int, resize: str, more: More) -> None:
     (folder / "index.json").unlink(missing_ok=True)
-    for name in ("images.npy", "index.json"):
-        for left in folder.glob(f".{name}.*"):  # by a builder that was killed: we hold the lock
-            left.unlink()
+    clear_parts(folder)  # of a builder that was killed: we hold the lock
     tried = Tried()
     with whole_file(folder / "images.npy", "wb") as file, gate.quiet():
         file.write(_header(0, image_size))

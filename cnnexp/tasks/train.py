@@ -1,9 +1,10 @@
 """task=train: phase by phase train and test with the best checkpoint, draw, log; top to bottom."""
 
+import errno
 import shlex
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from cnnexp.config.instantiate import named_folder
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.errors import InputError
-from cnnexp.files import shown_path
+from cnnexp.files import clear_parts, shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name
@@ -48,8 +49,16 @@ from cnnexp.start import begin, drawing_seed, interrupted_run, new_run
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
-from cnnexp.training.checkpoints import best_checkpoint, load_network
+from cnnexp.training.checkpoints import (
+    best_checkpoint,
+    load_network,
+    logged_bytes,
+    newest_checkpoint,
+)
 from cnnexp.training.phases import Phase, check_frozen, fingerprints
+
+# What keeps a run from writing, and is not its fault.
+FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def train(config: Mapping[str, Any]) -> Result | None:
@@ -100,6 +109,7 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
             folder, info = new_run(config, images) if new else interrupted_run(config, images)
             if "job" not in config:  # whose run that is, its sweep's ledger knows
                 to_the_end.enter_context(owned(folder))
+            clear_parts(folder)
         except BaseException:
             from_first(here, None)
             raise
@@ -109,7 +119,8 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
             with open_tracker(config, folder, info) as tracker:
                 info["mlflow_run_id"] = tracker.run_id or info.get("mlflow_run_id")
                 write_json(folder / "run.json", info)
-                logger = RunLogger(folder, tracker)
+                saved = None if new else newest_checkpoint(folder, list(config["phases"]))
+                logger = RunLogger(folder, tracker, None if new else logged_bytes(saved))
                 if new:
                     tracker.log_params(flat(own_keys(config)))
                     tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
@@ -151,7 +162,11 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                     "parameters": float(parameters),
                     "multiply_adds": float(products),
                 }
-                logger.log_summary(metrics, sum(r["steps"] for r in records.values()))
+                logger.log_summary(
+                    metrics,
+                    sum(record["steps"] for record in records.values()),
+                    sum(len(record["history"]) for record in records.values()),
+                )
                 logger.flush()
                 info["metrics"] = metrics
                 write_json(folder / "run.json", info)
@@ -184,10 +199,17 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 tracker.finish()
                 write_json(folder / RUN, finished)  # last: a run that says so lacks nothing
         except BaseException as problem:
+            again = f"python -m cnnexp resume={shlex.quote(shown_path(folder))}"
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
-            write_json(folder / "run.json", info)
+            with suppress(OSError):  # of what it may be that is said here
+                write_json(folder / "run.json", info)
+            if isinstance(problem, OSError) and problem.errno in FIXABLE:
+                raise InputError(
+                    f"{problem.filename or folder}: {problem.strerror}: make it possible to write "
+                    f"there, and go on with: {again}"
+                ) from problem
             if info["status"] == "KILLED" and "job" not in config:  # a sweep says its own
-                journal.topic("go on", f"python -m cnnexp resume={shlex.quote(shown_path(folder))}")
+                journal.topic("go on", again)
             raise
     return Result(metrics, folder, network)
 

@@ -20,11 +20,13 @@ FLUSH_SECONDS = 5.0  # what a killed process may lose
 class RunLogger(Logger):
     """Appends step, epoch, metric, value to <folder>/metrics.csv; a resumed run goes on there.
 
-    What a killed run logged after its last checkpoint is there again once it is resumed: of two
-    lines of one step and metric, the last counts.
+    keep: so many bytes of a file that is there, see `position`; None: all. What a killed run logged
+    after its last checkpoint is logged again.
     """
 
-    def __init__(self, folder: Path, tracker: NullTracker | None = None) -> None:
+    def __init__(
+        self, folder: Path, tracker: NullTracker | None = None, keep: int | None = None
+    ) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.tracker = tracker or NullTracker()
@@ -34,7 +36,7 @@ class RunLogger(Logger):
         self._flushed = time.monotonic()
         self._path = self.folder / "metrics.csv"
         self._rows: list[tuple[int, int, str, float]] = []
-        _prepare(self._path)
+        _prepare(self._path, keep)
 
     @property
     def name(self) -> str:
@@ -81,12 +83,12 @@ class RunLogger(Logger):
         self.tracker.log_metrics(values, step)
 
     @rank_zero_only
-    def log_summary(self, metrics: Mapping[str, float], step: int) -> None:
-        """What the run reached, once it is over. step: its last.
+    def log_summary(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        """What the run reached, once it is over. step, epoch: its last.
 
         MLflow gets step 0: its charts draw what has no other step as bars, one per run.
         """
-        self._rows += [(step, self._epoch, name, value) for name, value in metrics.items()]
+        self._rows += [(step, epoch, name, value) for name, value in metrics.items()]
         self.tracker.log_metrics(metrics, 0)
 
     def log_hyperparams(
@@ -97,32 +99,34 @@ class RunLogger(Logger):
     def save(self) -> None:
         """Nothing: Lightning calls it after every log_metrics."""
 
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """A run that goes on from a checkpoint has all that was logged before it."""
-        self.flush()
-
     def flush(self) -> None:
         """Write and send what waits."""
         self._flushed = time.monotonic()
-        rows, self._rows = self._rows, []
-        if rows:
+        if self._rows:
             with self._path.open("a", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows(rows)
+                csv.writer(file, lineterminator="\n").writerows(self._rows)
+            self._rows = []
         self.tracker.flush()
+
+    def position(self) -> int:
+        """The file's length with all that was logged so far: a checkpoint keeps it."""
+        self.flush()
+        return self._path.stat().st_size
 
     def finalize(self, status: str) -> None:
         """Called by Lightning after each fit and test; the run itself goes on."""
         self.flush()
 
 
-def _prepare(path: Path) -> None:
-    """A header where there is none; a line torn by a crash is taken off."""
+def _prepare(path: Path, keep: int | None) -> None:
+    """A header where there is none. What is beyond `keep` goes, and a line torn by a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         file.seek(0)
-        content = file.read()
+        content = file.read(-1 if keep is None else keep)
+        file.seek(0, 2)
         whole = content.rfind(b"\n") + 1
-        if whole != len(content):
+        if whole != file.tell():
             file.truncate(whole)
         if not whole:
             file.write((",".join(HEADER) + "\n").encode())

@@ -10,6 +10,7 @@ from cnnexp.tracking.entries import clean
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 log = logging.getLogger(__name__)
 
@@ -21,17 +22,22 @@ Send = Callable[[], Any]
 
 
 class Outbox:
-    """For one run. lost: something was refused, and is not tried again.
+    """For one run. lost: something was refused, and is not tried again. reopened: the run may have
+    some of the metrics already: none is sent twice for one step.
 
     A store that is a file is never away, so what fails there once is lost; but metrics always wait.
     """
 
-    def __init__(self, client: "MlflowClient", uri: str, run_id: str) -> None:
+    def __init__(
+        self, client: "MlflowClient", uri: str, run_id: str, reopened: bool = False
+    ) -> None:
         self._client, self._uri, self._run = client, uri, run_id
         self.lost = False
         self.metrics: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
         self.others: list[tuple[str, Send]] = []  # what it is, how it is sent
         self._retry_at = 0.0  # of the monotonic clock; 0: nothing has failed
+        self._reopened = reopened
+        self._there: dict[str, set[int]] = {}  # metric -> steps, before it was reopened
 
     @property
     def waiting(self) -> bool:
@@ -88,8 +94,13 @@ class Outbox:
                 Metric(clean(name), float(value), ms, step)
                 for name, value, ms, step in self.metrics[:METRICS_PER_BATCH]
             ]
-            self._client.log_batch(self._run, metrics=batch)
+            self._client.log_batch(self._run, metrics=[m for m in batch if self._is_new(m)])
             del self.metrics[: len(batch)]
+
+    def _is_new(self, metric: "Metric") -> bool:
+        if self._reopened and metric.key not in self._there:
+            self._there[metric.key] = store.logged_steps(self._client, self._run, metric.key)
+        return metric.step not in self._there.get(metric.key, ())
 
     def wait(self) -> bool:
         """For the server, but not for ever; whether it answers."""

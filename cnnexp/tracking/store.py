@@ -231,6 +231,10 @@ def reopen(client: "MlflowClient", uri: str, run_id: str) -> "Run":
         ) from None
 
 
+def logged_steps(client: "MlflowClient", run_id: str, metric: str) -> set[int]:
+    return {value.step for value in client.get_metric_history(run_id, metric)}
+
+
 def find_run_folder(run_id: str, uri: str) -> Path:
     """The folder of the run whose MLflow id is, or starts with, `run_id`. Makes no store."""
     uri = absolute_uri(uri)

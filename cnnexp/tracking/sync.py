@@ -79,9 +79,9 @@ def missing(tracker: Tracker, wanted: Mapping[Place, Value]) -> dict[Place, Valu
     """Of the values that the run should have those that the store has not."""
     client, run_id = store.connect(tracker.uri), str(tracker.run_id)
     there = {
-        (name, metric.step)
+        (name, step)
         for name in client.get_run(run_id).data.metrics
-        for metric in client.get_metric_history(run_id, name)
+        for step in store.logged_steps(client, run_id, name)
     }
     return {place: value for place, value in wanted.items() if place not in there}
 

@@ -78,7 +78,7 @@ class Tracker(NullTracker):
             self._client.set_tag(run_id, store.WHOLE_TAG, "false")
             self.experiment_id = run.info.experiment_id
         self.run_id = self._run = str(run.info.run_id)
-        self._outbox = Outbox(self._client, self.uri, self._run)
+        self._outbox = Outbox(self._client, self.uri, self._run, self._reopened)
         self._params = dict(run.data.params)
         self._tags = dict(run.data.tags)
         self.log_tags({**(tags or {}), **place})

@@ -2,13 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from cnnexp.errors import InputError
+from cnnexp.files import whole_file
 
 PREFIX = "network."
+LOGGED = "logged_bytes"
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Checkpoints are whole or absent. Lightning writes to the system's temporary folder and moves,
+    which copies where that is another file system, as on a cluster: a process that is killed then
+    leaves half a checkpoint in a good one's place.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        with whole_file(path, "wb") as file:
+            torch.save(checkpoint, file)
 
 
 def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -19,6 +36,13 @@ def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def load_network(network: nn.Module, checkpoint: Path) -> None:
     network.load_state_dict(network_state(checkpoint))
+
+
+def logged_bytes(checkpoint: Path | None) -> int | None:
+    """How long metrics.csv was when it was saved; 0 without one, None where it does not say."""
+    if checkpoint is None:
+        return 0
+    return torch.load(checkpoint, weights_only=True, mmap=True).get(LOGGED)
 
 
 def best_checkpoint(folder: Path, phases: Sequence[str]) -> Path | None:

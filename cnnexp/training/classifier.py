@@ -219,14 +219,19 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         if self._train:
-            loss, right = torch.stack(self._train).mean(0)
+            loss, right = self._mean(torch.stack(self._train).mean(0)).tolist()
             self._train.clear()
             self._looked_at = 0
-            self.log_dict({"train/loss": loss, "train/accuracy": right}, sync_dist=True)
+            values = {"train/loss": loss, "train/accuracy": right}
+            self.log_dict(values, logger=False, sync_dist=True)  # for callbacks
+            # Lightning would log them when the epoch's checkpoint is written: a run that goes on
+            # from there would lack them. It puts an epoch's values at the step before the last.
+            step = self.global_step - 1
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-            # Else it is there already; an epoch's values Lightning puts at global_step - 1.
-            if self.global_step % every and (self.global_step - 1) % every:
-                self.log("lr", highest_rate(self.trainer.optimizers[0]), sync_dist=True)
+            if self.global_step % every and step % every:  # else it is there already
+                values["lr"] = highest_rate(self.trainer.optimizers[0])
+            if self.logger:
+                self.logger.log_metrics({"epoch": self.current_epoch, **values}, step=step)
 
     def configure_optimizers(self) -> Any:
         own = self.phase.optimization

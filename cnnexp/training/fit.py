@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +18,7 @@ from cnnexp.data.batches import Batches
 from cnnexp.errors import InputError, Pruned
 from cnnexp.files import shown_path
 from cnnexp.reporting.journal import Journal
+from cnnexp.training.checkpoints import LOGGED
 from cnnexp.training.classifier import Classifier, Diverged
 from cnnexp.training.interruption import Interruption
 from cnnexp.training.progress import EpochTable
@@ -72,6 +74,18 @@ class RowAtEpochEnd(ModelCheckpoint):
                 raise Pruned(min(values) if self.table.monitor.endswith("loss") else max(values))
 
 
+class KeepsLogsPlace(pl.Callback):
+    """A checkpoint knows what had been logged: a run that goes on from it logs the rest again."""
+
+    def __init__(self, position: Callable[[], int]) -> None:
+        self.position = position
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[LOGGED] = self.position()
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Without the warnings that are not about what a person has done."""
@@ -98,7 +112,7 @@ def fit(
     validation: Batches,
     *,
     make_trainer: Callable[..., pl.Trainer],
-    logger: object,
+    logger: Any,
     folder: Path,
     monitor: str,
     ema: float | None,
@@ -123,6 +137,8 @@ def fit(
     interruption = classifier.interruption = Interruption(there)
     last = RowAtEpochEnd(table, folder, stop, math.ceil(phase.epochs / 3))
     callbacks: list[pl.Callback] = [table, best, last]
+    if logger:
+        callbacks.append(KeepsLogsPlace(logger.position))
     if phase.early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=phase.early_stopping))
     if ema is not None:

@@ -20,7 +20,7 @@ from torch import nn
 from cnnexp.data.batches import channels_first
 from cnnexp.data.lock import held
 from cnnexp.data.progress import Bar
-from cnnexp.files import whole_file
+from cnnexp.files import clear_parts, whole_file
 from cnnexp.training.phases import fingerprints
 from cnnexp.training.precision import autocast
 
@@ -143,8 +143,7 @@ def _sha256(path: Path) -> str:
 
 def _build(folder: Path, prefix: Prefix) -> None:
     (folder / "index.json").unlink(missing_ok=True)
-    for left in folder.glob(".*.bin.*"):  # by a builder that was killed: we hold the lock
-        left.unlink()
+    clear_parts(folder)  # of a builder that was killed: we hold the lock
     digest, count = hashlib.sha256(), 0
     total = len(prefix.indices) * prefix.views
     with (

@@ -103,7 +103,8 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
                 walk(one, f"{name}.{key}")
 
     walk(torch.load(path, weights_only=True, map_location="cpu"), "")
-    return found
+    # Lightning keeps the best weights' path.
+    return {name.replace(str(path.parents[2]), ""): value for name, value in found.items()}
 
 
 def metrics(path: Path) -> list[tuple[str, ...]]:

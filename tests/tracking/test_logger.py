@@ -135,7 +135,7 @@ def test_what_a_run_reached_is_a_bar_in_mlflow(tmp_path: Path, uri: str) -> None
     with Tracker(uri, system_metrics=False) as tracker:
         logger = RunLogger(tmp_path, tracker)
         logger.log_metrics({"val/accuracy": 0.5, "epoch": 3}, 7)
-        logger.log_summary({"test/accuracy": 0.75, "train_s": 3.0}, 7)
+        logger.log_summary({"test/accuracy": 0.75, "train_s": 3.0}, 7, 4)
         logger.flush()
     assert lines(tmp_path)[1:] == [
         "7,4,val/accuracy,0.5",

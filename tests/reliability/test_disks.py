@@ -1,0 +1,100 @@
+"""Disks that are full, and folders that nobody may write to: one line, and the run goes on later.
+
+A small tmpfs is the disk: needs root.
+"""
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import cnnexp
+from cnnexp.__main__ import main
+
+SMALL = [
+    "dataset=shapes", "dataset.images=200", "dataset.image_size=24", "model.widths=[[8],[8]]",
+    "model.dense=[16]", "name=small", "visualization=activations", "trainer.max_epochs=2",
+    "tracking.system_metrics=false",
+]  # fmt: skip
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root"
+)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes it so large, in bytes; it holds what it held."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def sized(size: int) -> Path:
+        options = f"size={size}" if not os.path.ismount(place) else f"remount,size={size}"
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted: {done.stderr.strip()}")
+        return place
+
+    yield sized
+    if os.path.ismount(place):
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def used(place: Path) -> int:
+    numbers = os.statvfs(place)
+    return (numbers.f_blocks - numbers.f_bfree) * numbers.f_frsize
+
+
+def results(folder: Path) -> list[tuple[str, ...]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    return [row for row in rows if row[2] not in ("train_s", "images_per_s", "elapsed_s")]
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
+    disk: Callable[[int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """At ten sizes, from what the first files take to what all take: in each the run ends whole, or
+    in one line, and then as the one that had room.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    place = disk(100_000_000)
+    whole = cnnexp.run([*SMALL, f"paths.outputs={place}/whole"]).folder
+    assert whole is not None
+    needed = used(place)
+    stopped = 0
+    for tenth in range(10):
+        room = used(place) + (tenth + 1) * needed // 10
+        disk(room)
+        outputs = f"paths.outputs={place}/cut{tenth}"
+        capsys.readouterr()
+        code = main([*SMALL, outputs])
+        problems = capsys.readouterr().err
+        assert code == (2 if problems else 0)
+        if not code:
+            continue
+        stopped += 1
+        (line,) = problems.splitlines()
+        assert "No space left on device" in line
+        disk(room + 2 * needed)
+        folders = list((place / f"cut{tenth}" / "small").glob("*/run.json"))
+        if folders:  # else nothing had begun
+            again = shlex.split(line.partition("go on with: python -m cnnexp ")[2])
+            assert main([*again, outputs]) == 0
+            (folder,) = (path.parent for path in folders)
+            assert json.loads((folder / "run.json").read_text())["status"] == "FINISHED"
+            assert results(folder) == results(whole), tenth
+            assert [p for p in folder.rglob("*") if p.name.endswith(".part")] == []
+    assert stopped >= 5
