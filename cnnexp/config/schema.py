@@ -207,7 +207,7 @@ PHASE_DEFAULTS: dict[str, Any] = {
     "scheduler": {},
 }
 
-NEEDS_RUN = ("evaluate", "predict", "visualize", "export")
+NEEDS_RUN = ("evaluate", "predict", "visualize", "export", "reproduce")
 TAKES_RUNS = ("visualize",)  # several, in place of one
 COMPARES = ("compare", "diff", "sync")  # or moves finished runs, and begins none
 

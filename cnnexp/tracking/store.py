@@ -235,6 +235,18 @@ def logged_steps(client: "MlflowClient", run_id: str, metric: str) -> set[int]:
     return {value.step for value in client.get_metric_history(run_id, metric)}
 
 
+def run_of_folder(client: "MlflowClient", experiment_ids: list[str], folder: str) -> str | None:
+    """The id of the run that a folder belongs to. A filter has no escape: of a name with both kinds
+    of quotes it cannot ask.
+    """
+    quote = next((mark for mark in "'\"" if mark not in folder), None)
+    if quote is None:
+        return None
+    where = f"tags.`{FOLDER_TAG}` = {quote}{folder}{quote}"
+    found = client.search_runs(experiment_ids, where, max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
 def find_run_folder(run_id: str, uri: str) -> Path:
     """The folder of the run whose MLflow id is, or starts with, `run_id`. Makes no store."""
     uri = absolute_uri(uri)

@@ -34,8 +34,8 @@ def find_run(client: "MlflowClient", folder: Path, run_id: str | None) -> Any | 
         except MlflowException:  # it belongs to another store
             return None
     experiments = [e.experiment_id for e in client.search_experiments()]
-    where = f"tags.`{store.FOLDER_TAG}` = '{folder.absolute()}'"
-    return next(iter(client.search_runs(experiments, where, max_results=1)), None)
+    found = store.run_of_folder(client, experiments, str(folder.absolute()))
+    return None if found is None else client.get_run(found)
 
 
 def whole(run: Any) -> bool:

@@ -65,14 +65,16 @@ class Tracker(NullTracker):
         self._ended = False
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._folder = None if folder is None else Path(folder)
-        self._reopened = run_id is not None
         place = {} if folder is None else {store.FOLDER_TAG: str(Path(folder).absolute())}
         if run_id is None:
-            self.experiment_id = store.experiment_by_name(self._client, self.uri, experiment)
+            in_here = store.experiment_by_name(self._client, self.uri, experiment)
+            self.experiment_id = in_here
+            if place:  # a process that was killed may have begun it
+                run_id = store.run_of_folder(self._client, [in_here], *place.values())
+        self._reopened = run_id is not None
+        if run_id is None:
             # With the folder from the first: if the answer is lost, task=sync finds the run by it.
-            run = self._client.create_run(
-                self.experiment_id, self._now_ms(), tags=place, run_name=run_name
-            )
+            run = self._client.create_run(in_here, self._now_ms(), tags=place, run_name=run_name)
         else:
             run = store.reopen(self._client, self.uri, run_id)
             self._client.set_tag(run_id, store.WHOLE_TAG, "false")

@@ -26,8 +26,10 @@ from cnnexp.tracking.none import NullTracker, ending
 from cnnexp.tracking.tracker import Tracker
 
 
-def quiet(uri: str, run_id: str | None = None, experiment: str = "cats") -> Tracker:
-    return Tracker(uri, system_metrics=False, experiment=experiment, run_id=run_id)
+def quiet(
+    uri: str, run_id: str | None = None, experiment: str = "cats", folder: Path | None = None
+) -> Tracker:
+    return Tracker(uri, system_metrics=False, experiment=experiment, run_id=run_id, folder=folder)
 
 
 def history(tracker: Tracker, name: str) -> list[tuple[int, float]]:
@@ -405,3 +407,28 @@ print("mlflow" in sys.modules)
 )
 def test_names_that_mlflow_would_refuse(name: str, cleaned: str) -> None:
     assert clean(name) == cleaned
+
+
+@pytest.mark.parametrize("name", ["plain", "it's 100%", 'a "b"'])
+def test_a_run_that_was_begun_by_a_killed_process_goes_on(
+    name: str, uri: str, tmp_path: Path
+) -> None:
+    """It was killed before it could note the run's id."""
+    folder, other = tmp_path / name, tmp_path / "other"
+    first = quiet(uri, folder=folder)
+    with quiet(uri, folder=folder) as again, quiet(uri, folder=other) as new:
+        assert again.run_id == first.run_id != new.run_id
+
+
+def test_a_run_that_goes_on_sends_no_step_twice(uri: str) -> None:
+    first = quiet(uri)
+    for step in (1, 2):
+        first.log_metrics({"loss": 1.0 / step}, step=step)
+    first.flush()
+    with quiet(uri, run_id=first.run_id) as again:
+        for step in (2, 3):
+            again.log_metrics({"loss": 1.0 / step, "lr": 0.1}, step=step)
+    client = store.connect(uri)
+    history = client.get_metric_history(str(first.run_id), "loss")
+    assert sorted((m.step, m.value) for m in history) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert [m.step for m in client.get_metric_history(str(first.run_id), "lr")] == [2, 3]

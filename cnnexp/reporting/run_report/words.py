@@ -163,6 +163,7 @@ def how(run: RunFiles) -> dict[str, Any]:
     command = None if typed is None else " ".join(["python -m cnnexp", *map(shlex.quote, typed)])
     return {
         "command": command,
+        "check": f"python -m cnnexp task=reproduce run={run.folder.name}",
         "rows": _known(rows),
         "more": _known(more),
     }

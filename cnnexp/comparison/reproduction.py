@@ -1,0 +1,95 @@
+"""A run and one that was to repeat it: equal to the bit, or how far apart."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import torch
+
+from cnnexp.training.checkpoints import network_state
+
+TIMED = ("train_s", "images_per_s")  # of metrics.csv: never the same
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """count: how many values of this name were compared. apart: how far they are, "" where they are
+    equal to the bit. difference: the largest.
+    """
+
+    name: str
+    count: int
+    apart: str = ""
+    difference: float = 0.0
+
+
+def compare_parts(before: Path, again: Path, phases: Sequence[str]) -> list[Part]:
+    """Folders of two runs: weights of each phase's best epoch, all metrics but times, what was
+    answered on the test images.
+    """
+    weights = []
+    for phase in phases:
+        best = Path("checkpoints", phase, "best.ckpt")
+        weights.append(compare_weights(before / best, again / best, phase))
+    return [
+        *weights,
+        compare_metrics(rows(before / "metrics.csv"), rows(again / "metrics.csv")),
+        compare_answers(rows(before / "predictions.csv"), rows(again / "predictions.csv")),
+    ]
+
+
+def compare_weights(before: Path, again: Path, phase: str) -> Part:
+    old, new = network_state(before), network_state(again)
+    name, count = f"weights of {phase}", sum(tensor.numel() for tensor in old.values())
+    moved = {
+        key: float((new[key].double() - old[key].double()).abs().max())
+        for key in old
+        if not torch.equal(new[key], old[key])
+    }
+    if not moved:
+        return Part(name, count)
+    worst = max(moved, key=moved.__getitem__)
+    return Part(name, count, f"up to {moved[worst]:.2g} apart, in {worst}", moved[worst])
+
+
+def compare_metrics(before: Rows, again: Rows) -> Part:
+    old, new = (
+        [(row["step"], row["metric"], row["value"]) for row in side if row["metric"] not in TIMED]
+        for side in (before, again)
+    )
+    if old == new:
+        return Part("metrics", len(old))
+    nothing = ("", "", "nothing")
+    was, now = next((a, b) for a, b in zip_longest(old, new, fillvalue=nothing) if a != b)
+    known = {row[:2]: float(row[2]) for row in old}
+    apart = [abs(float(value) - known.get((step, name), math.inf)) for step, name, value in new]
+    step, name, _ = was if was != nothing else now
+    text = f"first at step {step}: {name} was {was[2]} and is {now[2]}"
+    return Part("metrics", len(old), text, max(apart, default=math.inf))
+
+
+def compare_answers(before: Rows, again: Rows) -> Part:
+    """On the same images: the data's digest is the same."""
+    if before == again:
+        return Part("predictions", len(before))
+    other = sum(a["prediction"] != b["prediction"] for a, b in zip(before, again, strict=True))
+    shares = [
+        abs(float(a[key]) - float(b[key]))
+        for a, b in zip(before, again, strict=True)
+        for key in a
+        if key.startswith("p_")
+    ]
+    text = f"{other:,} other ones, probabilities up to {max(shares):.2g} apart"
+    return Part("predictions", len(before), text, max(shares))
+
+
+def rows(path: Path) -> Rows:
+    """[] where there is no such file: a run that was not tested has no predictions."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

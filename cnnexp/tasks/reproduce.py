@@ -1,0 +1,47 @@
+"""task=reproduce: run a finished run again, from its folder, and see whether the same comes out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnnexp.comparison.difference import code_section, data_section, environment_section
+from cnnexp.comparison.records import read_run
+from cnnexp.comparison.reproduction import compare_parts
+from cnnexp.config.rerun import rerun
+from cnnexp.config.saved import saved_config
+from cnnexp.errors import InputError
+from cnnexp.files import shown_path
+from cnnexp.folders import run_folder
+from cnnexp.reporting.journal import Journal
+from cnnexp.runs import Result, read_json
+from cnnexp.tasks.diff import section_lines
+from cnnexp.tasks.train import train
+
+
+def reproduce(config: Mapping[str, Any]) -> Result:
+    """The new run is one like any other, in a folder of its own. Exit code 1 where it differs."""
+    folder = run_folder(config)
+    info, saved = read_json(folder / "run.json"), saved_config(folder)
+    if info.get("status") != "FINISHED":
+        raise InputError(f"run={folder}: it is not finished; go on with resume={folder}")
+    merged = rerun(saved, config, config["overrides"])
+    task = {"_target_": "cnnexp.tasks.train.train", "name": "train"}
+    own = {"task": task, "run": None, "overrides": saved.get("overrides", [])}
+    result = train({**merged, **own})
+    if result is None or result.folder is None:  # of several processes the first one compares
+        return Result()
+    before, again = (read_run(one, config) for one in (folder, result.folder))
+    parts = compare_parts(folder, result.folder, list(info["phases"]))
+    differing = [part for part in parts if part.apart]
+    with Journal() as journal:
+        journal.say()
+        journal.topic("again", f"{shown_path(folder)}, in {shown_path(result.folder)}")
+        for part in differing:
+            journal.topic("differs", f"{part.name}: {part.apart}")
+        if same := [f"{part.count:,} {part.name}" for part in parts if not part.apart]:
+            journal.topic("the same", f"{', '.join(same)}, to the bit")
+        if differing:
+            for compare in (code_section, data_section, environment_section):
+                for line in section_lines(compare(before, again)):
+                    journal.say(line)
+    metrics = {f"difference/{part.name}": part.difference for part in parts}
+    return Result(metrics, result.folder, result.network, exit_code=1 if differing else 0)

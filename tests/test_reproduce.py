@@ -1,0 +1,66 @@
+"""task=reproduce: the same run again is the same to the bit, and what is not is said."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import cnnexp
+from cnnexp.__main__ import main
+from cnnexp.runs import read_json, write_json
+
+SMALL = [
+    "dataset=shapes", "dataset.images=200", "dataset.image_size=24", "model.widths=[[8],[8]]",
+    "model.dense=[]", "name=small", "visualization=none", "trainer.max_epochs=2",
+    "augmentation=crop_flip", "tracking=none",
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    done = cnnexp.run(SMALL).folder
+    assert done is not None
+    return done
+
+
+def test_the_same_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["task=reproduce", f"run={folder.name}", "tracking=none"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"the same  [\d,]+ weights of train, \d+ metrics, 40 predictions, to the bit\n", said
+    )
+    assert "differs" not in said
+    assert len(list(folder.parent.iterdir())) == 2
+    report = (folder / "report.html").read_text()
+    assert f"python -m cnnexp task=reproduce run={folder.name}" in report
+
+
+def test_what_differs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "checkpoints" / "train" / "best.ckpt"
+    saved = torch.load(path, weights_only=True)
+    saved["state_dict"]["network.head.1.bias"][0] += 0.25
+    torch.save(saved, path)
+    table = (folder / "metrics.csv").read_text()
+    loss = re.search(r",train/loss,(.*)", table)
+    assert loss is not None
+    (folder / "metrics.csv").write_text(table.replace(loss[1], "0.5"))
+    answers = (folder / "predictions.csv").read_text().splitlines()
+    answers[1] = answers[1].rpartition(",")[0] + ",0.9"
+    (folder / "predictions.csv").write_text("\n".join(answers) + "\n")
+    info = read_json(folder / "run.json")
+    info["environment"]["packages"]["torch"] = "1.0"
+    write_json(folder / "run.json", info)
+    assert main(["task=reproduce", f"run={folder}", "tracking=none"]) == 1
+    said = capsys.readouterr().out
+    assert "differs   weights of train: up to 0.25 apart, in head.1.bias" in said
+    assert f": train/loss was 0.5 and is {loss[1]}" in said
+    assert re.search(r"differs   predictions: 0 other ones, probabilities up to 0\.\d+ apart", said)
+    assert re.search(r"torch +1\.0 +2", said)
+
+
+def test_an_unfinished_run_is_not_repeated(folder: Path) -> None:
+    write_json(folder / "run.json", read_json(folder / "run.json") | {"status": "KILLED"})
+    assert main(["task=reproduce", f"run={folder}"]) == 2
