@@ -204,9 +204,10 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
             with suppress(OSError):  # of what it may be that is said here
                 write_json(folder / "run.json", info)
             if isinstance(problem, OSError) and problem.errno in FIXABLE:
+                how = "begin the sweep again" if "job" in config else f"go on with: {again}"
                 raise InputError(
                     f"{problem.filename or folder}: {problem.strerror}: make it possible to write "
-                    f"there, and go on with: {again}"
+                    f"there, and {how}"
                 ) from problem
             if info["status"] == "KILLED" and "job" not in config:  # a sweep says its own
                 journal.topic("go on", again)

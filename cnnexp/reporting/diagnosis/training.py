@@ -115,10 +115,8 @@ def exploding(gradients: Sequence[tuple[int, float]], rate: float | None = None)
     if len(gradients) < 10:
         return None
     steps, norms = np.array(gradients, dtype=float).T
-    usual, worst = (
-        float(np.median(norms)),
-        int(np.where(np.isfinite(norms), norms, np.inf).argmax()),
-    )
+    usual = float(np.median(norms))
+    worst = int(np.where(np.isfinite(norms), norms, np.inf).argmax())
     if norms[worst] <= 100 * usual:
         return None
     return Finding(
