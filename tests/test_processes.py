@@ -126,7 +126,7 @@ def test_what_fails_in_training_is_said_once(tmp_path: Path) -> None:
     _, problems = process.communicate()
     assert process.returncode == 2
     (line,) = problems.splitlines()
-    assert line.startswith("error: the training loss is nan at step 2 (epoch 1, batch 2 of ")
+    assert line.startswith("error: the validation loss is nan after epoch 1: training diverged")
     (path,) = tmp_path.glob("outputs/*/*/run.json")
     assert json.loads(path.read_text())["status"] == "FAILED"
 
