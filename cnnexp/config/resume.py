@@ -27,7 +27,11 @@ def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
         raise InputError(
             f"resume={folder}: the run is finished; test it again with task=evaluate run={folder}"
         )
-    lines = typed(overrides)
+    return gone_on_with(config, overrides)
+
+
+def gone_on_with(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    folder, lines = config["resume"], typed(overrides)
     for line in lines:
         group = line.key_or_group.partition(".")[0]
         if group not in (*WHERE, "resume", "task") and line.key_or_group != "dataset.root":
@@ -48,20 +52,12 @@ def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
 
 
 def found_again(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """resume=auto: the interrupted run of this very config goes on; without one a new one begins.
-
-    Raises InputError where it is finished.
-    """
+    """resume=auto: the run of this very config, finished or not; without one a new one begins."""
     new = validate({**config, "resume": None})
     own = config_hash(new)
     runs = Path(config["paths"]["outputs"]).glob(f"{glob.escape(config['name'])}/*/run.json")
     same = [path.parent for path in sorted(runs) if record(path.parent).get("config_hash") == own]
     if not same:
         return new
-    folder = same[-1]
-    if record(folder).get("status") == "FINISHED":
-        raise InputError(
-            f"resume=auto: the run is finished: {folder}; without resume= another one begins"
-        )
     where = [line for line in overrides if line.lstrip("+").partition("=")[0] == "dataset.root"]
-    return resumed({**config, "resume": str(folder)}, where)
+    return gone_on_with({**config, "resume": str(same[-1])}, where)

@@ -19,6 +19,7 @@ from cnnexp.answers import (
     verdict,
 )
 from cnnexp.config.instantiate import named_folder
+from cnnexp.config.saved import record
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.errors import InputError
@@ -100,6 +101,11 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
     with Journal() as journal, ExitStack() as to_the_end:
         try:
             journal.topic("run", f"{config['name']}, seed {config['seed']}")
+            if done := finished_before(config):
+                where = shown_path(Path(config["resume"]))
+                journal.topic("finished", f"{where}; without resume= another one begins")
+                from_first(here, None)
+                return done
             network, phases, images = begin(config, journal)
             for number, line in enumerate(summary(images)):
                 journal.topic("" if number else "data", line)
@@ -213,6 +219,14 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 journal.topic("go on", again)
             raise
     return Result(metrics, folder, network)
+
+
+def finished_before(config: Mapping[str, Any]) -> Result | None:
+    """What resume=auto has found, where nothing is left to do: a job may be queued once more."""
+    info = {} if config["resume"] is None else record(Path(config["resume"]))
+    if info.get("status") != "FINISHED":
+        return None
+    return Result(info["metrics"], Path(config["resume"]))
 
 
 def train_once(
