@@ -1,5 +1,6 @@
 """Files that are whole or absent: written beside their place, renamed; and how paths are shown."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 PART = ".part"
+# What keeps a program from writing, and is not its fault.
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 @contextmanager
@@ -40,6 +43,13 @@ def clear_parts(folder: Path) -> None:
     """
     for left in folder.rglob(f".*{PART}"):
         left.unlink(missing_ok=True)
+
+
+def refused_by_disk(problem: BaseException, folder: Path) -> str:
+    """Where it was, as far as is known, and what the system said; "" for any other problem."""
+    if not isinstance(problem, OSError) or problem.errno not in MENDABLE:
+        return ""
+    return f"{problem.filename or folder}: {problem.strerror}"
 
 
 def shown_path(path: Path) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import named_folder
+from cnnexp.config.saved import record
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import (
@@ -25,7 +26,7 @@ from cnnexp.plan import plan_phases
 from cnnexp.processes import here_of
 from cnnexp.recording import write_run_files
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import create_run_folder, now, read_json
+from cnnexp.runs import Result, create_run_folder, now, read_json
 from cnnexp.tracking.environment import capture
 from cnnexp.training.checkpoints import (
     best_checkpoint,
@@ -134,6 +135,14 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
     }
     write_run_files(folder, config, images, info)
     return folder, info
+
+
+def finished_before(config: Mapping[str, Any]) -> Result | None:
+    """What resume=auto has found, where nothing is left to do: a job may be queued once more."""
+    info = {} if config["resume"] is None else record(Path(config["resume"]))
+    if info.get("status") != "FINISHED":
+        return None
+    return Result(info["metrics"], Path(config["resume"]))
 
 
 def interrupted_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:

@@ -1,6 +1,5 @@
 """task=train: phase by phase train and test with the best checkpoint, draw, log; top to bottom."""
 
-import errno
 import shlex
 import sys
 from collections.abc import Mapping
@@ -19,11 +18,10 @@ from cnnexp.answers import (
     verdict,
 )
 from cnnexp.config.instantiate import named_folder
-from cnnexp.config.saved import record
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.errors import InputError
-from cnnexp.files import clear_parts, shown_path
+from cnnexp.files import clear_parts, refused_by_disk, shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
 from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name
@@ -46,7 +44,7 @@ from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
 from cnnexp.runs import Result, json_text, now, owned, write_json
-from cnnexp.start import begin, drawing_seed, interrupted_run, new_run
+from cnnexp.start import begin, drawing_seed, finished_before, interrupted_run, new_run
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
@@ -57,9 +55,6 @@ from cnnexp.training.checkpoints import (
     newest_checkpoint,
 )
 from cnnexp.training.phases import Phase, check_frozen, fingerprints
-
-# What keeps a run from writing, and is not its fault.
-FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def train(config: Mapping[str, Any]) -> Result | None:
@@ -209,24 +204,13 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             with suppress(OSError):  # of what it may be that is said here
                 write_json(folder / "run.json", info)
-            if isinstance(problem, OSError) and problem.errno in FIXABLE:
+            if why := refused_by_disk(problem, folder):
                 how = "begin the sweep again" if "job" in config else f"go on with: {again}"
-                raise InputError(
-                    f"{problem.filename or folder}: {problem.strerror}: make it possible to write "
-                    f"there, and {how}"
-                ) from problem
+                raise InputError(f"{why}: make it possible to write there, and {how}") from problem
             if info["status"] == "KILLED" and "job" not in config:  # a sweep says its own
                 journal.topic("go on", again)
             raise
     return Result(metrics, folder, network)
-
-
-def finished_before(config: Mapping[str, Any]) -> Result | None:
-    """What resume=auto has found, where nothing is left to do: a job may be queued once more."""
-    info = {} if config["resume"] is None else record(Path(config["resume"]))
-    if info.get("status") != "FINISHED":
-        return None
-    return Result(info["metrics"], Path(config["resume"]))
 
 
 def train_once(
