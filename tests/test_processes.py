@@ -109,6 +109,16 @@ def test_stopped_together_and_gone_on_with(two: Path) -> None:
         assert torch.equal(weights(folder)[name], value), name
 
 
+def test_a_finished_run_is_done_for_all(two: Path) -> None:
+    """As when a cluster queues its job once more."""
+    process = start(two.parents[2], *SMALL, *TWO, "resume=auto")
+    told, problems = process.communicate(timeout=120)
+    assert (process.returncode, problems) == (0, "")
+    assert told.count("finished ") == 1
+    assert two.name in told
+    assert len(list(two.parent.iterdir())) == 1
+
+
 def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
     """It is found when the processes know each other already."""
     wrong = ["visualization=gradcam", "visualization.gradcam.layer=blok1"]

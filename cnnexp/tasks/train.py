@@ -66,6 +66,12 @@ def train(config: Mapping[str, Any]) -> Result | None:
     with joined(config) as here:
         # What resume=auto finds, all find: another machine may see outputs/ as it was before.
         config = {**config, "resume": from_first(here, config["resume"])}
+        done = from_first(here, finished_before(config) if here.first else None)
+        if done is not None:
+            with Journal() as journal:
+                where = shown_path(Path(config["resume"]))
+                journal.topic("finished", f"{where}; without resume= another one begins")
+            return done if here.first else None
         if here.first:
             result = lead(config, here)
             from_first(here)
@@ -96,11 +102,6 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
     with Journal() as journal, ExitStack() as to_the_end:
         try:
             journal.topic("run", f"{config['name']}, seed {config['seed']}")
-            if done := finished_before(config):
-                where = shown_path(Path(config["resume"]))
-                journal.topic("finished", f"{where}; without resume= another one begins")
-                from_first(here, None)
-                return done
             network, phases, images = begin(config, journal)
             for number, line in enumerate(summary(images)):
                 journal.topic("" if number else "data", line)
