@@ -8,6 +8,7 @@ import torch
 
 import cnnexp
 from cnnexp.__main__ import main
+from cnnexp.comparison.reproduction import compare_answers, rows
 from cnnexp.runs import read_json, write_json
 
 SMALL = [
@@ -59,6 +60,12 @@ def test_what_differs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert f": train/loss was 0.5 and is {loss[1]}" in said
     assert re.search(r"differs   predictions: 0 other ones, probabilities up to 0\.\d+ apart", said)
     assert re.search(r"torch +1\.0 +2", said)
+
+
+def test_other_images_are_said(folder: Path) -> None:
+    table = rows(folder / "predictions.csv")
+    assert compare_answers(table, table[1:]).apart == "of other images"
+    assert compare_answers(table, table).apart == ""
 
 
 def test_an_unfinished_run_is_not_repeated(folder: Path) -> None:

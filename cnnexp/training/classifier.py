@@ -151,7 +151,8 @@ class Classifier(pl.LightningModule):
         bad = (~torch.isfinite(losses)).nonzero().flatten()
         if len(bad):
             number = self._looked_at + int(bad[0])  # the batch, from 0
-            step = self.global_step - (batch_idx - number) // self.trainer.accumulate_grad_batches
+            each = self.trainer.accumulate_grad_batches  # the last group may be smaller
+            step = self.global_step - batch_idx // each + number // each
             images = self.batches.indices_of(number).tolist()
             more = ", …" if len(images) > SHOWN else ""
             raise Diverged(

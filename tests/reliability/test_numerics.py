@@ -86,7 +86,9 @@ def test_gradients_that_explode_are_noticed(work: Path) -> None:
     assert one.title == "Exploding gradients"
     assert "is 5e+02 at step 41; its median is 2:" in one.text
     assert one.overrides[0] == "trainer.gradient_clip_val=2e+01"
-    assert diagnosis.diagnose(classes=["a", "b"], gradients=[*calm, (41, math.inf)])
+    for broken in (math.inf, math.nan):
+        (one,) = diagnosis.diagnose(classes=["a", "b"], gradients=[*calm, (41, broken)])
+        assert "is inf at step 41; its median is 2:" in one.text
     result = cnnexp.run([*SMALL, "trainer.log_every_n_steps=1"])
     assert result.folder is not None
     path = result.folder / "metrics.csv"

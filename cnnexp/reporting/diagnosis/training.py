@@ -115,8 +115,12 @@ def exploding(gradients: Sequence[tuple[int, float]], rate: float | None = None)
     if len(gradients) < 10:
         return None
     steps, norms = np.array(gradients, dtype=float).T
-    usual = float(np.median(norms))
-    worst = int(np.where(np.isfinite(norms), norms, np.inf).argmax())
+    finite = norms[np.isfinite(norms)]
+    usual = float(np.median(finite)) if len(finite) else 0.0
+    if not usual:
+        return None
+    norms = np.where(np.isnan(norms), np.inf, norms)
+    worst = int(norms.argmax())
     if norms[worst] <= 100 * usual:
         return None
     return Finding(
