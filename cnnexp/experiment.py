@@ -178,6 +178,7 @@ def build_batches(
         first_epoch=first_epoch,
         views=len(pixels) // len(labels) if stored is not None else 1,
         part=part,
+        members=images.split[split] if stored is not None else None,
     )
 
 

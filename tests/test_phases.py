@@ -138,6 +138,28 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert cnnexp.run([*again, "seed=5", "trainer.max_epochs=1"]).folder != folder.absolute()
 
 
+def test_a_run_that_was_to_stop_early_stops_when_it_is_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save = RowAtEpochEnd.on_train_epoch_end
+
+    def die(self: RowAtEpochEnd, trainer: Any, module: Any) -> None:
+        save(self, trainer, module)
+        if len(self.table.history) == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", die)
+        with pytest.raises(Killed):  # nothing is learned: the second epoch is no better
+            cnnexp.run(
+                [*SHORT, "model.norm=none", "training.early_stopping=1", "optimizer.lr=1e-12"]
+            )
+    (folder,) = Path("outputs").glob("*/*")
+    cnnexp.run([f"resume={folder}", "tracking=none"])
+    info = json.loads((folder / "run.json").read_text())
+    assert len(info["phases"]["train"]["history"]) == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("place", [(1, 0), (4, 3), (5, -1)])
 def test_a_signal_waits_for_the_step_and_nothing_is_lost(

@@ -19,7 +19,8 @@ class Batches:
     Batches differ by at most one image, so that no last batch of one image meets batch norm.
     The order is a function of seed and epoch of the run (first_epoch + Lightning's) alone. views:
     `images` holds so many forms of the whole set, one after the other; an epoch goes through one.
-    part: (number, of how many): of each batch a process takes its part alone.
+    part: (number, of how many): of each batch a process takes its part alone. members: where
+    `images` holds a split alone, its images' indices in the store.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Batches:
         first_epoch: int = 0,
         views: int = 1,
         part: tuple[int, int] = (0, 1),
+        members: np.ndarray | None = None,
     ) -> None:
         self.images, self.labels = images, labels  # (views * N, S, S, 3) uint8, (N,) int64
+        self.members = members
         self.indices = torch.from_numpy(np.asarray(indices, dtype=np.int64))
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
@@ -50,8 +53,9 @@ class Batches:
         return -(-len(self.indices) // self.batch_size)
 
     def indices_of(self, number: int) -> torch.Tensor:
-        """(B,) int64: of the epoch's batch, from 0, all processes' parts."""
-        return self._order().tensor_split(len(self))[number]
+        """(B,) int64: in the store, of the epoch's batch, from 0, all processes' parts."""
+        chosen = self._order().tensor_split(len(self))[number]
+        return chosen if self.members is None else torch.from_numpy(self.members)[chosen]
 
     def _order(self) -> torch.Tensor:
         if self.shuffle_seed is None:

@@ -65,7 +65,7 @@ class Classifier(pl.LightningModule):
         self.mix = v2.RandomChoice(mixes) if mixes else None
         self.interruption: Interruption | None = None
         self._train: list[torch.Tensor] = []  # per step: (loss, share right), on the device
-        self._looked_at = 0  # so many of them are known to be numbers
+        self._rates: list[float] = []  # of those that may yet be no numbers
         self._norm: torch.Tensor | None = None  # of the gradient, at a step that is logged
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -100,6 +100,7 @@ class Classifier(pl.LightningModule):
         if self.processes > 1:
             loss, right = self._parted(loss, right, targets)
         self._train.append(torch.stack([loss.detach(), right]))
+        self._rates.append(highest_rate(self.trainer.optimizers[0]))
         return loss
 
     def _parted(
@@ -123,45 +124,46 @@ class Classifier(pl.LightningModule):
         norm, self._norm = self._norm, None
         logs = norm is not None
         if logs or batch_idx + 1 == self.trainer.num_training_batches:
-            self._check_finite(batch_idx)
+            self._check_finite()
         if norm is not None:
             loss, right = self._mean(self._train[-1]).tolist()
+            values = {"train/loss_step": loss, "train/accuracy_step": right}
+            # With float16 a step whose gradients overflow is left out, and the next scaled less.
+            if self.trainer.precision != "16-mixed" or bool(torch.isfinite(norm)):
+                values["train/gradient_norm"] = float(norm)
+            values["lr"] = highest_rate(self.trainer.optimizers[0])
             if self.logger:
-                self.logger.log_metrics(
-                    {
-                        "epoch": self.current_epoch,
-                        "train/loss_step": loss,
-                        "train/accuracy_step": right,
-                        "train/gradient_norm": float(norm),
-                        "lr": highest_rate(self.trainer.optimizers[0]),
-                    },
-                    step=self.global_step,
-                )
+                values = {"epoch": self.current_epoch, **values}
+                self.logger.log_metrics(values, step=self.global_step)
         # After all that belongs to the step. Several processes must leave at the same one, and ask
         # each other only now and then.
         if self.interruption is not None and (logs or self.processes == 1):
             self.interruption.at_step_end(self.trainer, batch_idx)
 
-    def _check_finite(self, batch_idx: int) -> None:
+    def _check_finite(self) -> None:
         """Of the steps since the last look: a GPU is waited for now and then, not at each of them.
 
         Raises Diverged where a loss is no number.
         """
-        losses = self._mean(torch.stack(self._train[self._looked_at :])[:, 0]).cpu()
+        if not self._rates:
+            return
+        looked_at = len(self._train) - len(self._rates)
+        losses = self._mean(torch.stack(self._train[looked_at:])[:, 0]).cpu()
         bad = (~torch.isfinite(losses)).nonzero().flatten()
         if len(bad):
-            number = self._looked_at + int(bad[0])  # the batch, from 0
+            first = int(bad[0])
+            number = looked_at + first  # the batch, from 0
             each = self.trainer.accumulate_grad_batches  # the last group may be smaller
-            step = self.global_step - batch_idx // each + number // each
+            step = self.global_step - (len(self._train) - 1) // each + number // each
             images = self.batches.indices_of(number).tolist()
             more = ", …" if len(images) > SHOWN else ""
             raise Diverged(
-                f"the training loss is {losses[bad[0]].item()} at step {step} (epoch "
+                f"the training loss is {losses[first].item()} at step {step} (epoch "
                 f"{self.first_epoch + self.current_epoch + 1}, batch {number + 1} of "
                 f"{self.trainer.num_training_batches}: images {str(images[:SHOWN])[1:-1]}{more} of "
-                f"the data set; rate {highest_rate(self.trainer.optimizers[0]):.3g})"
+                f"the data set; rate {self._rates[first]:.3g})"
             )
-        self._looked_at = len(self._train)
+        self._rates.clear()
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
         """Over the processes."""
@@ -170,7 +172,8 @@ class Classifier(pl.LightningModule):
     def on_train_start(self) -> None:
         if self.interruption is not None:
             self.interruption.take()
-        # An epoch that is gone on with has no start of its own.
+        # An epoch that is gone on with has no start of its own; checkpoints are read on the CPU.
+        self._train = [step.to(self.device) for step in self._train]
         self.batches.set_epoch(self.current_epoch)
         self.batches.skip = len(self._train)
 
@@ -189,11 +192,11 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._train:  # within an epoch
+            self._check_finite()  # what is saved is good
             checkpoint["train_steps"] = self._mean(torch.stack(self._train))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._train = list(checkpoint.get("train_steps", torch.empty(0)))
-        self._looked_at = len(self._train)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels, _ = batch
@@ -222,7 +225,6 @@ class Classifier(pl.LightningModule):
         if self._train:
             loss, right = self._mean(torch.stack(self._train).mean(0)).tolist()
             self._train.clear()
-            self._looked_at = 0
             values = {"train/loss": loss, "train/accuracy": right}
             self.log_dict(values, logger=False, sync_dist=True)  # for callbacks
             # Lightning would log them when the epoch's checkpoint is written: a run that goes on

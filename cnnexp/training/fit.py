@@ -86,6 +86,13 @@ class KeepsLogsPlace(pl.Callback):
         checkpoint[LOGGED] = self.position()
 
 
+class StopsEarly(EarlyStopping):
+    """Also where a phase that was to stop is gone on with: Lightning does not save that."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Without the warnings that are not about what a person has done."""
@@ -140,7 +147,7 @@ def fit(
     if logger:
         callbacks.append(KeepsLogsPlace(logger.position))
     if phase.early_stopping is not None:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=phase.early_stopping))
+        callbacks.append(StopsEarly(monitor, mode=mode, patience=phase.early_stopping))
     if ema is not None:
         callbacks.append(WeightAveraging(avg_fn=moving_average(ema)))
     with quiet_lightning(), interruption.released():
@@ -157,7 +164,7 @@ def fit(
             )
             interruption.leave(trainer)
         except Diverged as problem:
-            kept = f"{shown_path(there)} has the last whole epoch" if there.is_file() else ""
+            kept = f"{shown_path(there)} is from before it" if there.is_file() else ""
             raise InputError(
                 f"{problem}: training diverged; lower optimizer.lr or set "
                 f"trainer.gradient_clip_val=1{kept and '; '}{kept}"

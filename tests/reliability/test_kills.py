@@ -1,6 +1,6 @@
 """A run that is killed at any moment and begun again is, to the bit, the one that never was.
 
-CNNEXP_KILLS says how many moments are tried of each kind and experiment (5: 30 kills in all).
+CNNEXP_KILLS says how many moments are tried of each kind and experiment (5: 40 kills in all).
 """
 
 import csv
@@ -28,6 +28,7 @@ SMALL = [
 TWO_PHASES = ["phases=finetune", "phases.head.epochs=3", "phases.finetune.epochs=3"]
 EXPERIMENTS = {
     "one phase": ["trainer.max_epochs=6", "augmentation=crop_flip", "training.ema=0.9"],
+    "stopped early": ["trainer.max_epochs=9", "training.early_stopping=2", "training.mixup=0.2"],
     "cached": [*TWO_PHASES, "phases.finetune.trainable=[block2,head]"],
     "not cached": [*TWO_PHASES, "augmentation=crop_flip", "training.mixup=0.2"],
 }

@@ -34,12 +34,13 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_loss_that_is_no_number_is_said_with_its_place(
     place: tuple[int, int], value: float, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, images = Classifier.training_step, []
+    step, images, rates = Classifier.training_step, [], []
 
     def spoilt(self: Classifier, batch: Any, number: int) -> torch.Tensor:
         loss = step(self, batch, number)
         if (self.current_epoch + 1, number + 1) == place:
             images.extend(batch[2].tolist())
+            rates.append(self._rates[-1])
             self._train[-1] = self._train[-1] * value
             return loss * value
         return loss
@@ -52,9 +53,10 @@ def test_a_loss_that_is_no_number_is_said_with_its_place(
         f"the training loss is {value} at step {8 * (place[0] - 1) + place[1]} "
         f"(epoch {place[0]}, batch {place[1]} of 8: images {str(images[:8])[1:-1]}, … of the data "
     )
+    assert f"of the data set; rate {rates[0]:.3g})" in text
     (folder,) = Path("outputs/small").iterdir()
     kept = folder / "checkpoints/train/last.ckpt"
-    assert text.endswith(f"; {kept} has the last whole epoch") == (place[0] == 2)
+    assert text.endswith(f"; {kept} is from before it") == (place[0] == 2)
     if kept.exists():
         state = torch.load(kept, weights_only=True)["state_dict"]
         assert all(v.isfinite().all() for v in state.values() if v.is_floating_point())

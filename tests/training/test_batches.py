@@ -58,3 +58,11 @@ def test_an_epoch_goes_through_one_view() -> None:
         batches.set_epoch(epoch)
         found.append([int(value) for values, _, _ in batches for value in values])
     assert found == [[4, 5, 6, 7], [8, 9, 10, 11], [0, 1, 2, 3]]
+
+
+def test_what_blocks_made_of_a_split_is_named_by_its_images() -> None:
+    members = np.array([20, 21, 35, 36])
+    stored = torch.arange(4.0).view(4, 1)
+    batches = Batches(stored, torch.arange(4), np.arange(4), 2, shuffle_seed=3, members=members)
+    for number, (values, _, _) in enumerate(batches):
+        assert batches.indices_of(number).tolist() == [members[int(v)] for v in values]
