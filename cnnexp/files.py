@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 PART = ".part"
-# What keeps a program from writing, and is not its fault.
-MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+# What keeps a program from writing or reading and is not its fault -> what to do about it.
+MENDABLE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "give this user access to it"),
+    errno.EIO: "see whether the disk is sound",
+}
 
 
 @contextmanager
@@ -46,10 +50,12 @@ def clear_parts(folder: Path) -> None:
 
 
 def refused_by_disk(problem: BaseException, folder: Path) -> str:
-    """Where it was, as far as is known, and what the system said; "" for any other problem."""
+    """Where it was, as far as is known, what the system said and what to do; "" for any other
+    problem.
+    """
     if not isinstance(problem, OSError) or problem.errno not in MENDABLE:
         return ""
-    return f"{problem.filename or folder}: {problem.strerror}"
+    return f"{problem.filename or folder}: {problem.strerror}: {MENDABLE[problem.errno]}"
 
 
 def shown_path(path: Path) -> str:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import cnnexp
 from cnnexp.__main__ import main
+from cnnexp.training.checkpoints import WholeFileIO
 
 SMALL = [
     "dataset=shapes", "dataset.images=200", "dataset.image_size=24", "model.widths=[[8],[8]]",
@@ -56,6 +58,31 @@ def results(folder: Path) -> list[tuple[str, ...]]:
     with (folder / "metrics.csv").open(newline="") as file:
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     return [row for row in rows if row[2] not in ("train_s", "images_per_s", "elapsed_s")]
+
+
+@pytest.mark.parametrize("size", [600_000, 5_000_000])  # a little too large, far too large
+def test_a_checkpoint_that_does_not_fit_is_the_disks_refusal(
+    size: int, disk: Callable[[int], Path]
+) -> None:
+    place = disk(2_000_000)
+    with pytest.raises(OSError, match="No space left on device"):
+        WholeFileIO().save_checkpoint({"weights": torch.zeros(size)}, place / "last.ckpt")
+    assert list(place.iterdir()) == []
+
+
+def test_a_full_disk_before_anything_is_written_is_said(
+    disk: Callable[[int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    place = disk(16_384)
+    (place / "full").write_bytes(bytes(4096))
+    assert main([*SMALL, "tracking=none", f"paths.outputs={place}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device: make room there, and try again" in line
 
 
 @pytest.mark.slow
