@@ -127,6 +127,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "started": now(),
         "classes": images.classes,
         "data": {"name": images.name, "digest": images.digest},
+        "config_dir": str(named_folder() or "") or None,
         "precision": precision_of(config),
         "environment": capture(own_code()),
         "ancestors": ancestors(config),

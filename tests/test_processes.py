@@ -85,6 +85,15 @@ def test_two_processes_train_as_one_does(
     assert [row.split(",")[:3] for row in said[0]] == [row.split(",")[:3] for row in said[1]]
 
 
+def test_a_run_of_two_processes_is_repeated_by_two(two: Path) -> None:
+    again = start(two.parents[2], "task=reproduce", f"run={two.name}", "tracking=none")
+    told, problems = again.communicate()
+    assert (again.returncode, problems) == (0, "")
+    assert "in 2 parts, one for each process" in told
+    assert told.count(" predictions, to the bit") == 1
+    assert "differs" not in told
+
+
 def test_stopped_together_and_gone_on_with(two: Path) -> None:
     """SIGTERM to the command: all save the same step; what follows is as if nothing had been."""
     work = two.parents[2]

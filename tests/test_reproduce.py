@@ -36,7 +36,7 @@ def test_the_same_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "differs" not in said
     assert len(list(folder.parent.iterdir())) == 2
     report = (folder / "report.html").read_text()
-    assert f"python -m cnnexp task=reproduce run={folder.name}" in report
+    assert f"python -m cnnexp task=reproduce run=outputs/small/{folder.name}" in report
 
 
 def test_what_differs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +66,39 @@ def test_other_images_are_said(folder: Path) -> None:
     table = rows(folder / "predictions.csv")
     assert compare_answers(table, table[1:]).apart == "of other images"
     assert compare_answers(table, table).apart == ""
+
+
+def test_other_images_or_another_network_are_refused_before_training(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*typed: str) -> str:
+        assert main(["task=reproduce", f"run={folder}", "tracking=none", *typed]) == 2
+        assert len(list(folder.parent.iterdir())) == 1
+        return capsys.readouterr().err
+
+    assert "the images are not those that it was trained on" in refused("dataset.images=210")
+    path = folder / "config.yaml"
+    text = path.read_text()
+    path.write_text(re.sub(r"(?s)(widths:).*?(\n  \w)", r"\1 [[8], [16]]\2", text))
+    assert "block2.0.weight is (8, 8, 3, 3) there, (16, 8, 3, 3) here" in refused()
+    path.write_text(text)
+    (folder / "checkpoints" / "train" / "best.ckpt").unlink()
+    assert "best.ckpt, to compare with, is not there any more" in refused()
+
+
+def test_own_code_and_another_place_are_in_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mine").mkdir()
+    done = cnnexp.run([*SMALL, "paths.outputs=elsewhere"], config_dir="mine").folder
+    assert done is not None
+    where = f"elsewhere/small/{done.name}"
+    report = (done / "report.html").read_text()
+    assert f"python -m cnnexp --config-dir mine task=reproduce run={where}" in report
+    assert f"python -m cnnexp --config-dir mine {SMALL[0]}" in report
+    assert main(["--config-dir", "mine", "task=reproduce", f"run={where}", "tracking=none"]) == 0
 
 
 def test_an_unfinished_run_is_not_repeated(folder: Path) -> None:

@@ -1,10 +1,13 @@
 """The command line's words: options, and overrides such as model=lenet5."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from typing import NoReturn
 
+from cnnexp.config.instantiate import named_folder
 from cnnexp.errors import InputError, nearest
+from cnnexp.files import shown_path
 
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -69,3 +72,14 @@ def hydra_argv(arguments: argparse.Namespace, overrides: Sequence[str]) -> list[
         if value is not None:
             argv += ["--" + name, value]
     return [*argv, *overrides]
+
+
+def own_argv() -> list[str]:
+    """The option that this command named its user's folder by, if it did."""
+    folder = named_folder()
+    return ["--config-dir", shown_path(folder)] if folder else []
+
+
+def to_type(*words: str) -> str:
+    """A command for people to type, which finds the same configs and code as this one."""
+    return shlex.join(["python", "-m", "cnnexp", *own_argv(), *words])

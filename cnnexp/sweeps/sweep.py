@@ -15,8 +15,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from cnnexp.command import names_sweep
+from cnnexp.config.arguments import to_type
 from cnnexp.config.compose import compose, hydra_at, resolved
-from cnnexp.config.instantiate import named_folder
 from cnnexp.config.rerun import check_command
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
@@ -30,7 +30,6 @@ from cnnexp.sweeps.suite import Suite, compare, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import ranked, table
 
-PROGRAM = ("python", "-m", "cnnexp")
 # Where things lie and how they are run: another value of these is the same sweep.
 NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|dataset\.folds?)\b")
 PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
@@ -177,15 +176,9 @@ def finished(entry: Entry, config_dir: Path | None) -> bool:
     return remembered(entry, check_command(resolved(composed.config), composed.overrides))
 
 
-def own_folder() -> list[str]:
-    """--config-dir, as the user gave it."""
-    mine = named_folder()
-    return ["--config-dir", shown_path(mine)] if mine else []
-
-
 def typed(overrides: Sequence[str]) -> str:
     multirun = [] if names_sweep(overrides) else ["-m"]
-    return shlex.join([*PROGRAM, *multirun, *own_folder(), *overrides])
+    return to_type(*multirun, *overrides)
 
 
 def summary(ledger: Ledger, command: str) -> int:
@@ -209,9 +202,9 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
         # A fold is a part of the best config's evidence, and not of the config.
         best = groups[0].jobs[0]
         again = [line for line in best.overrides if not NOT_AGAIN.match(line)]
-        yield "best", shlex.join([*PROGRAM, *own_folder(), *again])
+        yield "best", to_type(*again)
     folder = shown_path(ledger.folder)
     yield "saved", f"{folder}  (jobs/; delete it to do all of them anew)"
     tested = [e for e in entries if any(name.startswith("test/") for name in e.metrics)]
     if len(groups) > 1 and len(tested) > 1:
-        yield "compare", shlex.join([*PROGRAM, *own_folder(), "task=compare", f"runs=[{folder}]"])
+        yield "compare", to_type("task=compare", f"runs=[{folder}]")

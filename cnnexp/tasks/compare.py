@@ -3,13 +3,13 @@
 Torch is imported only for what needs networks, after the answer has been printed.
 """
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnexp.comparison import flips, table, verdicts
 from cnnexp.comparison.comparison import Comparison, compare_runs
+from cnnexp.config.arguments import to_type
 from cnnexp.files import shown_path, whole_file
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, create_run_folder
@@ -93,8 +93,8 @@ def next_command(comparison: Comparison) -> str:
     first, second = (comparison.groups[place].runs[0] for place in pair)
     if len(comparison.groups) == 1:
         second = comparison.groups[0].runs[-1]
-    a, b = (shlex.quote(shown_path(run.folder)) for run in (first, second))
-    return f"python -m cnnexp task=diff a={a} b={b}"
+    a, b = (shown_path(run.folder) for run in (first, second))
+    return to_type("task=diff", f"a={a}", f"b={b}")
 
 
 def figures(comparison: Comparison) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """task=data: look at a data set as training will see it; no network is built."""
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cnnexp.config.instantiate import call, named_folder
+from cnnexp.config.arguments import to_type
+from cnnexp.config.instantiate import call
 from cnnexp.data.batches import as_tensor, channel_statistics, channels_first
 from cnnexp.data.gate import quiet
 from cnnexp.data.image_set import ImageSet, LeftOut
@@ -222,7 +222,5 @@ def lost(
 
 def next_command(overrides: Sequence[str]) -> str:
     """The same data, trained on."""
-    mine = named_folder()
-    own = [f"--config-dir {shlex.quote(shown_path(mine))}"] if mine else []
-    typed = [shlex.quote(line) for line in overrides if line.lstrip("+") != "task=data"]
-    return " ".join(["python -m cnnexp", *own, *typed])
+    typed = [line for line in overrides if line.lstrip("+") != "task=data"]
+    return to_type(*typed)

@@ -2,7 +2,6 @@
 
 import io
 import math
-import shlex
 import sys
 import tempfile
 import warnings
@@ -13,6 +12,7 @@ from typing import Any
 
 from pytorch_lightning.tuner.tuning import Tuner
 
+from cnnexp.config.arguments import to_type
 from cnnexp.experiment import build_batches, find_images, fit_normalization, load_images
 from cnnexp.files import shown_path
 from cnnexp.phases import build_classifier, make_trainer
@@ -58,7 +58,7 @@ def lr_find(config: Mapping[str, Any]) -> Result:
         if found is not None:
             own = [line for line in config["overrides"] if not _replaced(line)]
             typed = [*own, f"optimizer.lr={found.steepest:.2g}"]
-            journal.topic("next", shlex.join(["python", "-m", "cnnexp", *typed]))
+            journal.topic("next", to_type(*typed))
     return Result(found._asdict() if found else {}, folder)
 
 

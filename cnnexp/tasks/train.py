@@ -1,6 +1,5 @@
 """task=train: phase by phase train and test with the best checkpoint, draw, log; top to bottom."""
 
-import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -17,7 +16,7 @@ from cnnexp.answers import (
     save_predictions,
     verdict,
 )
-from cnnexp.config.instantiate import named_folder
+from cnnexp.config.arguments import to_type
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.errors import InputError
@@ -112,8 +111,10 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
             if "job" not in config:  # whose run that is, its sweep's ledger knows
                 to_the_end.enter_context(owned(folder))
             clear_parts(folder)
-        except BaseException:
+        except BaseException as problem:
             from_first(here, None)
+            if why := refused_by_disk(problem, Path(config["paths"]["outputs"])):
+                raise InputError(f"{why}, and try again") from problem
             raise
         from_first(here, (folder, info))
         journal.open(folder)
@@ -201,13 +202,13 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 tracker.finish()
                 write_json(folder / RUN, finished)  # last: a run that says so lacks nothing
         except BaseException as problem:
-            again = f"python -m cnnexp resume={shlex.quote(shown_path(folder))}"
+            again = to_type(f"resume={shown_path(folder)}")
             info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
             with suppress(OSError):  # of what it may be that is said here
                 write_json(folder / "run.json", info)
             if why := refused_by_disk(problem, folder):
                 how = "begin the sweep again" if "job" in config else f"go on with: {again}"
-                raise InputError(f"{why}: make it possible to write there, and {how}") from problem
+                raise InputError(f"{why}, and {how}") from problem
             if info["status"] == "KILLED" and "job" not in config:  # a sweep says its own
                 journal.topic("go on", again)
             raise
@@ -260,9 +261,7 @@ def train_once(
 
 def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
     """Where everything is, and what to type next."""
-    run = shlex.quote(shown_path(folder))
-    mine = named_folder()
-    own = f"--config-dir {shlex.quote(shown_path(mine))} " if mine else ""
+    predict = to_type("task=predict", f"run={shown_path(folder)}")
     lines = [
         ("saved", f"{shown_path(folder)}  (figures/, predictions.csv, metrics.csv)"),
         ("report", f"{shown_path(folder / REPORT)}  (open it in a browser)"),
@@ -271,5 +270,5 @@ def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
         lines.append(("compare", tracker.hint))
     return [
         *lines,
-        ("next", f"python -m cnnexp {own}task=predict run={run} input=<file, folder or glob>"),
+        ("next", f"{predict} input=<file, folder or glob>"),
     ]

@@ -3,10 +3,12 @@
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cnnexp.files import shown_path
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.run_report.run_files import SPLITS, RunFiles
 from cnnexp.reporting.statistics import accuracy_interval
@@ -160,10 +162,13 @@ def how(run: RunFiles) -> dict[str, Any]:
         "packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
         "MLflow run": run.info.get("mlflow_run_id"),
     }
-    command = None if typed is None else " ".join(["python -m cnnexp", *map(shlex.quote, typed)])
+    mine = run.info.get("config_dir")
+    own = ["python", "-m", "cnnexp"]
+    if isinstance(mine, str):
+        own += ["--config-dir", shown_path(Path(mine))]
     return {
-        "command": command,
-        "check": f"python -m cnnexp task=reproduce run={run.folder.name}",
+        "command": None if typed is None else shlex.join([*own, *typed]),
+        "check": shlex.join([*own, "task=reproduce", f"run={shown_path(run.folder)}"]),
         "rows": _known(rows),
         "more": _known(more),
     }
