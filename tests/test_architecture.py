@@ -23,7 +23,7 @@ ALLOWED = {
         "reporting.style",
     },
     "data": {"datasets.source"},
-    "training": {"data.batches", "data.lock", "data.progress", "reporting.journal"},
+    "training": {"data.batches", "data.lock", "data.progress", "data.seal", "reporting.journal"},
     "exporting": {"training.loss"},
     "tracking": {"data.image_set", "exporting.program"},  # MLflow's model is an exported one, too
     "reporting": set(),

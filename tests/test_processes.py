@@ -86,7 +86,8 @@ def test_two_processes_train_as_one_does(
 
 
 def test_a_run_of_two_processes_is_repeated_by_two(two: Path) -> None:
-    again = start(two.parents[2], "task=reproduce", f"run={two.name}", "tracking=none")
+    typed = (f"run=outputs/shapes_baseline/{two.name}", "paths.outputs=again", "tracking=none")
+    again = start(two.parents[2], "task=reproduce", *typed)
     told, problems = again.communicate()
     assert (again.returncode, problems) == (0, "")
     assert "in 2 parts, one for each process" in told

@@ -1,7 +1,8 @@
 """The image store: every image decoded and resized once, shared by runs, also at the same time.
 
 A store is a folder with `images.npy`, (N, S, S, 3) uint8, and `index.json`, whose first line is the
-checksum of the rest. One process builds while others wait; what is damaged or half is built again.
+checksum of the rest, and which has that of the pixels. One process builds while others wait; what
+is damaged or half is built again.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from cnnexp.data import gate
 from cnnexp.data.decode import Tried, decode
 from cnnexp.data.lock import held
 from cnnexp.data.progress import Bar
+from cnnexp.data.seal import intact, seal
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.files import clear_parts, whole_file
@@ -85,7 +87,7 @@ def _open(folder: Path, source: Source, image_size: int) -> Stored | None:
         )
         shape = (len(tried.good), image_size, image_size, 3)
         path = folder / "images.npy"
-        if path.stat().st_size != HEADER + int(np.prod(shape)):
+        if not intact(path, index["pixels"], skip=HEADER):
             return None
         # Copy-on-write: the file stays as it is, and torch, which knows no read-only tensors,
         # neither warns nor dies of a segmentation fault where something writes in place.
@@ -109,7 +111,7 @@ def _build(folder: Path, source: Source, image_size: int, resize: str, more: Mor
     tried = Tried()
     with whole_file(folder / "images.npy", "wb") as file, gate.quiet():
         file.write(_header(0, image_size))
-        _fill(file, folder, tried, source, image_size, resize, more)
+        sha256 = _fill(file, folder, tried, source, image_size, resize, more)
         file.seek(0)
         file.write(_header(len(tried.good), image_size))
         if not tried.good:
@@ -122,6 +124,7 @@ def _build(folder: Path, source: Source, image_size: int, resize: str, more: Mor
             "sha256": tried.sha256,
             "refused": tried.refused,
             "unread": tried.unread,
+            "pixels": seal(folder / "images.npy", sha256),
         }
     ).encode()
     with whole_file(folder / "index.json", "wb") as file:
@@ -136,15 +139,19 @@ def _fill(
     image_size: int,
     resize: str,
     more: More,
-) -> None:
+) -> str:
+    """The pixels' checksum."""
+    digest = hashlib.sha256()
     with Bar(f"decoding {source.name}", 0, "images") as bar:
         while indices := list(more(tried)):
             _check_room(folder, len(indices) * image_size**2 * 3)
             total = bar.done + len(indices)
             for rows, found in decode(source, indices, image_size, resize):
-                file.write(rows.tobytes())
+                file.write(rows.data)
+                digest.update(rows.data)
                 tried.add(found)
                 bar.at(len(tried.good) + len(tried.refused), total)
+    return digest.hexdigest()
 
 
 def _header(count: int, image_size: int) -> bytes:

@@ -20,6 +20,7 @@ from torch import nn
 from cnnexp.data.batches import channels_first
 from cnnexp.data.lock import held
 from cnnexp.data.progress import Bar
+from cnnexp.data.seal import intact, seal
 from cnnexp.files import clear_parts, whole_file
 from cnnexp.training.phases import fingerprints
 from cnnexp.training.precision import autocast
@@ -123,7 +124,7 @@ def _open(folder: Path) -> torch.Tensor | None:
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         shape, kind = tuple(index["shape"]), TYPES[index["dtype"]]
-        if _sha256(path) != index["sha256"]:
+        if not intact(path, index["values"]):
             return None
         (folder / "index.json").touch()  # used now
         return torch.from_file(str(path), shared=False, size=int(np.prod(shape)), dtype=kind).view(
@@ -131,14 +132,6 @@ def _open(folder: Path) -> torch.Tensor | None:
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _build(folder: Path, prefix: Prefix) -> None:
@@ -158,7 +151,8 @@ def _build(folder: Path, prefix: Prefix) -> None:
             bar.at(count)
     with whole_file(folder / "index.json") as text:
         shape = [count, *values.shape[1:]]
-        json.dump({"shape": shape, "dtype": str(values.dtype), "sha256": digest.hexdigest()}, text)
+        sealed = seal(folder / "outputs.bin", digest.hexdigest())
+        json.dump({"shape": shape, "dtype": str(values.dtype), "values": sealed}, text)
 
 
 def _make_room(root: Path, left_bytes: float) -> None:

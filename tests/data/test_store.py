@@ -1,5 +1,6 @@
 """The store: built once, opened often, never believed when damaged."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,18 @@ def cut_images(folder: Path) -> None:
     (folder / "images.npy").write_bytes(content[:-1])
 
 
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "images.npy").read_bytes())
+    content[500] ^= 1
+    (folder / "images.npy").write_bytes(content)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         damage_index,
         cut_images,
+        flip_a_bit,
         lambda folder: (folder / "index.json").write_bytes(b""),
         lambda folder: (folder / "index.json").unlink(),
         lambda folder: (folder / "images.npy").unlink(),
@@ -83,6 +91,20 @@ def test_damaged_stores_are_built_again(
     books = shelf()
     np.testing.assert_array_equal(prepared(books.source(), tmp_path).images, before)
     assert len(books.reads) == 16
+
+
+def test_a_copied_store_is_read_through_once(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    """Its files have another time: the checksum says that they are the same."""
+    prepared(shelf().source(), tmp_path)
+    path = next((tmp_path / "images").iterdir()) / "images.npy"
+    written_ns = path.stat().st_mtime_ns
+    os.utime(path, ns=(0, 0))
+    books = shelf()
+    prepared(books.source(), tmp_path)
+    assert books.reads == []
+    assert path.stat().st_mtime_ns == written_ns, "and is believed from now on"
 
 
 def test_opening_needs_no_lock(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
