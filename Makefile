@@ -37,6 +37,7 @@ lint: .venv/dev.stamp
 	$(PYTHON) -m venv .venv
 
 .venv/run.stamp: pyproject.toml | .venv/bin/python
+	@echo "installing into .venv: about two minutes; 7 GB with the CUDA libraries that PyTorch brings"
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 

@@ -54,15 +54,20 @@ KEYS = (
         "run, input, format",
         "a finished run's folder; images to classify; of its export: onnx, torch",
     ),
-    ("runs", "several: task=visualize runs=[a,b] shows all of them the same images"),
-    ("runs, a, b", "task=compare runs=[outputs/x,outputs/y]: which is better; task=diff a=… b=…"),
+    (
+        "runs",
+        "several: task=compare says which is better, task=visualize shows what each sees",
+    ),
+    ("a, b", "two runs, whose differences task=diff lists"),
     ("dataset.root", "folder or zip with your images"),
     ("dataset.image_size", "side in pixels that images are resized to"),
     ("dataset.batch_size", "images per step"),
     ("dataset.per_class", "use only so many training images of each class"),
     ("dataset.fold", "0 to 4: another fifth of training and validation images validates"),
     ("trainer.max_epochs", "times through the training images, in each phase"),
+    ("model.name", "with model=torchvision and model=timm: which of theirs"),
     ("model.weights", "of trained networks: imagenet, a file, or null"),
+    ("phases.<phase>.…", "trainable (blocks), epochs, optimizer, lr_scale, warmup, early_stopping"),
     ("init_from, resume", "another run's weights; an interrupted run goes on"),
     ("optimizer.lr", "learning rate"),
     ("training.…", "loss, label_smoothing, mixup, cutmix, ema, early_stopping, class_weights"),
@@ -84,9 +89,10 @@ EXAMPLES = """\
 examples:
   python -m cnnexp                                            handwritten digits, no download
   python -m cnnexp model=lenet5 trainer.max_epochs=5 seed=1   another network, shorter, another seed
-  python -m cnnexp +experiment=cifar10_baseline debug=smoke   try an experiment out in seconds
+  python -m cnnexp experiment=cifar10_baseline debug=smoke    try an experiment out in seconds
   python -m cnnexp dataset=image_folder dataset.root=photos   your images, one folder per class
   python -m cnnexp task=data dataset=image_folder dataset.root=photos augmentation=photo
+  python -m cnnexp model=torchvision model.name=resnet50 phases=finetune   the head first, then more
   python -m cnnexp -m model=baseline,lenet5 seed=0,1,2        six runs
   python -m cnnexp sweep=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-1))'  a search
   python -m cnnexp task=evaluate run=outputs/<name>/<run>     test a finished run again

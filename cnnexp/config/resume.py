@@ -22,7 +22,7 @@ def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
     if not isinstance(task, Mapping) or task.get("name") != "train":
         raise InputError(f"resume={shown(folder)}: only task=train goes on with a run")
     if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():
-        raise InputError(f"resume={shown(folder)}: no such folder; name an interrupted run's")
+        raise InputError(f"resume={shown(folder)}: no such folder; name that of an interrupted run")
     if record(Path(folder).expanduser()).get("status") == "FINISHED":
         raise InputError(
             f"resume={folder}: the run is finished; test it again with task=evaluate run={folder}"

@@ -1,0 +1,95 @@
+"""Odd data is right, or refused in one line before anything is trained."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnexp
+from cnnexp.__main__ import main
+
+SMALL = [
+    "dataset=image_folder", "dataset.root=photos", "dataset.image_size=16", "dataset.batch_size=8",
+    "model.widths=[[4],[4]]", "model.dense=[]", "trainer.max_epochs=1", "name=odd",
+    "visualization=none", "tracking=none",
+]  # fmt: skip
+Maker = Callable[[int], np.ndarray]
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def noise(height: int, width: int, kind: type = np.uint8) -> Maker:
+    largest = np.iinfo(kind).max
+
+    def make(number: int) -> np.ndarray:
+        shape = (height, width) if kind is np.uint16 else (height, width, 3)
+        return np.random.default_rng(number).integers(0, largest, shape, dtype=kind)
+
+    return make
+
+
+def photos(**classes: tuple[Maker, int]) -> None:
+    """A class's images: how one is made, how many there are."""
+    for first, (name, (make, count)) in enumerate(classes.items()):
+        folder = Path("photos", name)
+        folder.mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(make(1000 * first + number)).save(folder / f"{number}.png")
+
+
+def left_out(folder: Path) -> str:
+    return (folder / "left_out.csv").read_text()
+
+
+def test_strips_and_sixteen_bits_and_constant_images() -> None:
+    photos(
+        strips=(noise(2, 900), 10),
+        deep=(noise(20, 20, np.uint16), 10),
+        constant=(lambda number: np.full((20, 20, 3), number % 256, np.uint8), 10),
+        flat=(noise(1, 50), 3),
+    )
+    for resize in ("crop", "stretch", "pad"):
+        assert main([*SMALL, f"dataset.resize={resize}"]) == 2, "none of a class can be used"
+    for path in Path("photos/flat").iterdir():
+        path.rename(Path("photos/deep", f"flat{path.name}"))
+    Path("photos/flat").rmdir()
+    for resize in ("crop", "stretch", "pad"):
+        result = cnnexp.run([*SMALL, f"dataset.resize={resize}"])
+        assert result.folder is not None
+        assert np.isfinite(result.metrics["test/loss"])
+        assert left_out(result.folder).count("flat") == 3
+
+
+def test_a_class_without_images_for_a_split(capsys: pytest.CaptureFixture[str]) -> None:
+    photos(many=(noise(20, 20), 30), one=(noise(20, 20), 1))
+    assert main(SMALL) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'one'" in line
+    assert not Path("outputs").exists()
+
+
+def test_copies_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    photos(a=(lambda _: noise(20, 20)(1), 10), b=(lambda _: noise(20, 20)(2), 10))
+    assert main(SMALL) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_no_batch_of_one_image() -> None:
+    """25 images train, in batches of at most 8: batch norm gets no single one."""
+    photos(a=(noise(20, 20), 17), b=(noise(20, 20), 16))
+    sizes = ["dataset.split.train=0.76", "dataset.split.validation=0.12", "dataset.split.test=0.12"]
+    result = cnnexp.run([*SMALL, *sizes])
+    assert np.isfinite(result.metrics["test/loss"])
+
+
+def test_a_rate_of_zero_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    photos(a=(noise(20, 20), 12), b=(noise(20, 20), 12))
+    assert main([*SMALL, "optimizer.lr=0"]) == 2
+    assert "optimizer.lr=0: must be a number greater than 0" in capsys.readouterr().err
