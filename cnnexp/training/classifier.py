@@ -100,7 +100,6 @@ class Classifier(pl.LightningModule):
         if self.processes > 1:
             loss, right = self._parted(loss, right, targets)
         self._train.append(torch.stack([loss.detach(), right]))
-        self._rates.append(highest_rate(self.trainer.optimizers[0]))
         return loss
 
     def _parted(
@@ -113,6 +112,9 @@ class Classifier(pl.LightningModule):
         whole = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
         share = own * self.processes / whole
         return loss * share[0], right * share[1]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._rates.append(highest_rate(self.trainer.optimizers[0]))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]

@@ -167,7 +167,8 @@ def test_a_bug_keeps_its_traceback(run_main: Run, mine: Path, work: Path) -> Non
 def test_interrupted(run_main: Run, mine: Path, mode: list[str]) -> None:
     code, out, err = run_main(*mode, "--config-dir", str(mine), "task=say", "seed=15")
     assert (code, err) == (130, "interrupted\n")
-    assert ("to go on: python -m cnnexp -m --config-dir " in out) == bool(mode)
+    assert ("to go on: python -m cnnexp --config-dir " in out) == bool(mode)
+    assert (" -m task=say seed=15\n" in out) == bool(mode)
 
 
 def test_cfg_job(run_main: Run, mine: Path) -> None:

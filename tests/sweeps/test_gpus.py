@@ -10,8 +10,10 @@ from cnnexp.sweeps.gpus import take_gpu, visible_gpus
 
 
 def take(folder: Path, said: "multiprocessing.Queue[str | None]", end: object) -> None:
-    said.put(take_gpu(folder))
+    first = take_gpu(folder)
+    # Asked again while the others hold theirs: they let go when all have been heard.
     assert take_gpu(folder) == os.environ["CUDA_VISIBLE_DEVICES"] or take_gpu(folder) is None
+    said.put(first)
     end.wait()  # type: ignore[attr-defined]
 
 
