@@ -1,6 +1,7 @@
 """A finished run, from its folder alone."""
 
 import csv
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from cnnexp.experiment import (
     precision_of,
     without_weights,
 )
+from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.runs import read_json
 from cnnexp.training.checkpoints import best_checkpoint, load_network
@@ -54,7 +56,7 @@ def load_run(config: Mapping[str, Any]) -> FinishedRun:
     if checkpoint is None:
         raise InputError(
             f"run={folder}: it has no checkpoint yet (checkpoints/<phase>/best.ckpt); "
-            f"train it on with resume={folder}"
+            f"train it on with {shlex.quote(f'resume={shown_path(folder)}')}"
         )
     try:
         load_network(network, checkpoint)

@@ -142,6 +142,14 @@ def frozen_as_drawn(config: Config, network: nn.Sequential, phases: list[Phase])
     )
 
 
+def views_of_none(config: Config) -> str:
+    """A line where forms are asked for and nothing is there to draw them, else ""."""
+    views = config["training"]["views"]
+    if not views or views == 1 or not is_identity(config["augmentation"]):
+        return ""
+    return f"training.views={views}: without an augmentation all forms of an image are the same one"
+
+
 def rate_of_another(config: Config) -> str:
     """A line where an optimizer was typed and its rate is one that a config, such as the
     experiment's, chose for another, else "".

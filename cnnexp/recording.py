@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a command that only reads runs need not wait for torch
 # Files of a run's folder that MLflow gets, too, beside figures/: when it begins, and at its end.
 BEGUN = ("config.yaml", "splits.csv", "left_out.csv")
 ENDED = ("report.html", "anatomy.csv", "metrics.csv", "log.txt", "predictions.csv")
-RUN = "run.json"  # last: it says that all else is there
+RUN = "run.json"
 
 Records = dict[str, dict[str, Any]]  # phase -> what is known of it, as run.json has it
 
@@ -87,9 +87,9 @@ def write_run_files(
         config = {**config, "dataset": {**config["dataset"], "root": place}}
     with whole_file(folder / "config.yaml") as file:
         file.write(mask(yaml.safe_dump(lasting(config), sort_keys=False)))
-    write_json(folder / "run.json", info)
     write_splits(folder / "splits.csv", images)
     write_left_out(folder / "left_out.csv", images.left_out)
+    write_json(folder / RUN, info)  # last: with it the run has begun
 
 
 def lasting(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ anywhere.
 import csv
 import json
 import secrets
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from cnnexp.errors import InputError
-from cnnexp.files import whole_file
+from cnnexp.files import PART, whole_file
 
 if TYPE_CHECKING:  # a command that only reads runs need not wait for these
     import numpy as np
@@ -34,17 +35,29 @@ class Result:
     exit_code: int = 0
 
 
-def create_run_folder(outputs: Path, name: str) -> Path:
-    """outputs/<name>/<time>_<id>, new: two runs that start in the same second never share one."""
+def create_run_folder(
+    outputs: Path, name: str, fill: Callable[[Path], None] = lambda folder: None
+) -> Path:
+    """outputs/<name>/<time>_<id>, new: two runs that start in the same second never share one.
+
+    fill: writes what the folder has in it when it appears.
+    """
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}_{secrets.token_hex(3)}"
     folder = (outputs / name / stamp).absolute()
+    part = folder.with_name(f".{stamp}{PART}")
     try:
-        (folder / "figures").mkdir(parents=True)
+        (part / "figures").mkdir(parents=True)
     except OSError as error:
         raise InputError(
             f"paths.outputs={outputs}: cannot make a folder there ({error.strerror}); "
             "choose one that you may write to"
         ) from None
+    try:
+        fill(part)
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     return folder
 
 

@@ -115,12 +115,6 @@ def ancestors(config: Config) -> int:
 
 def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
     """A folder of its own, or its job's, and what run.json says so far."""
-    job = config.get("job")
-    folder = (
-        Path(job["folder"])
-        if job
-        else create_run_folder(Path(config["paths"]["outputs"]), config["name"])
-    )
     info: dict[str, Any] = {
         "name": config["name"],
         "status": "RUNNING",
@@ -134,7 +128,15 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "config_hash": config_hash(config),
         "phases": {},
     }
-    write_run_files(folder, config, images, info)
+
+    def fill(folder: Path) -> None:
+        write_run_files(folder, config, images, info)
+
+    if "job" in config:
+        folder = Path(config["job"]["folder"])
+        fill(folder)
+    else:
+        folder = create_run_folder(Path(config["paths"]["outputs"]), config["name"], fill)
     return folder, info
 
 

@@ -31,7 +31,9 @@ def test_the_same_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["task=reproduce", f"run={folder.name}", "tracking=none"]) == 0
     said = capsys.readouterr().out
     assert re.search(
-        r"the same  [\d,]+ weights of train, \d+ metrics, 40 predictions, to the bit\n", said
+        r"the same  [\d,]+ weights and statistics after train, \d+ metrics, 40 predictions, "
+        r"to the bit\n",
+        said,
     )
     assert "differs" not in said
     assert len(list(folder.parent.iterdir())) == 2
@@ -56,7 +58,7 @@ def test_what_differs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) 
     write_json(folder / "run.json", info)
     assert main(["task=reproduce", f"run={folder}", "tracking=none"]) == 1
     said = capsys.readouterr().out
-    assert "differs   weights of train: up to 0.25 apart, in head.1.bias" in said
+    assert "differs   weights and statistics after train: up to 0.25 apart, in head.1.bias" in said
     assert f": train/loss was 0.5 and is {loss[1]}" in said
     assert re.search(r"differs   predictions: 0 other ones, probabilities up to 0\.\d+ apart", said)
     assert re.search(r"torch +1\.0 +2", said)

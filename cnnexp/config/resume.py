@@ -36,7 +36,8 @@ def gone_on_with(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
         group = line.key_or_group.partition(".")[0]
         if group not in (*WHERE, "resume", "task") and line.key_or_group != "dataset.root":
             raise InputError(
-                f"{line.input_line}: the run goes on with its own config; leave it out"
+                f"{(line.input_line or '').lstrip('+')}: the run goes on with its own config; "
+                "leave it out"
             )
     saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
     merged = {**saved, **{key: copy.deepcopy(config[key]) for key in WHERE}}

@@ -1,5 +1,6 @@
 """task=reproduce: run a finished run again, from its folder, and see whether the same comes out."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ def reproduce(config: Mapping[str, Any]) -> Result:
     folder = run_folder(config)
     info, saved = read_json(folder / "run.json"), saved_config(folder)
     if info.get("status") != "FINISHED":
-        raise InputError(f"run={folder}: it is not finished; go on with resume={folder}")
+        raise InputError(
+            f"run={folder}: it is not finished; go on with "
+            f"{shlex.quote(f'resume={shown_path(folder)}')}"
+        )
     merged = rerun(saved, config, config["overrides"])
     task = {"_target_": "cnnexp.tasks.train.train", "name": "train"}
     own = {"task": task, "run": None, "overrides": saved.get("overrides", [])}

@@ -23,7 +23,7 @@ from cnnexp.errors import InputError
 from cnnexp.files import clear_parts, refused_by_disk, shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
-from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name
+from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name, views_of_none
 from cnnexp.processes import Place, from_first, here_of, joined, last_to_leave
 from cnnexp.recording import (
     BEGUN,
@@ -124,10 +124,10 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 write_json(folder / "run.json", info)
                 saved = None if new else newest_checkpoint(folder, list(config["phases"]))
                 logger = RunLogger(folder, tracker, None if new else logged_bytes(saved))
-                if new:
-                    tracker.log_params(flat(own_keys(config)))
-                    tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
-                    log_files(tracker, folder, BEGUN)
+                # Of a run that goes on, too: it may have been killed before they had arrived.
+                tracker.log_params(flat(own_keys({**config, "resume": None})))
+                tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
+                log_files(tracker, folder, BEGUN)
 
                 rows = anatomy(network, config["dataset"]["image_size"])
                 write_anatomy(folder / "anatomy.csv", rows)
@@ -140,7 +140,11 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
                 )
                 for number, line in enumerate(plan_lines(config, network, phases, images)):
                     journal.topic("" if number else "training", line)
-                for line in (frozen_as_drawn(config, network, phases), rate_of_another(config)):
+                for line in (
+                    frozen_as_drawn(config, network, phases),
+                    rate_of_another(config),
+                    views_of_none(config),
+                ):
                     if line:
                         journal.topic("note", line)
 

@@ -96,6 +96,7 @@ def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Ten
     folder = cache / "prefix" / prefix.key()
     found = _open(folder)
     if found is not None:
+        log.info("outputs of frozen blocks are at hand, %s of them", f"{len(found):,}")
         return found
     size = size_of(prefix)
     try:

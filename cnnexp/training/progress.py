@@ -31,6 +31,9 @@ class EpochTable(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began_s = time.perf_counter() - self._before_s
+        if self.history:
+            done = f"{self.history[-1]['epoch']:.0f} of {self._last_epoch(trainer)}"
+            self.journal.topic("goes on", f"after epoch {done}")
         self.journal.say(HEADER, style="dim")
         self._begin_epoch(trainer)  # one that is gone on with has no start of its own
 

@@ -129,7 +129,14 @@ def history(folder: Path) -> dict[str, Any]:
     while folders:
         for one in client.list_artifacts(run.info.run_id, folders.pop() or None):
             (folders if one.is_dir else files).append(one.path)
-    return {"status": run.info.status, "metrics": points, "files": sorted(files)}
+    inputs = sorted(one.dataset.name for one in run.inputs.dataset_inputs)
+    return {
+        "status": run.info.status,
+        "metrics": points,
+        "parameters": {k: v for k, v in run.data.params.items() if not k.startswith("paths.")},
+        "inputs": inputs,
+        "files": sorted(files),
+    }
 
 
 def names(folder: Path) -> set[str]:
@@ -137,7 +144,8 @@ def names(folder: Path) -> set[str]:
 
 
 def check_same(whole: Path, killed: Path) -> None:
-    (own,), (other,) = ((f / "outputs" / "small").iterdir() for f in (killed, whole))
+    # What begins with a dot was being filled when its process was killed; nobody looks at it.
+    (own,), (other,) = ((f / "outputs" / "small").glob("[!.]*") for f in (killed, whole))
     assert names(own) == names(other), "files"
     for path in other.glob("checkpoints/*/*.ckpt"):
         ours, theirs = tensors(own / path.relative_to(other)), tensors(path)

@@ -328,3 +328,10 @@ def test_every_advised_override_exists() -> None:
     assert len(fixed) > 8
     for override in fixed | made:
         compose([override])
+
+
+def test_advice_whose_keys_the_config_lacks_ends_as_a_sentence() -> None:
+    config = {"model": {"_target_": "cnnexp.models.torchvision.torchvision"}}
+    (one,) = diagnosis.diagnose(classes=["a", "b"], dead={"block5": (60, 512)}, config=config)
+    assert one.overrides == ()
+    assert one.line.endswith("wider than it need be.")

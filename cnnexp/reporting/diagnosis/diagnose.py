@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cnnexp.reporting.diagnosis import training
-from cnnexp.reporting.diagnosis.finding import Finding, untried
+from cnnexp.reporting.diagnosis.finding import Finding, narrowed
 from cnnexp.reporting.statistics import accuracy_interval
 
 NOTHING = "Nothing conspicuous."
@@ -81,7 +81,7 @@ def diagnose(
     found += [one for one in noticed if one]
     if len(train_counts) and max(train_counts) < 1.5 * min(train_counts):
         found = [without_weighing(one) for one in found]  # classes are equal already
-    return [replace(one, overrides=untried(one.overrides, config)) for one in found]
+    return [narrowed(one, config) for one in found]
 
 
 def worse_than_before(

@@ -1,7 +1,8 @@
 """Something that a diagnosis noticed, and what to try."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Keys that are off or on: who has one on needn't be told of it.
@@ -31,6 +32,13 @@ class Finding:
     def line(self) -> str:
         """For a terminal."""
         return " ".join([f"{self.title}: {self.text} {self.advice}", *self.overrides])
+
+
+def narrowed(finding: Finding, config: Mapping[str, Any]) -> Finding:
+    """With the overrides that make sense for this config; where none is left, the words alone."""
+    left = untried(finding.overrides, config)
+    advice = finding.advice if left else re.sub(":$", ".", finding.advice)
+    return replace(finding, overrides=left, advice=advice)
 
 
 def untried(overrides: Sequence[str], config: Mapping[str, Any]) -> tuple[str, ...]:
