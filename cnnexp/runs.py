@@ -44,9 +44,10 @@ def create_run_folder(
     """
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}_{secrets.token_hex(3)}"
     folder = (outputs / name / stamp).absolute()
-    part = folder.with_name(f".{stamp}{PART}")
+    part = outputs.absolute() / f".{stamp}{PART}"  # where nobody looks for runs
     try:
         (part / "figures").mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"paths.outputs={outputs}: cannot make a folder there ({error.strerror}); "

@@ -144,8 +144,7 @@ def names(folder: Path) -> set[str]:
 
 
 def check_same(whole: Path, killed: Path) -> None:
-    # What begins with a dot was being filled when its process was killed; nobody looks at it.
-    (own,), (other,) = ((f / "outputs" / "small").glob("[!.]*") for f in (killed, whole))
+    (own,), (other,) = ((f / "outputs" / "small").iterdir() for f in (killed, whole))
     assert names(own) == names(other), "files"
     for path in other.glob("checkpoints/*/*.ckpt"):
         ours, theirs = tensors(own / path.relative_to(other)), tensors(path)
