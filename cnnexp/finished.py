@@ -1,7 +1,6 @@
 """A finished run, from its folder alone."""
 
 import csv
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from cnnexp.config.arguments import to_type
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import saved_config
 from cnnexp.data.image_set import ImageSet
@@ -56,7 +56,7 @@ def load_run(config: Mapping[str, Any]) -> FinishedRun:
     if checkpoint is None:
         raise InputError(
             f"run={folder}: it has no checkpoint yet (checkpoints/<phase>/best.ckpt); "
-            f"train it on with {shlex.quote(f'resume={shown_path(folder)}')}"
+            f"train it on with: {to_type(f'resume={shown_path(folder)}')}"
         )
     try:
         load_network(network, checkpoint)

@@ -139,7 +139,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
 
 
 def test_a_run_that_was_to_stop_early_stops_when_it_is_gone_on_with(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save = RowAtEpochEnd.on_train_epoch_end
 
@@ -158,6 +158,7 @@ def test_a_run_that_was_to_stop_early_stops_when_it_is_gone_on_with(
     cnnexp.run([f"resume={folder}", "tracking=none"])
     info = json.loads((folder / "run.json").read_text())
     assert len(info["phases"]["train"]["history"]) == 2
+    assert "goes on   after epoch 2 of 3\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,7 +8,7 @@ from cnnexp.command import checked
 from cnnexp.config.compose import compose, user_folder
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_network
-from cnnexp.plan import plan_phases, rate_of_another
+from cnnexp.plan import plan_phases, rate_of_another, views_of_none
 
 EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
 
@@ -36,6 +36,15 @@ def test_a_rate_that_was_chosen_for_another_optimizer(
     line = rate_of_another(checked(composed.config, composed.overrides))
     assert said in line
     assert bool(line) == bool(said)
+
+
+def test_forms_that_nothing_draws_are_said() -> None:
+    def line(*typed: str) -> str:
+        composed = compose(list(typed))
+        return views_of_none(checked(composed.config, composed.overrides))
+
+    assert line("training.views=3").startswith("training.views=3: without an augmentation")
+    assert line("training.views=3", "augmentation=crop_flip") == line("training.views=1") == ""
 
 
 def test_what_torch_refuses_is_known_before_the_run_begins() -> None:

@@ -44,10 +44,8 @@ def compare_parts(before: Path, again: Path, phases: Sequence[str]) -> list[Part
 
 def compare_weights(before: Path, again: Path, phase: str) -> Part:
     old, new = network_state(before), network_state(again)
-    name, count = (
-        f"weights and statistics after {phase}",
-        sum(tensor.numel() for tensor in old.values()),
-    )
+    name = f"weights and statistics after {phase}"
+    count = sum(tensor.numel() for tensor in old.values())
     moved = {
         key: float((new[key].double() - old[key].double()).abs().max())
         for key in old

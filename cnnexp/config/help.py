@@ -54,10 +54,7 @@ KEYS = (
         "run, input, format",
         "a finished run's folder; images to classify; of its export: onnx, torch",
     ),
-    (
-        "runs",
-        "several: task=compare says which is better, task=visualize shows what each sees",
-    ),
+    ("runs", "several: task=compare says which is better, task=visualize shows what each sees"),
     ("a, b", "two runs, whose differences task=diff lists"),
     ("dataset.root", "folder or zip with your images"),
     ("dataset.image_size", "side in pixels that images are resized to"),

@@ -1,6 +1,5 @@
 """task=reproduce: run a finished run again, from its folder, and see whether the same comes out."""
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from cnnexp.comparison.difference import code_section, data_section, environment_section
 from cnnexp.comparison.records import read_run
 from cnnexp.comparison.reproduction import compare_parts
-from cnnexp.config.arguments import own_argv
+from cnnexp.config.arguments import own_argv, to_type
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import saved_config
 from cnnexp.errors import InputError
@@ -29,8 +28,8 @@ def reproduce(config: Mapping[str, Any]) -> Result:
     info, saved = read_json(folder / "run.json"), saved_config(folder)
     if info.get("status") != "FINISHED":
         raise InputError(
-            f"run={folder}: it is not finished; go on with "
-            f"{shlex.quote(f'resume={shown_path(folder)}')}"
+            f"run={folder}: it is not finished; go on with: "
+            + to_type(f"resume={shown_path(folder)}")
         )
     merged = rerun(saved, config, config["overrides"])
     task = {"_target_": "cnnexp.tasks.train.train", "name": "train"}
@@ -72,6 +71,6 @@ def check_can_be_same(folder: Path, info: Mapping[str, Any], config: Mapping[str
         best = folder / "checkpoints" / phase / "best.ckpt"
         if not best.is_file():
             raise InputError(f"{name}: {shown_path(best)}, to compare with, is not there any more")
-        network = build_network(without_weights(config), len(images.classes))
-        if not start_from(network, network_state(best), name):
-            raise InputError(f"{name}: its network is another one: the head is of another shape")
+    network = build_network(without_weights(config), len(images.classes))
+    if not start_from(network, network_state(best), name):
+        raise InputError(f"{name}: its network is another one: the head is of another shape")

@@ -18,13 +18,7 @@ SMALL = [
     "model.dense=[]", "name=small", "visualization=none", "tracking=none", "phases=finetune",
     "phases.head.epochs=2", "phases.finetune.epochs=2", "phases.finetune.trainable=[block2,head]",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("work")
 
 
 def remove(cache: Path) -> None:
@@ -64,12 +58,10 @@ def test_within_each_phase(
             harmed.append(self.table.first_epoch)
         save(self, *others)
 
-    monkeypatch.setattr(RowAtEpochEnd, "on_train_epoch_end", harming)
-    again = best(cnnexp.run(SMALL))
+    with monkeypatch.context() as patch:
+        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", harming)
+        again = best(cnnexp.run(SMALL))
     assert harmed == [0, 2]
-    monkeypatch.undo()
-    monkeypatch.chdir(work)
-    monkeypatch.setenv("CNNEXP_CACHE", str(work / "cache"))
     after = best(cnnexp.run(SMALL))  # what is left of the cache is not believed
     for state in (again, after):
         assert all(torch.equal(state[key], value) for key, value in whole.items())

@@ -72,12 +72,9 @@ def test_a_checkpoint_that_does_not_fit_is_the_disks_refusal(
 
 def test_a_full_disk_before_anything_is_written_is_said(
     disk: Callable[[int], Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    work: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
     place = disk(16_384)
     (place / "full").write_bytes(bytes(4096))
     assert main([*SMALL, "tracking=none", f"paths.outputs={place}"]) == 2
@@ -88,15 +85,12 @@ def test_a_full_disk_before_anything_is_written_is_said(
 @pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
     disk: Callable[[int], Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    work: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """At ten sizes, from what the first files take to what all take: in each the run ends whole, or
     in one line, and then as the one that had room.
     """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
     place = disk(100_000_000)
     whole = cnnexp.run([*SMALL, f"paths.outputs={place}/whole"]).folder
     assert whole is not None

@@ -20,13 +20,7 @@ SMALL = [
     "model.widths=[[4],[4]]", "model.dense=[]", "name=small", "visualization=none", "tracking=none",
     "trainer.max_epochs=2", "trainer.log_every_n_steps=3",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("work")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

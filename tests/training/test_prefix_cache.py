@@ -57,6 +57,17 @@ def test_stored_is_what_the_blocks_give(make: Callable[..., Prefix], tmp_path: P
     torch.testing.assert_close(found.permute(0, 3, 1, 2), expected)
 
 
+def test_what_is_at_hand_is_said(
+    make: Callable[..., Prefix], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "cnnexp"):
+        stored_outputs(make(), tmp_path, GIGABYTE)
+        assert "at hand" not in caplog.text
+        whole = stored_outputs(make(), tmp_path, GIGABYTE)
+    assert whole is not None
+    assert f"are at hand, {len(whole)} of them" in caplog.text
+
+
 def test_each_image_runs_once(make: Callable[..., Prefix], tmp_path: Path) -> None:
     stored_outputs(make(), tmp_path, GIGABYTE)
     assert Counted.seen == 70 + 2  # two to know the size

@@ -121,7 +121,7 @@ def without_weighing(finding: Finding) -> Finding:
     left = tuple(o for o in finding.overrides if not o.startswith("training.class_weights"))
     advice = finding.advice.replace(", and weigh classes equally", "")
     advice = advice.replace("Weigh classes equally, and look", "Look")
-    return replace(finding, overrides=left, advice=advice if left else advice.rstrip(":.") + ".")
+    return replace(finding, overrides=left, advice=advice)
 
 
 def dead_channels(dead: Mapping[str, tuple[int, int]]) -> Finding | None:

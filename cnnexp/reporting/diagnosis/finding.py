@@ -1,6 +1,5 @@
 """Something that a diagnosis noticed, and what to try."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,7 +36,7 @@ class Finding:
 def narrowed(finding: Finding, config: Mapping[str, Any]) -> Finding:
     """With the overrides that make sense for this config; where none is left, the words alone."""
     left = untried(finding.overrides, config)
-    advice = finding.advice if left else re.sub(":$", ".", finding.advice)
+    advice = finding.advice if left else finding.advice.rstrip(":.") + "."
     return replace(finding, overrides=left, advice=advice)
 
 
