@@ -61,23 +61,65 @@ def _distribution(override: Override) -> "BaseDistribution":
     return CategoricalDistribution([str(text) for text in override.sweep_string_iterator()])
 
 
-def study_at(ledger: Ledger, seed: int, sign: int) -> "optuna.Study":
+def own_values(
+    distributions: "Mapping[str, BaseDistribution]", config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `config` has for the keys that are searched; {} where one of them is not among what it
+    may be.
+    """
+    found = {}
+    for key, distribution in distributions.items():
+        value: Any = config
+        for part in key.lstrip("+").split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        choices = getattr(distribution, "choices", None)
+        if choices is None:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not distribution.low <= value <= distribution.high:  # type: ignore[attr-defined]
+                return {}
+            found[key] = value
+        elif (same := [text for text in choices if _is_written(text, value)]) == []:
+            return {}
+        else:
+            found[key] = same[0]
+    return found
+
+
+def _is_written(text: str, value: Any) -> bool:
+    """Whether `text`, of an override, is this value."""
+    if value is None or isinstance(value, bool):
+        return text.lower() == ("null" if value is None else str(value).lower())
+    if isinstance(value, (int, float)):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return text == value
+
+
+def study_at(
+    ledger: Ledger, seed: int, sign: int, own: "Mapping[str, Any] | None" = None
+) -> "optuna.Study":
     """The sweep's study, made where there is none; several processes may share it.
 
-    Its draws go on from the trials that are there: a search begun again proposes nothing twice.
+    own: of the first trial, {}: it is drawn. The draws go on from the trials that are there: a
+    search begun again proposes nothing twice.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     ledger.folder.mkdir(parents=True, exist_ok=True)
-    with ledger.facts():  # one at a time makes the tables
+    with ledger.facts() as facts:  # one at a time makes the tables
         study = optuna.create_study(
             study_name=NAME,
             storage=_storage(ledger),
             direction="maximize" if sign > 0 else "minimize",
             load_if_exists=True,
         )
+        if own and not study.get_trials(deepcopy=False):
+            study.enqueue_trial(dict(own))
+            facts["own"] = True
     drawn = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=FIRST, multivariate=True, constant_liar=True, seed=seed * 10_007 + drawn
@@ -103,9 +145,10 @@ def proposals(
     """
     import optuna
 
+    waiting = optuna.trial.TrialState.WAITING
     while True:
         settle(study, ledger, distributions, fixed)
-        known = study.get_trials(deepcopy=False)
+        known = [t for t in study.get_trials(deepcopy=False) if t.state != waiting]
         running = [t for t in known if t.state == optuna.trial.TrialState.RUNNING]
         batch = [entry_of(ledger, trial, distributions, fixed) for trial in running]
         batch = [entry for entry in batch if not ledger.busy(entry)]

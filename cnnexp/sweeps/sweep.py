@@ -102,7 +102,7 @@ def planned(
     if not trials:
         return ledger, iter([[ledger.plan(entry) for entry in jobs]])
     sign = -1 if first["training"]["monitor"].endswith("loss") else 1
-    study = search.study_at(ledger, first["seed"], sign)
+    study = search.study_at(ledger, first["seed"], sign, search.own_values(space, first))
     return ledger, search.proposals(
         study, ledger, space, fixed, trials=trials, at_once=config.n_jobs
     )
@@ -198,6 +198,11 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
     left = [entry for entry in entries if entry.status not in (*DONE, "FAILED")]
     if left:
         yield "left", f"{len(left)} jobs: another process does them; or else go on: {command}"
+    with ledger.facts() as facts:
+        own = [e for e in entries if e.trial == 0 and facts.get("own")]
+    if own and own[0].value is not None:
+        reached = f"{own[0].monitor} {own[0].value:.4f}"
+        yield "own", f"the config's own values (job {own[0].number}) reached {reached}"
     if groups := ranked(entries):
         # A fold is a part of the best config's evidence, and not of the config.
         best = groups[0].jobs[0]

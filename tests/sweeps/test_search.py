@@ -81,6 +81,33 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(run(ledger, 14)) == 2, "more trials are more of the same search"
 
 
+def test_what_the_config_has() -> None:
+    config = {"lr": 1e-2, "model": {"norm": "b", "depth": 3}, "training": {"ema": None, "on": True}}
+    searched = space(
+        "lr=tag(log,interval(1e-3,1e-1))", "model.norm=a,b", "model.depth=range(1,8,2)",
+        "training.ema=null,0.9", "+training.on=true,false",
+    )  # fmt: skip
+    assert search.own_values(searched, config) == {
+        "lr": 1e-2, "model.norm": "b", "model.depth": 3, "training.ema": "null",
+        "+training.on": "True",
+    }  # fmt: skip
+    for outside in ("lr=interval(0.1,1.0)", "model.norm=a,c", "model=baseline,residual", "new=1,2"):
+        assert search.own_values(space("training.ema=null,0.9", outside), config) == {}
+    assert search.own_values(space("lr=1e-2,0.1"), config) == {"lr": "0.01"}
+
+
+def test_the_configs_own_values_come_first(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    own = {"lr": 0.05, "norm": "a"}
+    for _ in range(2):
+        study = search.study_at(ledger, 0, 1, own)  # begun again, they do not come again
+    batch = next(search.proposals(study, ledger, SPACE, [], trials=2, at_once=2))
+    assert batch[0].overrides == ["lr=0.05", "norm=a"]
+    assert len(study.get_trials()) == 2
+    with ledger.facts() as facts:
+        assert facts["own"]
+
+
 def test_same_command_same_proposals(tmp_path: Path) -> None:
     first, second = run(Ledger(tmp_path / "a"), 8), run(Ledger(tmp_path / "b"), 8)
     assert [entry.label for entry in first] == [entry.label for entry in second]

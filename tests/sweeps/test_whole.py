@@ -125,6 +125,7 @@ def test_a_search(tmp_path: Path) -> None:
     for job in jobs(tmp_path):
         assert not any(name.startswith("test/") for name in job["metrics"])
         assert not (Path(job["folder"]) / "predictions.csv").exists()
+    assert "\nown       the config's own values (job 1) reached val/accuracy 0." in told
     (line,) = [line for line in told.splitlines() if line.startswith("best ")]
     assert "optimizer.lr=" in line
     assert "sweep=" not in line
