@@ -19,9 +19,9 @@ from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.reporting.metrics import classification_metrics
 from cnnexp.reporting.picture import Picture, save_pictures
+from cnnexp.reporting.predictions import write_predictions
 from cnnexp.reporting.ranking import roc_and_pr
 from cnnexp.reporting.statistics import accuracy_interval
-from cnnexp.runs import write_predictions
 from cnnexp.training.loss import probabilities
 from cnnexp.training.predict import predict_logits
 from cnnexp.visualization.probe import Images, Probe, Progress, silently

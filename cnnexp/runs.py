@@ -2,12 +2,11 @@
 anywhere.
 """
 
-import csv
 import json
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ from cnnexp.errors import InputError
 from cnnexp.files import PART, whole_file
 
 if TYPE_CHECKING:  # a command that only reads runs need not wait for these
-    import numpy as np
     from torch import nn
 
 
@@ -95,27 +93,3 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); is this a run's folder?") from None
-
-
-def write_predictions(
-    path: Path,
-    *,
-    classes: Sequence[str],
-    paths: Sequence[str],
-    indices: "np.ndarray",
-    probabilities: "np.ndarray",
-    labels: "np.ndarray | None",
-) -> None:
-    """CSV: path, index, label (where known), prediction, and p_<class> for each class.
-
-    probabilities: (N, K); indices: (N,), the images' places in the data set.
-    """
-    header = ["path", "index", *(["label"] if labels is not None else []), "prediction"]
-    with whole_file(path) as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(header + [f"p_{name}" for name in classes])
-        for row, index in enumerate(indices):
-            label = [classes[labels[row]]] if labels is not None else []
-            shares = [f"{p:.6g}" for p in probabilities[row]]
-            best = classes[int(probabilities[row].argmax())]
-            out.writerow([paths[row], int(index), *label, best, *shares])

@@ -8,7 +8,8 @@ import torch
 
 import cnnexp
 from cnnexp.__main__ import main
-from cnnexp.comparison.reproduction import compare_answers, rows
+from cnnexp.comparison.reproduction import Part, answers, compare_answers
+from cnnexp.reporting.predictions import Predictions
 from cnnexp.runs import read_json, write_json
 
 SMALL = [
@@ -65,9 +66,11 @@ def test_what_differs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_other_images_are_said(folder: Path) -> None:
-    table = rows(folder / "predictions.csv")
-    assert compare_answers(table, table[1:]).apart == "of other images"
-    assert compare_answers(table, table).apart == ""
+    classes = read_json(folder / "run.json")["classes"]
+    table = answers(folder, classes)
+    shorter = Predictions(*(column[1:] for column in table))
+    assert compare_answers(table, shorter).apart == "of other images"
+    assert compare_answers(table, table) == Part("predictions", 40)
 
 
 def test_other_images_or_another_network_are_refused_before_training(

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from cnnexp.errors import InputError
+from cnnexp.reporting.predictions import Predictions, read_predictions
 from cnnexp.training.checkpoints import network_state
 
 TIMED = ("train_s", "images_per_s")  # of metrics.csv: never the same
@@ -27,7 +30,9 @@ class Part:
     difference: float = 0.0
 
 
-def compare_parts(before: Path, again: Path, phases: Sequence[str]) -> list[Part]:
+def compare_parts(
+    before: Path, again: Path, phases: Sequence[str], classes: Sequence[str]
+) -> list[Part]:
     """Folders of two runs: weights of each phase's best epoch, all metrics but times, what was
     answered on the test images.
     """
@@ -38,7 +43,7 @@ def compare_parts(before: Path, again: Path, phases: Sequence[str]) -> list[Part
     return [
         *weights,
         compare_metrics(rows(before / "metrics.csv"), rows(again / "metrics.csv")),
-        compare_answers(rows(before / "predictions.csv"), rows(again / "predictions.csv")),
+        compare_answers(*(answers(folder, classes) for folder in (before, again))),
     ]
 
 
@@ -73,24 +78,31 @@ def compare_metrics(before: Rows, again: Rows) -> Part:
     return Part("metrics", len(old), text, max(apart, default=math.inf))
 
 
-def compare_answers(before: Rows, again: Rows) -> Part:
-    if before == again:
-        return Part("predictions", len(before))
-    if [row["path"] for row in before] != [row["path"] for row in again]:
-        return Part("predictions", len(before), "of other images", math.inf)
-    other = sum(a["prediction"] != b["prediction"] for a, b in zip(before, again, strict=True))
-    shares = [
-        abs(float(a[key]) - float(b[key]))
-        for a, b in zip(before, again, strict=True)
-        for key in a
-        if key.startswith("p_")
-    ]
-    text = f"{other:,} other ones, probabilities up to {max(shares):.2g} apart"
-    return Part("predictions", len(before), text, max(shares))
+def compare_answers(before: Predictions, again: Predictions) -> Part:
+    if before.paths != again.paths:
+        return Part("predictions", len(before.paths), "of other images", math.inf)
+    pairs = zip(before.predictions, again.predictions, strict=True)
+    other = sum(old != new for old, new in pairs)
+    apart = float(np.abs(before.probabilities - again.probabilities).max(initial=0))
+    if not other and not apart:
+        return Part("predictions", len(before.paths))
+    text = f"{other:,} other ones, probabilities up to {apart:.2g} apart"
+    return Part("predictions", len(before.paths), text, apart)
+
+
+def answers(folder: Path, classes: Sequence[str]) -> Predictions:
+    """None of none where the run was not tested."""
+    path = folder / "predictions.csv"
+    if not path.exists():
+        return Predictions([], [], [], np.empty((0, len(classes)), np.float32))
+    try:
+        return read_predictions(path, classes)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())})") from None
 
 
 def rows(path: Path) -> Rows:
-    """[] where there is no such file: a run that was not tested has no predictions."""
+    """[] where there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:

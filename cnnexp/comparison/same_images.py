@@ -13,7 +13,7 @@ import torch
 
 from cnnexp.comparison.comparison import Comparison
 from cnnexp.comparison.flip_gallery import flip_gallery
-from cnnexp.comparison.test_images import Key, SplitFiles, read_shares
+from cnnexp.comparison.test_images import Key, SplitFiles
 from cnnexp.config.groups import listed
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import saved_config
@@ -22,6 +22,7 @@ from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, find_images, load_images
 from cnnexp.finished import FinishedRun, load_run
 from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.predictions import read_predictions
 from cnnexp.visualization.side_by_side import Column, choose_rows, side_by_side
 
 MOST_GROUPS = 6  # side by side: what is still legible
@@ -112,10 +113,10 @@ def picture_of(
 
 def shares_of(folder: Path, classes: Sequence[str], keys: Sequence[Key]) -> np.ndarray:
     """(N, K): a run's own probabilities, as it was tested, for images by their keys."""
-    paths, shares = read_shares(folder, classes)
+    said = read_predictions(folder / "predictions.csv", classes)
     test = SplitFiles().read(folder).test
-    row_of = {test.get(path): row for row, path in enumerate(paths)}
-    return shares[[row_of[key] for key in keys]]
+    row_of = {test.get(path): row for row, path in enumerate(said.paths)}
+    return said.probabilities[[row_of[key] for key in keys]]
 
 
 def _about(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,18 +130,6 @@ def read_predictions(folder: Path, classes: Sequence[str]) -> tuple[pa.ChunkedAr
     return table["path"], numbers[np.frombuffer(places, np.int32, len(said))]
 
 
-def read_shares(folder: Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Paths and probabilities (N, K) float32 of a run's predictions.csv."""
-    content = (folder / "predictions.csv").read_bytes()
-    names = [f"p_{name}" for name in classes]
-    options = csv.ConvertOptions(
-        include_columns=["path", *names],
-        column_types={"path": pa.string()} | dict.fromkeys(names, pa.float32()),
-    )
-    table = csv.read_csv(io.BytesIO(content), parse_options=_PARSE, convert_options=options)
-    return table["path"].to_pylist(), np.stack([table[name].to_numpy() for name in names], axis=1)
-
-
 _PARSE = csv.ParseOptions(newlines_in_values=True)  # a file's name may hold one
 
 

@@ -11,11 +11,14 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from cnnexp.reporting.predictions import MOST_CLASSES
+
 
 def classification_metrics(
     logits: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]
 ) -> dict[str, float]:
-    """Loss, accuracy, top5 (K > 5), precision, recall, f1 (macro, per class), calibration error.
+    """Loss, accuracy, top5 (K > 5), calibration error; precision, recall and f1: macro, and of each
+    of up to 256 classes.
 
     logits: (N, K) or (N, 1). probabilities: (N, K), each row sums to 1. labels: (N,) int64. The
     loss is the mean negative log-likelihood in nats; the calibration error is the expected one
@@ -46,5 +49,6 @@ def classification_metrics(
     for name, score in scores.items():
         per_class = score(probabilities, labels, count, average="none")
         values[name] = float(per_class.mean())
-        values |= {f"{name}/{c}": float(v) for c, v in zip(classes, per_class, strict=True)}
+        if count <= MOST_CLASSES:
+            values |= {f"{name}/{c}": float(v) for c, v in zip(classes, per_class, strict=True)}
     return values

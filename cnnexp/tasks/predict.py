@@ -18,7 +18,8 @@ from cnnexp.errors import InputError
 from cnnexp.experiment import device_of
 from cnnexp.finished import load_run
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, write_predictions
+from cnnexp.reporting.predictions import write_predictions
+from cnnexp.runs import Result
 from cnnexp.training.loss import probabilities
 from cnnexp.training.predict import predict_logits
 

@@ -42,7 +42,7 @@ def reproduce(config: Mapping[str, Any]) -> Result:
     if result is None or result.folder is None:  # of several processes the first one compares
         return Result()
     before, again = (read_run(one, config) for one in (folder, result.folder))
-    parts = compare_parts(folder, result.folder, list(info["phases"]))
+    parts = compare_parts(folder, result.folder, list(info["phases"]), info["classes"])
     differing = [part for part in parts if part.apart]
     with Journal() as journal:
         journal.say()

@@ -11,7 +11,6 @@ from cnnexp.comparison.test_images import (
     common_test_images,
     count_splits,
     read_answers,
-    read_shares,
 )
 from cnnexp.errors import InputError
 
@@ -98,7 +97,4 @@ def test_names_that_look_like_numbers_and_lines(make_run: MakeRun) -> None:
     found = read_answers([run, run], classes)
     assert found.paths[0] == 'a\n"b", c.png'
     assert np.argwhere(~found.right).tolist() == [[2, 0], [2, 1]]
-    paths, shares = read_shares(run, classes)
-    assert paths[0] == found.paths[0]
-    np.testing.assert_allclose(shares[2], [0.8, 0.1, 0.1], atol=1e-6)
     assert count_splits(run) == {"test": 30, "train": 60}

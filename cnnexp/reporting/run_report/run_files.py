@@ -14,6 +14,7 @@ import yaml
 from cnnexp.errors import InputError
 from cnnexp.reporting.json_values import at, mapping
 from cnnexp.reporting.picture import read_words
+from cnnexp.reporting.predictions import read_predictions
 
 SPLITS = ("train", "validation", "test")
 READ = ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "lr")  # of metrics.csv
@@ -124,15 +125,12 @@ def _notes(log: str) -> list[str]:
 
 
 def _answers(folder: Path, classes: Sequence[str]) -> Answers | None:
-    rows = _rows(folder / "predictions.csv")
-    if not rows:
+    found = read_predictions(folder / "predictions.csv", classes)
+    if not found.paths:
         return None
     place = {name: i for i, name in enumerate(classes)}
-    return Answers(
-        [row["path"] for row in rows],
-        np.array([place[row["label"]] for row in rows]),
-        np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows]),
-    )
+    labels = np.array([place[name] for name in found.labels])
+    return Answers(found.paths, labels, found.probabilities)
 
 
 def _history(
