@@ -103,12 +103,13 @@ def image_notes(answers: Answers) -> list[str]:
 
 
 def code_notes(groups: Sequence[Group]) -> list[str]:
-    """Seeds of a group that were not trained by the same code."""
-    notes = []
+    """Groups whose seeds were not trained by the same code."""
+    mixed = []
     for group in groups:
         commits = {str((run.info.get("environment") or {}).get("git")) for run in group.runs}
         if len(commits) > 1:
-            notes.append(
-                f"{group.label}: its seeds were trained by {len(commits)} states of the code"
-            )
-    return notes
+            mixed.append(group.label)
+    if not mixed:
+        return []
+    named = ", ".join(mixed) if len(mixed) <= 4 else f"{len(mixed)} of {len(groups)} groups"
+    return [f"{named}: not all seeds were trained by the same state of the code"]

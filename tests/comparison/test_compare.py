@@ -193,6 +193,20 @@ def test_seeds_of_one_group(make_run: MakeRun, capsys: pytest.CaptureFixture[str
     assert "same: 96.7% over 3 seeds" in Page(result.folder / "comparison.html").text
 
 
+def test_seeds_of_several_states_of_the_code(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("good", "poor", "same"):
+        for seed in (0, 1):
+            path = make_run(name, seed, [3] if name == "poor" else []) / "run.json"
+            if name != "same":
+                path.write_text(path.read_text().replace("c" * 40, str(seed) * 40))
+    compare("outputs/good", "outputs/poor", "outputs/same")
+    assert (
+        "note      good, poor: not all seeds were trained by the same state of the code\n"
+    ) in capsys.readouterr().out
+
+
 def test_notes_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     make_run("a")
     make_run("b", images=range(10, 40), learned=range(5))
