@@ -58,11 +58,7 @@ def load_run(config: Mapping[str, Any]) -> FinishedRun:
             f"run={folder}: it has no checkpoint yet (checkpoints/<phase>/best.ckpt); "
             f"train it on with: {to_type(f'resume={shown_path(folder)}')}"
         )
-    try:
-        load_network(network, checkpoint)
-    except Exception as error:
-        line = str(error).splitlines()[0]
-        raise InputError(f"{checkpoint} cannot be loaded: {line}") from None
+    load_network(network, checkpoint)
     network.to(memory_format=torch.channels_last)
     typed = any(line.lstrip("+").startswith("trainer.precision=") for line in config["overrides"])
     precision = precision_of(merged) if typed else info["precision"]

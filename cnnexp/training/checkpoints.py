@@ -1,5 +1,6 @@
 """Weights from checkpoints; nothing in the files is executed (weights_only)."""
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from cnnexp.errors import InputError
-from cnnexp.files import whole_file
+from cnnexp.files import shown_path, whole_file
 
 PREFIX = "network."
 LOGGED = "logged_bytes"
@@ -34,13 +35,35 @@ class WholeFileIO(TorchCheckpointIO):
 
 
 def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The network's part of a Lightning checkpoint."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    return {key[len(PREFIX) :]: state[key] for key in state if key.startswith(PREFIX)}
+    """The network's part of a Lightning checkpoint. Raises InputError where it is not as it was
+    written: the file's own checksums are compared, which torch does not.
+    """
+    try:
+        with zipfile.ZipFile(checkpoint) as records:
+            damaged = records.testzip()
+        if damaged is not None:
+            raise ValueError(f"its checksum is wrong, in {damaged}")
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        own = {key[len(PREFIX) :]: state[key] for key in state if key.startswith(PREFIX)}
+        if not all(isinstance(value, torch.Tensor) for value in own.values()):
+            raise ValueError("it holds more than weights")
+        return own
+    except Exception as error:  # what is damaged makes zipfile and torch fail in any way
+        raise InputError(f"{shown_path(checkpoint)} cannot be loaded: {_line(error)}") from None
 
 
 def load_network(network: nn.Module, checkpoint: Path) -> None:
-    network.load_state_dict(network_state(checkpoint))
+    """Raises InputError."""
+    state = network_state(checkpoint)
+    try:
+        network.load_state_dict(state)
+    except Exception as error:  # other names and shapes, or what is no tensor
+        where = shown_path(checkpoint)
+        raise InputError(f"{where} cannot be loaded: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def logged_bytes(checkpoint: Path | None) -> int | None:

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from cnnexp.command import checked
 from cnnexp.config.compose import compose
+from cnnexp.errors import InputError
 from cnnexp.files import clear_parts
 from cnnexp.phases import make_trainer
-from cnnexp.training.checkpoints import WholeFileIO
+from cnnexp.training.checkpoints import WholeFileIO, load_network, network_state
 
 
 def test_the_trainer_writes_them_beside_their_place(
@@ -43,3 +45,35 @@ def test_what_killed_processes_left_is_taken_away(tmp_path: Path) -> None:
         path.touch()
     clear_parts(tmp_path)
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
+
+
+def saved(path: Path, **state: Any) -> bytes:
+    WholeFileIO().save_checkpoint({"state_dict": state}, path)
+    return path.read_bytes()
+
+
+def test_a_damaged_one_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Of a changed weight torch says nothing: the file's own checksum does."""
+    path = tmp_path / "best.ckpt"
+    weights = {"network.weight": torch.full((2, 3), 1.5), "network.bias": torch.zeros(2)}
+    good = saved(path, **weights, other=torch.ones(1))
+    assert network_state(path).keys() == {"weight", "bias"}
+    at = good.index(torch.full((1,), 1.5).numpy().tobytes())
+    changed = good[: at + 1] + b"\x11" + good[at + 2 :]
+    path.write_bytes(changed)
+    assert not torch.load(path, weights_only=True)["state_dict"]["network.weight"].eq(1.5).all()
+    for content in (changed, good[: len(good) // 2], good[300:], b"", b"noise" * 100):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"best\.ckpt cannot be loaded: .") as refused:
+            load_network(nn.Linear(3, 2), path)
+        assert "\n" not in str(refused.value)
+
+
+def test_another_networks_and_what_is_no_weight(tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    for state in ({"weight": torch.ones(2, 3)}, {"weight": torch.ones(4), "bias": torch.ones(2)},
+                  {"weight": 5, "bias": torch.ones(2)}):  # fmt: skip
+        saved(path, **{f"network.{name}": value for name, value in state.items()})
+        with pytest.raises(InputError, match=r"best\.ckpt cannot be loaded: .") as refused:
+            load_network(nn.Linear(3, 2), path)
+        assert "\n" not in str(refused.value)
