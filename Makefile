@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-slow test-slurm test-containers lint clean
+.PHONY: run test test-slow test-slurm test-containers lint audit clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
@@ -32,6 +32,10 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known holes in what is installed, as PyPI lists them; wants a network.
+audit: .venv/dev.stamp
+	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
