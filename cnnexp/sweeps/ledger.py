@@ -21,6 +21,7 @@ from cnnexp.data.lock import held
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
 from cnnexp.sweeps.owner import PATIENCE_SECONDS, Owner
+from cnnexp.tracking.environment import mask
 
 # STOPPED: by a signal; so is a job that is RUNNING and held by nobody: its process was killed.
 Status = Literal["WAITING", "RUNNING", "FINISHED", "PRUNED", "FAILED", "STOPPED"]
@@ -57,13 +58,16 @@ class Entry:
 
 
 class Ledger:
-    """The jobs of one sweep."""
+    """The jobs of one sweep. On the disk no override has a password: an entry that was read is not
+    to be run, one that was planned is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, overrides: Sequence[str]) -> Path:
-        digest = hashlib.sha256(json.dumps(in_order(overrides)).encode()).hexdigest()[:16]
+        lines = in_order([mask(line) for line in overrides])
+        digest = hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
         return self.folder / "jobs" / f"{digest}.json"
 
     def read(self, overrides: Sequence[str]) -> Entry | None:
@@ -71,17 +75,17 @@ class Ledger:
 
     def write(self, entry: Entry) -> None:
         with whole_file(self.path(entry.overrides)) as file:
-            json.dump(dataclasses.asdict(entry), file, indent=2)
+            kept = replace(entry, overrides=[mask(line) for line in entry.overrides])
+            json.dump(dataclasses.asdict(kept), file, indent=2)
 
     def plan(self, entry: Entry) -> Entry:
         """The entry as it is there already, with this one's number, or else this one; written."""
         with self._held():
             known = self.read(entry.overrides)
             if known is None or known.number != entry.number:
-                entry = replace(known or entry, number=entry.number)
-                self.write(entry)
-                return entry
-        return known
+                known = replace(known or entry, number=entry.number)
+                self.write(known)
+        return replace(known, overrides=entry.overrides)
 
     def entries(self) -> list[Entry]:
         """In order of their numbers."""

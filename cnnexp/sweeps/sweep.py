@@ -29,6 +29,7 @@ from cnnexp.sweeps.slurm import cluster_options
 from cnnexp.sweeps.suite import Suite, compare, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import ranked, table
+from cnnexp.tracking.environment import mask
 
 # Where things lie and how they are run: another value of these is the same sweep.
 NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|dataset\.folds?)\b")
@@ -157,7 +158,7 @@ def grid(parsed: Sequence[Override]) -> list[Entry]:
 def label(lines: Sequence[str], keys: set[str]) -> str:
     """What sets a job apart: the overrides of the keys that are swept; of one job, all."""
     own = [line for line in lines if line.partition("=")[0] in keys] or list(lines)
-    return shlex.join(line.lstrip("+") for line in own) or "the default config"
+    return mask(shlex.join(line.lstrip("+") for line in own)) or "the default config"
 
 
 def sweep_folder(first: Mapping[str, Any], given: Sequence[str]) -> Path:
@@ -177,8 +178,9 @@ def finished(entry: Entry, config_dir: Path | None) -> bool:
 
 
 def typed(overrides: Sequence[str]) -> str:
+    """Without passwords: it is kept, and printed where a log may hold it."""
     multirun = [] if names_sweep(overrides) else ["-m"]
-    return to_type(*multirun, *overrides)
+    return mask(to_type(*multirun, *overrides))
 
 
 def summary(ledger: Ledger, command: str) -> int:

@@ -31,6 +31,22 @@ def test_the_order_of_overrides_makes_no_other_job(ledger: Ledger) -> None:
     assert ledger.read(["+a=2", "+a=1", "b=1"]) is None, "the last of a key counts"
 
 
+def test_passwords_are_for_jobs_alone(ledger: Ledger) -> None:
+    lines = ["seed=1", "tracking.uri=http://ann:secret@host:5000"]
+    planned = ledger.plan(Entry(1, "seed=1", lines))
+    assert planned.overrides == lines
+    assert ledger.plan(Entry(1, "seed=1", lines)) == planned
+    known = ledger.read(lines)
+    assert known is not None
+    assert known.overrides == ["seed=1", "tracking.uri=http://***@host:5000"]
+    known.status = "FINISHED"
+    ledger.write(known)
+    again = ledger.plan(Entry(1, "seed=1", lines))
+    assert (again.status, again.overrides) == ("FINISHED", lines)
+    (path,) = (ledger.folder / "jobs").glob("*.json")
+    assert "secret" not in path.read_text()
+
+
 def test_what_is_changed_of_the_facts_is_kept(ledger: Ledger) -> None:
     with ledger.facts() as facts:
         facts["total"] = 3
