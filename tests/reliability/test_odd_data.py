@@ -80,3 +80,21 @@ def test_a_rate_of_zero_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     photos(a=(noise(20, 20), 12), b=(noise(20, 20), 12))
     assert main([*SMALL, "optimizer.lr=0"]) == 2
     assert "optimizer.lr=0: must be a number greater than 0" in capsys.readouterr().err
+
+
+def test_more_classes_than_columns() -> None:
+    photos(**{f"class{number:03d}": (noise(16, 16), 5) for number in range(260)})
+    folders = []
+    for seed in (0, 1):
+        result = cnnexp.run([*SMALL, "dataset.batch_size=64", f"seed={seed}"])
+        assert result.folder is not None
+        folders.append(result.folder)
+        assert 0 <= result.metrics["test/f1"] <= 1
+        assert "test/f1/class000" not in result.metrics
+        shares = np.load(result.folder / "predictions.npy")
+        assert shares.shape == (260, 260)
+        np.testing.assert_allclose(shares.sum(1), 1, atol=1e-4)
+        assert "class000" in (result.folder / "report.html").read_text()
+    compared = cnnexp.run(["task=compare", f"runs=[{folders[0]},{folders[1]}]", "tracking=none"])
+    assert compared.metrics["accuracy/odd"] >= 0
+    assert main(["task=reproduce", f"run={folders[0]}", "tracking=none"]) == 0

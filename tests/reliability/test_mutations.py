@@ -1,0 +1,125 @@
+"""Files of a run's folder that somebody or something has changed: every command that reads them
+still answers, or says in one line what is wrong with which; a zip with changed bytes likewise.
+
+CNNEXP_FUZZ says how many changes of each are tried (12).
+"""
+
+import io
+import json
+import os
+import random
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnexp
+from cnnexp.__main__ import main
+
+COUNT = int(os.environ.get("CNNEXP_FUZZ", "12"))
+SMALL = [
+    "dataset=shapes", "dataset.images=80", "dataset.image_size=24", "dataset.batch_size=16",
+    "model.widths=[[4],[4]]", "model.dense=[]", "name=small", "visualization=none",
+    "trainer.max_epochs=1", "tracking=none",
+]  # fmt: skip
+COMMANDS = {
+    "evaluate": ["task=evaluate", "run=changed"],
+    "visualize": ["task=visualize", "run=changed", "visualization=kernels"],
+    "predict": ["task=predict", "run=changed", "input=photo.png"],
+    "anatomy": ["task=anatomy", "run=changed"],
+    "export": ["task=export", "run=changed", "export.format=torch"],
+    "compare": ["task=compare", "runs=[whole,changed]"],
+    "diff": ["task=diff", "a=whole", "b=changed"],
+    "init_from": [*SMALL, "init_from=changed"],
+    "resume": ["resume=changed"],
+}
+NASTY = [b"\0", b"\xff", b"NaN", b"-1", b"1e999", b"99999999", b"null", b"[]", b"{}", b"''", b"\n"]
+
+
+def changed(content: bytes, draw: random.Random) -> bytes:
+    """One way in which a file goes bad."""
+    begin, end = sorted(draw.randrange(len(content) + 1) for _ in range(2))
+    end = min(end, begin + 200)
+    some = draw.randbytes(1 + draw.randrange(8))
+    values = [at for at in range(len(content)) if content[at : at + 1].isdigit()][:20_000]
+    at = draw.choice(values) if values else 0
+    ways: list[Callable[[], bytes]] = [
+        lambda: b"",
+        lambda: content[:begin],
+        lambda: content[:begin] + content[end:],
+        lambda: content[:end] + content[begin:],
+        lambda: content[:begin] + some + content[begin + len(some) :],
+        lambda: content[:begin] + draw.choice(NASTY) + content[end:],
+        lambda: content[:at] + draw.choice(NASTY) + content[at + 1 :],  # of a number
+    ]
+    return draw.choice(ways)()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run, `whole`, and a photograph."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CNNEXP_CACHE", str(folder / "cache"))
+        done = cnnexp.run(SMALL).folder
+        assert done is not None
+        done.rename(folder / "whole")
+        Image.new("RGB", (20, 20), "red").save("photo.png")
+    return folder
+
+
+@pytest.mark.parametrize("number", range(COUNT))
+def test_a_changed_run(
+    whole: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(whole)
+    monkeypatch.setenv("CNNEXP_CACHE", str(whole / "cache"))
+    draw = random.Random(number)
+    shutil.rmtree("changed", ignore_errors=True)
+    shutil.copytree("whole", "changed")
+    name = draw.choice(list(COMMANDS))
+    if name == "resume":
+        info = json.loads(Path("changed/run.json").read_text())
+        Path("changed/run.json").write_text(json.dumps({**info, "status": "KILLED"}))
+    path = draw.choice(sorted(path for path in Path("changed").rglob("*.*") if path.is_file()))
+    before = path.read_bytes()
+    path.write_bytes(changed(before, draw))
+    capsys.readouterr()
+    code = main(["tracking=none", *COMMANDS[name]])
+    said = capsys.readouterr().err.splitlines()
+    assert code in (0, 2), path
+    if code == 2:
+        assert len(said) == 1, (path, said)
+        assert len(said[0]) < 700, (path, said)
+
+
+@pytest.fixture(scope="module")
+def photos() -> bytes:
+    """A zip of two classes of ten photographs."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for number in range(20):
+            pixels = np.random.default_rng(number).integers(0, 255, (16, 16, 3), np.uint8)
+            photo = io.BytesIO()
+            Image.fromarray(pixels).save(photo, ("PNG", "JPEG")[number % 2])
+            archive.writestr(f"{'ab'[number // 10]}/{number}.png", photo.getvalue())
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("number", range(COUNT))
+def test_a_changed_zip(
+    work: Path, photos: bytes, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (work / "photos.zip").write_bytes(changed(photos, random.Random(number)))
+    code = main(["task=data", "dataset=image_folder", "dataset.root=photos.zip",
+                 "dataset.image_size=16", "tracking=none"])  # fmt: skip
+    said = capsys.readouterr().err.splitlines()
+    assert code in (0, 2)
+    if code == 2:
+        assert len(said) == 1, said
+    assert {path.name for path in work.iterdir()} <= {"photos.zip", "cache", "outputs"}

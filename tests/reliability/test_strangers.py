@@ -1,0 +1,182 @@
+"""A run's folder, weights, caches and data from a stranger: none of what they hide is executed."""
+
+import io
+import json
+import os
+import pickle
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import cnnexp
+from cnnexp.__main__ import main
+
+SMALL = [
+    "dataset=shapes", "dataset.images=80", "dataset.image_size=24", "dataset.batch_size=16",
+    "model.widths=[[4],[4]]", "model.dense=[]", "name=small", "visualization=none",
+    "trainer.max_epochs=1", "tracking=none",
+]  # fmt: skip
+COMMANDS = {
+    "evaluate": ["task=evaluate", "run=stranger"],
+    "visualize": ["task=visualize", "run=stranger", "visualization=kernels"],
+    "predict": ["task=predict", "run=stranger", "input=photo.png"],
+    "export": ["task=export", "run=stranger"],
+    "compare": ["task=compare", "runs=[whole,stranger]"],
+    "diff": ["task=diff", "a=whole", "b=stranger"],
+    "reproduce": ["task=reproduce", "run=stranger"],
+    "init_from": [*SMALL, "init_from=stranger"],
+    "resume": ["resume=stranger"],
+}
+TRACE = "executed"  # in the working folder, when a payload ran
+
+
+class Payload:
+    def __reduce__(self) -> Any:
+        return os.makedirs, (TRACE, 0o777, True)
+
+
+def pickled() -> bytes:
+    return pickle.dumps({"state_dict": Payload(), "data": Payload()}, protocol=2)
+
+
+def checkpoint() -> bytes:
+    made = io.BytesIO()
+    torch.save({"state_dict": {"network.head.1.bias": Payload()}}, made)
+    return made.getvalue()
+
+
+def array() -> bytes:
+    made = io.BytesIO()
+    np.save(made, np.array([Payload()], dtype=object), allow_pickle=True)
+    return made.getvalue()
+
+
+PAYLOADS: dict[str, tuple[Callable[[], bytes], Callable[[bytes], Any]]] = {
+    "pickle": (pickled, pickle.loads),
+    "checkpoint": (checkpoint, lambda c: torch.load(io.BytesIO(c), weights_only=False)),
+    "array": (array, lambda c: np.load(io.BytesIO(c), allow_pickle=True)),
+    "yaml": (lambda: b"name: !!python/object/apply:os.makedirs [executed]\n", yaml.unsafe_load),
+}
+# Of a run's files, by what they end with.
+KINDS = {
+    ".ckpt": ["checkpoint", "pickle"],
+    ".yaml": ["yaml"],
+    ".json": ["pickle"],
+    ".csv": ["pickle"],
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CNNEXP_CACHE", str(folder / "cache"))
+        done = cnnexp.run(SMALL).folder
+        assert done is not None
+        done.rename(folder / "whole")
+        Image.new("RGB", (20, 20), "red").save("photo.png")
+    return folder
+
+
+@pytest.fixture
+def stranger(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A run's folder in the working folder."""
+    monkeypatch.chdir(whole)
+    monkeypatch.setenv("CNNEXP_CACHE", str(whole / "cache"))
+    shutil.rmtree("stranger", ignore_errors=True)
+    shutil.copytree("whole", "stranger")
+    yield Path("stranger")
+    assert not Path(TRACE).exists()
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_the_payloads_work(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is careless executes them: the tests below could fail."""
+    monkeypatch.chdir(tmp_path)
+    make, carelessly = PAYLOADS[kind]
+    carelessly(make())
+    assert Path(TRACE).is_dir()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_file_of_a_run(stranger: Path, name: str) -> None:
+    """One after the other is a payload of the kind that its readers would execute."""
+    if name == "resume":
+        info = stranger / "run.json"
+        info.write_text(json.dumps({**json.loads(info.read_text()), "status": "KILLED"}))
+    files = [path for path in stranger.rglob("*") if path.suffix in KINDS]
+    assert {"best.ckpt", "config.yaml", "predictions.csv"} <= {path.name for path in files}
+    for path in files:
+        if name == "reproduce" and path.suffix != ".ckpt":
+            continue  # it would train: checkpoints are read before
+        good = path.read_bytes()
+        for kind in KINDS[path.suffix]:
+            path.write_bytes(PAYLOADS[kind][0]())
+            assert main(["tracking=none", *COMMANDS[name]]) in (0, 2), path
+            assert not Path(TRACE).exists(), path
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".npz"])
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_weights(stranger: Path, kind: str, suffix: str) -> None:
+    path = stranger / f"weights{suffix}"
+    path.write_bytes(PAYLOADS[kind][0]())
+    few = ["model=vgg16_frozen", "dataset=shapes", "dataset.images=40", "dataset.image_size=32"]
+    assert main([*few, f"model.weights={path}", "tracking=none"]) == 2
+
+
+def test_caches(stranger: Path, whole: Path) -> None:
+    """All that lies in the cache is a payload: everything is made anew."""
+    files = [path for path in (whole / "cache").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".npy" for path in files)
+    for path in files:
+        path.write_bytes(array())
+    assert main([*SMALL, "run=null"]) == 0
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_data(work: Path, kind: str) -> None:
+    content = PAYLOADS[kind][0]()
+    for name in ("cifar-10-batches-py", "images/a", "images/b"):
+        (work / name).mkdir(parents=True)
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]:
+        (work / "cifar-10-batches-py" / name).write_bytes(content)
+    with tarfile.open(work / "cifar-10-python.tar.gz", "w:gz") as archive:
+        archive.add(work / "cifar-10-batches-py", "cifar-10-batches-py")
+    for name in ("a/1.png", "a/2.npy", "b/1.jpg", "b/2.pt"):
+        (work / "images" / name).write_bytes(content)
+    for words in (
+        ["dataset=cifar10", "dataset.root=cifar-10-batches-py"],
+        ["dataset=cifar10", "dataset.root=cifar-10-python.tar.gz"],
+        ["dataset=image_folder", "dataset.root=images"],
+        ["dataset=cats_dogs", "dataset.root=images"],
+    ):
+        assert main([*words, "tracking=none"]) == 2
+    assert not Path(TRACE).exists()
+
+
+def test_what_a_config_asks_the_environment_for(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one that is typed Hydra resolves it; of one that lies in a run's folder nobody does."""
+    monkeypatch.setenv("PRIVATE", "k3y-0f-th3-h0us3")
+    config = yaml.safe_load((stranger / "config.yaml").read_text())
+    for section, key in (("dataset", "root"), ("training", "monitor"), ("model", "activation")):
+        asks = {**config, section: {**config[section], key: "${oc.env:PRIVATE}"}}
+        (stranger / "config.yaml").write_text(yaml.safe_dump(asks))
+        for words in COMMANDS.values():
+            main(["tracking=none", *words])
+    said = capsys.readouterr()
+    assert "k3y-0f" not in said.out + said.err
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    assert not [path for path in files if b"k3y-0f" in path.read_bytes()]
