@@ -31,9 +31,9 @@ COMMANDS = {
     "visualize": ["task=visualize", "run=changed", "visualization=kernels"],
     "predict": ["task=predict", "run=changed", "input=photo.png"],
     "anatomy": ["task=anatomy", "run=changed"],
-    "export": ["task=export", "run=changed", "export.format=torch"],
-    "compare": ["task=compare", "runs=[whole,changed]"],
-    "diff": ["task=diff", "a=whole", "b=changed"],
+    "export": ["task=export", "run=changed", "format=torch"],
+    "compare": ["task=compare", "runs=[other,changed]"],
+    "diff": ["task=diff", "a=other", "b=changed"],
     "init_from": [*SMALL, "init_from=changed"],
     "resume": ["resume=changed"],
 }
@@ -61,16 +61,27 @@ def changed(content: bytes, draw: random.Random) -> bytes:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run, `whole`, and a photograph."""
+    """A folder with two finished runs, `whole` and `other`, and a photograph."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("CNNEXP_CACHE", str(folder / "cache"))
-        done = cnnexp.run(SMALL).folder
-        assert done is not None
-        done.rename(folder / "whole")
+        for seed, name in enumerate(("whole", "other")):
+            done = cnnexp.run([*SMALL, f"seed={seed}"]).folder
+            assert done is not None
+            done.rename(folder / name)
         Image.new("RGB", (20, 20), "red").save("photo.png")
     return folder
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "resume"])
+def test_the_commands_work(whole: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder that is as it was: what is refused below is not refused for its words."""
+    monkeypatch.chdir(whole)
+    monkeypatch.setenv("CNNEXP_CACHE", str(whole / "cache"))
+    shutil.rmtree("changed", ignore_errors=True)
+    shutil.copytree("whole", "changed")
+    assert main(["tracking=none", *COMMANDS[name]]) in (0, None)
 
 
 @pytest.mark.parametrize("number", range(COUNT))

@@ -28,9 +28,9 @@ COMMANDS = {
     "evaluate": ["task=evaluate", "run=stranger"],
     "visualize": ["task=visualize", "run=stranger", "visualization=kernels"],
     "predict": ["task=predict", "run=stranger", "input=photo.png"],
-    "export": ["task=export", "run=stranger"],
-    "compare": ["task=compare", "runs=[whole,stranger]"],
-    "diff": ["task=diff", "a=whole", "b=stranger"],
+    "export": ["task=export", "run=stranger", "format=torch"],
+    "compare": ["task=compare", "runs=[other,stranger]"],
+    "diff": ["task=diff", "a=other", "b=stranger"],
     "reproduce": ["task=reproduce", "run=stranger"],
     "init_from": [*SMALL, "init_from=stranger"],
     "resume": ["resume=stranger"],
@@ -80,9 +80,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("CNNEXP_CACHE", str(folder / "cache"))
-        done = cnnexp.run(SMALL).folder
-        assert done is not None
-        done.rename(folder / "whole")
+        for seed, name in enumerate(("whole", "other")):
+            done = cnnexp.run([*SMALL, f"seed={seed}"]).folder
+            assert done is not None
+            done.rename(folder / name)
         Image.new("RGB", (20, 20), "red").save("photo.png")
     return folder
 
