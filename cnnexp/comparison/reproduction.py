@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cnnexp.errors import InputError
 from cnnexp.reporting.predictions import Predictions, read_predictions
 from cnnexp.training.checkpoints import network_state
 
@@ -95,10 +94,7 @@ def answers(folder: Path, classes: Sequence[str]) -> Predictions:
     path = folder / "predictions.csv"
     if not path.exists():
         return Predictions([], [], [], np.empty((0, len(classes)), np.float32))
-    try:
-        return read_predictions(path, classes)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())})") from None
+    return read_predictions(path, classes)
 
 
 def rows(path: Path) -> Rows:

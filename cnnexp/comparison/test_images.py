@@ -90,7 +90,7 @@ def read_answers(folders: Sequence[Path], classes: Sequence[str]) -> Answers:
     paths = [""] * len(common)
     former: tuple[Split, pa.ChunkedArray, np.ndarray] | None = None
     for number, (folder, split) in enumerate(zip(folders, splits, strict=True)):
-        said, codes = read_predictions(folder, classes)
+        said, codes = read_numbers(folder, classes)
         if former is None or former[0] is not split or not former[1].equals(said):
             rows = [place.get(split.test.get(path, ("", "")), -1) for path in said.to_pylist()]
             former = (split, said, np.array(rows, dtype=np.int64))
@@ -113,7 +113,7 @@ def read_answers(folders: Sequence[Path], classes: Sequence[str]) -> Answers:
     )  # fmt: skip
 
 
-def read_predictions(folder: Path, classes: Sequence[str]) -> tuple[pa.ChunkedArray, np.ndarray]:
+def read_numbers(folder: Path, classes: Sequence[str]) -> tuple[pa.ChunkedArray, np.ndarray]:
     """Paths, and the predicted classes' numbers (N,) int16, of a run's predictions.csv."""
     path = folder / "predictions.csv"
     try:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnnexp.errors import InputError
 from cnnexp.files import whole_file
 
 MOST_CLASSES = 256  # that have a column, or a figure of merit, of their own
@@ -60,7 +61,14 @@ def write_predictions(
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
-    """Raises OSError, ValueError or KeyError where it is not one for these classes."""
+    """Raises InputError where it is not one for these classes."""
+    try:
+        return _read(path, classes)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _read(path: Path, classes: Sequence[str]) -> Predictions:
     import pyarrow as pa
     from pyarrow import csv as fast
 
@@ -83,5 +91,5 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
     paths, labels, said = (table[name].to_pylist() for name in texts)
     there = None not in (*paths[:1], *said[:1])  # a column that is not there is all None
     if not there or shares.shape != (len(paths), len(classes)) or not np.isfinite(shares).all():
-        raise ValueError(f"{path} has other columns, images or classes")
+        raise ValueError("it has other columns, images or classes")
     return Predictions(paths, [label or "" for label in labels], said, shares)

@@ -57,7 +57,7 @@ def load_network(network: nn.Module, checkpoint: Path) -> None:
     state = network_state(checkpoint)
     try:
         network.load_state_dict(state)
-    except Exception as error:  # other names and shapes, or what is no tensor
+    except RuntimeError as error:  # other names or shapes
         where = shown_path(checkpoint)
         raise InputError(f"{where} cannot be loaded: {_line(error)}") from None
 

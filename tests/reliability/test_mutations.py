@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cnnexp
 from cnnexp.__main__ import main
 
 COUNT = int(os.environ.get("CNNEXP_FUZZ", "12"))
@@ -59,26 +58,11 @@ def changed(content: bytes, draw: random.Random) -> bytes:
     return draw.choice(ways)()
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two finished runs, `whole` and `other`, and a photograph."""
-    folder = tmp_path_factory.mktemp("work")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("CNNEXP_CACHE", str(folder / "cache"))
-        for seed, name in enumerate(("whole", "other")):
-            done = cnnexp.run([*SMALL, f"seed={seed}"]).folder
-            assert done is not None
-            done.rename(folder / name)
-        Image.new("RGB", (20, 20), "red").save("photo.png")
-    return folder
-
-
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "resume"])
-def test_the_commands_work(whole: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_work(runs: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a folder that is as it was: what is refused below is not refused for its words."""
-    monkeypatch.chdir(whole)
-    monkeypatch.setenv("CNNEXP_CACHE", str(whole / "cache"))
+    monkeypatch.chdir(runs)
+    monkeypatch.setenv("CNNEXP_CACHE", str(runs / "cache"))
     shutil.rmtree("changed", ignore_errors=True)
     shutil.copytree("whole", "changed")
     assert main(["tracking=none", *COMMANDS[name]]) in (0, None)
@@ -86,10 +70,10 @@ def test_the_commands_work(whole: Path, name: str, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("number", range(COUNT))
 def test_a_changed_run(
-    whole: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(whole)
-    monkeypatch.setenv("CNNEXP_CACHE", str(whole / "cache"))
+    monkeypatch.chdir(runs)
+    monkeypatch.setenv("CNNEXP_CACHE", str(runs / "cache"))
     draw = random.Random(number)
     shutil.rmtree("changed", ignore_errors=True)
     shutil.copytree("whole", "changed")

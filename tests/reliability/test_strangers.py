@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 
-import cnnexp
 from cnnexp.__main__ import main
 
 SMALL = [
@@ -74,25 +72,11 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("work")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("CNNEXP_CACHE", str(folder / "cache"))
-        for seed, name in enumerate(("whole", "other")):
-            done = cnnexp.run([*SMALL, f"seed={seed}"]).folder
-            assert done is not None
-            done.rename(folder / name)
-        Image.new("RGB", (20, 20), "red").save("photo.png")
-    return folder
-
-
 @pytest.fixture
-def stranger(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def stranger(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A run's folder in the working folder."""
-    monkeypatch.chdir(whole)
-    monkeypatch.setenv("CNNEXP_CACHE", str(whole / "cache"))
+    monkeypatch.chdir(runs)
+    monkeypatch.setenv("CNNEXP_CACHE", str(runs / "cache"))
     shutil.rmtree("stranger", ignore_errors=True)
     shutil.copytree("whole", "stranger")
     yield Path("stranger")
@@ -136,13 +120,13 @@ def test_weights(stranger: Path, kind: str, suffix: str) -> None:
     assert main([*few, f"model.weights={path}", "tracking=none"]) == 2
 
 
-def test_caches(stranger: Path, whole: Path) -> None:
+def test_caches(stranger: Path, runs: Path) -> None:
     """All that lies in the cache is a payload: everything is made anew."""
-    files = [path for path in (whole / "cache").rglob("*") if path.is_file()]
+    files = [path for path in (runs / "cache").rglob("*") if path.is_file()]
     assert any(path.suffix == ".npy" for path in files)
     for path in files:
         path.write_bytes(array())
-    assert main([*SMALL, "run=null"]) == 0
+    assert main(SMALL) == 0
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnnexp.errors import InputError
 from cnnexp.reporting.predictions import Predictions, read_predictions, write_predictions
 
 PATHS = ["a.png", 'a\n"b", c.png', "null"]
@@ -53,7 +54,7 @@ def test_a_file_beside_for_many_classes(tmp_path: Path) -> None:
     ]
     np.testing.assert_array_equal(np.load(tmp_path / "many.npy"), shares)
     (tmp_path / "many.npy").unlink()
-    with pytest.raises(OSError, match=r"many\.npy"):
+    with pytest.raises(InputError, match=r"many\.npy"):
         read_predictions(tmp_path / "many.csv", classes)
 
 
@@ -66,5 +67,5 @@ def test_other_columns_are_refused(tmp_path: Path, old: str, new: str) -> None:
     written(path, ["cat", "dog", "x"])
     assert isinstance(read_predictions(path, ["cat", "dog", "x"]), Predictions)
     path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises((ValueError, KeyError)):
+    with pytest.raises(InputError, match=r"predictions\.csv cannot be read \(."):
         read_predictions(path, ["cat", "dog", "x"])

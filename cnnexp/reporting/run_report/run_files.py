@@ -95,7 +95,7 @@ def read_run(folder: Path) -> RunFiles:
 def _or(empty: Callable[[], T], read: Callable[[], T]) -> T:
     try:
         return read()
-    except (OSError, ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
+    except (InputError, OSError, ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
         return empty()
 
 
