@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-slow test-slurm test-containers lint audit clean
+.PHONY: run test test-slow test-slurm test-containers reliability lint audit clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
@@ -27,6 +27,13 @@ test-slurm: .venv/dev.stamp
 # On CPU wheels; CNNEXP_VARIANT=cuda: with CUDA.
 test-containers: .venv/dev.stamp
 	$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
+
+# What docs/reliability.md promises, tried; its figures. As root, about an hour.
+reliability: .venv/dev.stamp
+	$(PYTEST) -m 'not slurm and not containers' --junitxml=build/reliability.xml \
+	  $$(grep -o 'tests/[a-z_/.]*' docs/reliability.md | sort -u)
+	$(MAKE) test-slurm ARGS=--junitxml=build/slurm.xml
+	$(BIN)/python scripts/reliability_figures.py build/reliability.xml build/slurm.xml
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

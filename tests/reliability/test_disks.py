@@ -87,6 +87,7 @@ def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
     disk: Callable[[int], Path],
     work: Path,
     capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """At ten sizes, from what the first files take to what all take: in each the run ends whole, or
     in one line, and then as the one that had room.
@@ -107,6 +108,7 @@ def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
         if not code:
             continue
         stopped += 1
+        record_property("full disks", 1)
         (line,) = problems.splitlines()
         assert "No space left on device" in line
         disk(room + 2 * needed)

@@ -4,7 +4,7 @@ CNNEXP_FUZZ says how many are tried (12), other ones each time where it is given
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,10 @@ def commands(draw: st.DrawFn) -> list[str]:
     suppress_health_check=list(HealthCheck),
 )
 @given(words=commands())
-def test_it_trains_or_one_line_says_why_not(words: list[str]) -> None:
+def test_it_trains_or_one_line_says_why_not(
+    words: list[str], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("combinations", 1)
     note(f"python -m cnnexp {' '.join(words)}")
     said = "it neither trained\nnor was refused"
     try:

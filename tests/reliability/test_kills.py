@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,9 @@ def check_same(whole: Path, killed: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_killed_and_begun_again(name: str, tmp_path: Path) -> None:
+def test_killed_and_begun_again(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     words = EXPERIMENTS[name]
     (tmp_path / "warm").mkdir()
     to_the_end(tmp_path / "warm", words)  # whatever Python compiles
@@ -183,6 +185,7 @@ def test_killed_and_begun_again(name: str, tmp_path: Path) -> None:
         again = to_the_end(folder, words)
         try:
             check_same(whole, folder)
+            record_property("kills survived", 1)
         except AssertionError as error:
             wrong.append(f"{kill.__name__} {when}: {error}\n{said[-600:]}\n{again[-600:]}")
     assert not wrong, f"{len(wrong)} of {len(moments)}:\n" + "\n---\n".join(wrong)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def start(folder: Path, seed: int) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
-def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
+def test_nothing_is_lost_or_done_twice(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     (tmp_path / "mine" / "dataset").mkdir(parents=True)
     (tmp_path / "mine" / "written_down.py").write_text(DATASET)
     (tmp_path / "mine" / "dataset" / "written_down.yaml").write_text(YAML)
@@ -88,3 +91,4 @@ def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
         assert len(rows) == 2
         there = logged_steps(client, by_folder[folder.name], "val/loss")
         assert there == {int(row["step"]) for row in rows}
+        record_property("runs at once", 1)

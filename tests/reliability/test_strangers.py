@@ -1,10 +1,8 @@
 """A run's folder, weights, caches and data from a stranger: none of what they hide is executed."""
 
 import io
-import json
 import os
 import pickle
-import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,22 +15,6 @@ import yaml
 
 from cnnexp.__main__ import main
 
-SMALL = [
-    "dataset=shapes", "dataset.images=80", "dataset.image_size=24", "dataset.batch_size=16",
-    "model.widths=[[4],[4]]", "model.dense=[]", "name=small", "visualization=none",
-    "trainer.max_epochs=1", "tracking=none",
-]  # fmt: skip
-COMMANDS = {
-    "evaluate": ["task=evaluate", "run=stranger"],
-    "visualize": ["task=visualize", "run=stranger", "visualization=kernels"],
-    "predict": ["task=predict", "run=stranger", "input=photo.png"],
-    "export": ["task=export", "run=stranger", "format=torch"],
-    "compare": ["task=compare", "runs=[other,stranger]"],
-    "diff": ["task=diff", "a=other", "b=stranger"],
-    "reproduce": ["task=reproduce", "run=stranger"],
-    "init_from": [*SMALL, "init_from=stranger"],
-    "resume": ["resume=stranger"],
-}
 TRACE = "executed"  # in the working folder, when a payload ran
 
 
@@ -72,14 +54,9 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def stranger(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A run's folder in the working folder."""
-    monkeypatch.chdir(runs)
-    monkeypatch.setenv("CNNEXP_CACHE", str(runs / "cache"))
-    shutil.rmtree("stranger", ignore_errors=True)
-    shutil.copytree("whole", "stranger")
-    yield Path("stranger")
+@pytest.fixture(autouse=True)
+def nothing_was_executed() -> Iterator[None]:
+    yield
     assert not Path(TRACE).exists()
 
 
@@ -89,48 +66,60 @@ def test_the_payloads_work(kind: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     make, carelessly = PAYLOADS[kind]
     carelessly(make())
-    assert Path(TRACE).is_dir()
+    Path(TRACE).rmdir()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_file_of_a_run(stranger: Path, name: str) -> None:
+def test_every_file_of_a_run(
+    give: Callable[[str], Path],
+    command: str,
+    commands: dict[str, list[str]],
+    record_property: Callable[[str, object], None],
+) -> None:
     """One after the other is a payload of the kind that its readers would execute."""
-    if name == "resume":
-        info = stranger / "run.json"
-        info.write_text(json.dumps({**json.loads(info.read_text()), "status": "KILLED"}))
-    files = [path for path in stranger.rglob("*") if path.suffix in KINDS]
+    files = [path for path in give(command).rglob("*") if path.suffix in KINDS]
     assert {"best.ckpt", "config.yaml", "predictions.csv"} <= {path.name for path in files}
     for path in files:
-        if name == "reproduce" and path.suffix != ".ckpt":
+        if command == "reproduce" and path.suffix != ".ckpt":
             continue  # it would train: checkpoints are read before
         good = path.read_bytes()
         for kind in KINDS[path.suffix]:
             path.write_bytes(PAYLOADS[kind][0]())
-            assert main(["tracking=none", *COMMANDS[name]]) in (0, 2), path
+            record_property("payloads", 1)
+            assert main(["tracking=none", *commands[command]]) in (0, 2), path
             assert not Path(TRACE).exists(), path
         path.write_bytes(good)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".npz"])
 @pytest.mark.parametrize("kind", PAYLOADS)
-def test_weights(stranger: Path, kind: str, suffix: str) -> None:
-    path = stranger / f"weights{suffix}"
+def test_weights(
+    work: Path, kind: str, suffix: str, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("payloads", 1)
+    path = work / f"weights{suffix}"
     path.write_bytes(PAYLOADS[kind][0]())
     few = ["model=vgg16_frozen", "dataset=shapes", "dataset.images=40", "dataset.image_size=32"]
     assert main([*few, f"model.weights={path}", "tracking=none"]) == 2
 
 
-def test_caches(stranger: Path, runs: Path) -> None:
+def test_caches(
+    give: Callable[[str], Path],
+    runs: Path,
+    small: list[str],
+    record_property: Callable[[str, object], None],
+) -> None:
     """All that lies in the cache is a payload: everything is made anew."""
+    give("init_from")
     files = [path for path in (runs / "cache").rglob("*") if path.is_file()]
     assert any(path.suffix == ".npy" for path in files)
     for path in files:
         path.write_bytes(array())
-    assert main(SMALL) == 0
+        record_property("payloads", 1)
+    assert main(small) == 0
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)
-def test_data(work: Path, kind: str) -> None:
+def test_data(work: Path, kind: str, record_property: Callable[[str, object], None]) -> None:
     content = PAYLOADS[kind][0]()
     for name in ("cifar-10-batches-py", "images/a", "images/b"):
         (work / name).mkdir(parents=True)
@@ -146,20 +135,24 @@ def test_data(work: Path, kind: str) -> None:
         ["dataset=image_folder", "dataset.root=images"],
         ["dataset=cats_dogs", "dataset.root=images"],
     ):
+        record_property("payloads", 1)
         assert main([*words, "tracking=none"]) == 2
-    assert not Path(TRACE).exists()
 
 
 def test_what_a_config_asks_the_environment_for(
-    stranger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    give: Callable[[str], Path],
+    commands: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Of one that is typed Hydra resolves it; of one that lies in a run's folder nobody does."""
     monkeypatch.setenv("PRIVATE", "k3y-0f-th3-h0us3")
+    stranger = give("evaluate")
     config = yaml.safe_load((stranger / "config.yaml").read_text())
     for section, key in (("dataset", "root"), ("training", "monitor"), ("model", "activation")):
         asks = {**config, section: {**config[section], key: "${oc.env:PRIVATE}"}}
         (stranger / "config.yaml").write_text(yaml.safe_dump(asks))
-        for words in COMMANDS.values():
+        for words in commands.values():
             main(["tracking=none", *words])
     said = capsys.readouterr()
     assert "k3y-0f" not in said.out + said.err
