@@ -1,4 +1,4 @@
-"""What a run sends to its store, in order; what a server that is away could not take waits."""
+"""What a run sends to its store, in order; what a store that is away could not take waits."""
 
 import logging
 import time
@@ -22,20 +22,20 @@ Send = Callable[[], Any]
 
 
 class Outbox:
-    """For one run. lost: something was refused, and is not tried again. reopened: the run may have
-    some of the metrics already: none is sent twice for one step.
+    """For one run. reopened: it may have some of the metrics already: none is sent twice for one
+    step.
 
-    A store that is a file is never away, so what fails there once is lost; but metrics always wait.
+    A server is away that does not answer, a SQLite file that another program has locked.
     """
 
     def __init__(
         self, client: "MlflowClient", uri: str, run_id: str, reopened: bool = False
     ) -> None:
         self._client, self._uri, self._run = client, uri, run_id
-        self.lost = False
         self.metrics: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
         self.others: list[tuple[str, Send]] = []  # what it is, how it is sent
         self._retry_at = 0.0  # of the monotonic clock; 0: nothing has failed
+        self._said: set[str] = set()
         self._reopened = reopened
         self._there: dict[str, set[int]] = {}  # metric -> steps, before it was reopened
 
@@ -49,16 +49,15 @@ class Outbox:
             try:
                 return send()
             except Exception as problem:
-                if store.database(self._uri) is not None:
-                    self.lost = True
-                    log.warning("MLflow: %s not logged: %s", what, store.one_line(problem))
-                    return None
                 self._failed(f"{what} waits", problem)
         self.others.append((what, send))
         return None
 
     def _failed(self, what_waits: str, problem: Exception) -> None:
-        log.warning("MLflow: %s to be sent: %s", what_waits, store.one_line(problem))
+        said = f"{what_waits} to be sent: {store.one_line(problem)}"
+        if said not in self._said:
+            log.warning("MLflow: %s", said)
+            self._said.add(said)
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def flush(self) -> None:
@@ -66,7 +65,7 @@ class Outbox:
             self.send()
 
     def send(self) -> None:
-        """All that waits. While the server is away, one attempt fails and the rest is not tried."""
+        """All that waits. While the store is away, one attempt fails and the rest is not tried."""
         if self._retry_at and self._away():
             self._retry_at = time.monotonic() + RETRY_SECONDS
             return
@@ -103,19 +102,20 @@ class Outbox:
         return metric.step not in self._there.get(metric.key, ())
 
     def wait(self) -> bool:
-        """For the server, but not for ever; whether it answers."""
+        """For the store, but not for ever; whether it is there."""
         end = time.monotonic() + PATIENCE_SECONDS
         away = self._away()
         if away:
-            log.warning("MLflow: waiting %.0f s at most for the server", PATIENCE_SECONDS)
+            log.warning("MLflow: waiting %.0f s at most for the store", PATIENCE_SECONDS)
         while away and time.monotonic() < end:
             time.sleep(2)
             away = self._away()
         return not away
 
     def _away(self) -> bool:
-        if store.database(self._uri) is not None:
-            return False
+        path = store.database(self._uri)
+        if path is not None:
+            return store.locked(path)
         try:
             store.reach(self._uri, seconds=5)  # training stands still meanwhile
         except store.UnreachableError:

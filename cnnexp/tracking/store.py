@@ -1,12 +1,14 @@
 """MLflow's store, a SQLite file that is made once, or a server; what is found in it by name."""
 
+import logging
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +76,9 @@ def _import_mlflow() -> None:
         # mlflow 3.17 asks SQLAlchemy 2.1 for a loader strategy that is going away.
         warnings.simplefilter("ignore", DeprecationWarning)
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    # Of a store that fails they write pages. We say it in a line: its errors are raised, too.
+    for name in ("mlflow.store.db.utils", "mlflow.system_metrics.system_metrics_monitor"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def ensure_store(uri: str) -> str:
@@ -142,12 +147,23 @@ def check(path: Path, uri: str) -> None:
     try:
         connect(uri).search_experiments(max_results=1)
     except Exception as problem:
-        advice = (
-            f"back it up and run: mlflow db upgrade '{uri}'"
-            if "out-of-date" in str(problem)
-            else "name another file"
-        )
+        if "out-of-date" in str(problem):
+            advice = f"back it up and run: mlflow db upgrade '{uri}'"
+        elif "is locked" in str(problem):
+            advice = "end the program that writes into it, or wait for it"
+        else:
+            advice = "name another file"
         raise InputError(f"tracking.uri: {path}: {one_line(problem)}; {advice}") from None
+
+
+def locked(path: Path) -> bool:
+    """Whether another program keeps everybody from writing into a database."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=1)) as database:
+            database.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as problem:
+        return "locked" in str(problem)
+    return False
 
 
 def reach(uri: str, seconds: int = 30) -> None:
@@ -181,7 +197,10 @@ def _impatient(seconds: int) -> Iterator[None]:
 
 def one_line(problem: BaseException, length: int = 160) -> str:
     """What went wrong, without passwords."""
-    line = mask((str(problem).strip() or type(problem).__name__).splitlines()[0])
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    # SQLAlchemy may begin with advice on its own use.
+    telling = (one for one in lines if not one.startswith("(raised as a result of"))
+    line = mask(next(telling, lines[0]))
     return line if len(line) <= length else line[: length - 1] + "…"
 
 

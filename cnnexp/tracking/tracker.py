@@ -166,7 +166,7 @@ class Tracker(NullTracker):
         def send() -> None:
             self._client.log_artifact(self._run, str(path), folder or None)
 
-        self._outbox.put(str(path), send)
+        self._outbox.put(Path(path).name, send)
 
     def log_text(self, text: str, name: str) -> None:
         self._outbox.put(name, lambda: self._client.log_text(self._run, text, name))
@@ -175,7 +175,7 @@ class Tracker(NullTracker):
         def send() -> None:
             self._client.log_artifacts(self._run, str(path), folder or None)
 
-        self._outbox.put(str(path), send)
+        self._outbox.put(Path(path).name, send)
 
     def log_dataset(self, images: "ImageSet", source: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -225,7 +225,7 @@ class Tracker(NullTracker):
             return metrics + [what for what, _ in outbox.others if what != END]
 
         def end() -> None:
-            if not outbox.lost and not unsent():
+            if not unsent():
                 self._client.set_tag(self._run, store.WHOLE_TAG, "true")
             self._client.set_terminated(self._run, status, ended_ms)
 
@@ -237,7 +237,7 @@ class Tracker(NullTracker):
         self._ended = True
         if outbox.waiting:
             log.warning("MLflow: not sent: %s", ", ".join(unsent() or [END]))
-        if (outbox.lost or outbox.waiting) and self._folder is not None:
-            log.warning(
-                "MLflow: what is missing there: %s", hints.sync_command(self.uri, self._folder)
-            )
+            if self._folder is not None:
+                log.warning(
+                    "MLflow: what is missing there: %s", hints.sync_command(self.uri, self._folder)
+                )

@@ -91,7 +91,7 @@ def test_what_a_server_that_is_away_could_not_take_waits_in_its_order(
     assert there[-1] == "figures"
     box.send()
     assert len(there) == 4
-    assert not box.lost
+    assert not box.waiting
 
 
 def test_what_is_refused_does_not_hold_up_the_rest(server: Server) -> None:

@@ -263,7 +263,7 @@ def interrupt(server: Server, database: Database, jobs: list[Job]) -> None:
     for job in jobs:
         assert job.runs()
         job.pace(0 if job in ending else GOING_ON)
-    wait(lambda: all("at most for the server" in job.told for job in ending), jobs, 900)
+    wait(lambda: all("at most for the store" in job.told for job in ending), jobs, 900)
     time.sleep(max(0, stopped_s + AWAY_SECONDS - time.time()))
     back_s = time.time()
     for job in jobs:

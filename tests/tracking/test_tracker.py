@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -160,6 +161,7 @@ def test_a_store_that_fails_for_a_while_costs_nothing(
         database.execute(f"ALTER TABLE {old} RENAME TO {new}")
         database.close()
 
+    (tmp_path / "present.png").touch()
     with quiet(uri) as tracker:
         tracker.log_metrics({"loss": 1.0}, 0)
         rename("metrics", "away")
@@ -167,10 +169,15 @@ def test_a_store_that_fails_for_a_while_costs_nothing(
         assert "metrics wait to be sent" in caplog.text
         tracker.log_metrics({"loss": 2.0}, 1)
         tracker.log_file(tmp_path / "absent.png")
-        assert "absent.png not logged" in caplog.text
+        tracker.log_file(tmp_path / "present.png")
+        assert "absent.png waits to be sent" in caplog.text
         rename("away", "metrics")
         assert history(tracker, "loss") == []
     assert history(tracker, "loss") == [(0, 1.0), (1, 2.0)]
+    files = store.connect(uri).list_artifacts(tracker.run_id)
+    assert [file.path for file in files] == ["present.png"]
+    assert re.search(r"not sent: absent.png$", caplog.text, re.MULTILINE)
+    assert caplog.text.count("absent.png waits") == 1, "though it was tried again"
     assert all(
         "\n" not in record.getMessage() for record in caplog.records if "cnnexp" in record.name
     )
@@ -331,7 +338,7 @@ def test_a_network_that_cannot_be_exported_is_a_warning(
     images = np.ones((2, 3, 4, 4), np.uint8)
     with quiet(uri) as tracker:
         assert tracker.log_model(nn.Sequential(Branches()), images, ["a"]) is None
-    assert "model not logged" in caplog.text
+    assert "not sent: model" in caplog.text
     assert run_of(tracker).info.status == "FINISHED"
     (model,) = store.connect(uri).search_logged_models([str(tracker.experiment_id)])
     assert str(model.status) == "FAILED"
