@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
-from cnnexp.tracking.store import find_run_folder
+from cnnexp.tracking.lookup import find_run_folder
 
 
 def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cnnexp.tracking import store
+from cnnexp.tracking import lookup, store
 from cnnexp.tracking.entries import clean
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Outbox:
 
     def _is_new(self, metric: "Metric") -> bool:
         if self._reopened and metric.key not in self._there:
-            self._there[metric.key] = store.logged_steps(self._client, self._run, metric.key)
+            self._there[metric.key] = lookup.logged_steps(self._client, self._run, metric.key)
         return metric.step not in self._there.get(metric.key, ())
 
     def wait(self) -> bool:

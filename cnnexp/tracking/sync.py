@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnexp.errors import InputError
-from cnnexp.tracking import store
+from cnnexp.tracking import lookup, store
 from cnnexp.tracking.entries import clean
 from cnnexp.tracking.tracker import Tracker
 
@@ -34,13 +34,13 @@ def find_run(client: "MlflowClient", folder: Path, run_id: str | None) -> Any | 
         except MlflowException:  # it belongs to another store
             return None
     experiments = [e.experiment_id for e in client.search_experiments()]
-    found = store.run_of_folder(client, experiments, str(folder.absolute()))
+    found = lookup.run_of_folder(client, experiments, str(folder.absolute()))
     return None if found is None else client.get_run(found)
 
 
 def whole(run: Any) -> bool:
     """Whether nothing of the run is missing."""
-    return run.data.tags.get(store.WHOLE_TAG) == "true"
+    return run.data.tags.get(lookup.WHOLE_TAG) == "true"
 
 
 def logged(folder: Path, info: Mapping[str, Any]) -> dict[Place, Value]:
@@ -81,7 +81,7 @@ def missing(tracker: Tracker, wanted: Mapping[Place, Value]) -> dict[Place, Valu
     there = {
         (name, step)
         for name in client.get_run(run_id).data.metrics
-        for step in store.logged_steps(client, run_id, name)
+        for step in lookup.logged_steps(client, run_id, name)
     }
     return {place: value for place, value in wanted.items() if place not in there}
 

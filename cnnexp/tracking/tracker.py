@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnexp.tracking import hints, store
+from cnnexp.tracking import hints, lookup, store
 from cnnexp.tracking.entries import batches_of, clean, cut, text_of
 from cnnexp.tracking.environment import mask
 from cnnexp.tracking.none import NullTracker, Status
@@ -65,19 +65,19 @@ class Tracker(NullTracker):
         self._ended = False
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._folder = None if folder is None else Path(folder)
-        place = {} if folder is None else {store.FOLDER_TAG: str(Path(folder).absolute())}
+        place = {} if folder is None else {lookup.FOLDER_TAG: str(Path(folder).absolute())}
         if run_id is None:
-            in_here = store.experiment_by_name(self._client, self.uri, experiment)
+            in_here = lookup.experiment_by_name(self._client, self.uri, experiment)
             self.experiment_id = in_here
             if place:  # a process that was killed may have begun it
-                run_id = store.run_of_folder(self._client, [in_here], *place.values())
+                run_id = lookup.run_of_folder(self._client, [in_here], *place.values())
         self._reopened = run_id is not None
         if run_id is None:
             # With the folder from the first: if the answer is lost, task=sync finds the run by it.
             run = self._client.create_run(in_here, self._now_ms(), tags=place, run_name=run_name)
         else:
-            run = store.reopen(self._client, self.uri, run_id)
-            self._client.set_tag(run_id, store.WHOLE_TAG, "false")
+            run = lookup.reopen(self._client, self.uri, run_id)
+            self._client.set_tag(run_id, lookup.WHOLE_TAG, "false")
             self.experiment_id = run.info.experiment_id
         self.run_id = self._run = str(run.info.run_id)
         self._outbox = Outbox(self._client, self.uri, self._run, self._reopened)
@@ -226,7 +226,7 @@ class Tracker(NullTracker):
 
         def end() -> None:
             if not unsent():
-                self._client.set_tag(self._run, store.WHOLE_TAG, "true")
+                self._client.set_tag(self._run, lookup.WHOLE_TAG, "true")
             self._client.set_terminated(self._run, status, ended_ms)
 
         outbox.others.append((END, end))

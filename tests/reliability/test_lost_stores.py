@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cnnexp.__main__ import main
-from cnnexp.tracking import outbox, store
+from cnnexp.tracking import lookup, outbox, store
 
 EPOCHS = 30
 STORE = Path("mlflow.db")
@@ -68,7 +68,7 @@ def check_whole() -> None:
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
-    assert (run.info.status, run.data.tags[store.WHOLE_TAG]) == ("FINISHED", "true")
+    assert (run.info.status, run.data.tags[lookup.WHOLE_TAG]) == ("FINISHED", "true")
     with (folder / "metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "val/loss"]
     history = client.get_metric_history(run.info.run_id, "val/loss")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnexp.tracking.store import connect, logged_steps
+from cnnexp.tracking.lookup import logged_steps
+from cnnexp.tracking.store import connect
 
 COUNT = 16
 IMAGES = 120

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnexp.tracking import outbox, store
+from cnnexp.tracking import lookup, outbox, store
 from cnnexp.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ def test_runs_on_a_server(
         assert run.data.params == {"empty": "", "lr": "0.1"}
         assert run.data.metrics["loss"] == 0.5
         assert tracker.hint == f"{address}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
-        assert store.find_run_folder(run_id[:10], address) == tmp_path
+        assert lookup.find_run_folder(run_id[:10], address) == tmp_path
         assert (tmp_path / "mlartifacts" / "1" / run_id / "artifacts" / "cam.png").exists()
         assert not caplog.records
 

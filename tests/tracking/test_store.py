@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cnnexp.errors import InputError
-from cnnexp.tracking import hints, store
+from cnnexp.tracking import hints, lookup, store
 from cnnexp.tracking.tracker import Tracker
 
 # mlflow is imported once (seconds of processor time each), then four processes start at one moment.
@@ -136,13 +136,13 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_deleted_experiment(uri: str) -> None:
     client = store.connect(uri)
-    number = store.experiment_by_name(client, uri, "cats")
-    assert store.experiment_by_name(client, uri, "cats") == number
+    number = lookup.experiment_by_name(client, uri, "cats")
+    assert lookup.experiment_by_name(client, uri, "cats") == number
     # Else MLflow's pages would open as those of a language model's application.
     tags = client.get_experiment(number).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     client.delete_experiment(number)
-    text = error(lambda: store.experiment_by_name(client, uri, "cats"))
+    text = error(lambda: lookup.experiment_by_name(client, uri, "cats"))
     assert f"mlflow experiments restore --experiment-id {number}" in text
 
 
@@ -161,12 +161,12 @@ def test_an_experiment_that_another_process_made_meanwhile(uri: str) -> None:
             return super().get_experiment_by_name(name)
 
     number = store.connect(uri).create_experiment("cats")
-    assert store.experiment_by_name(Late(uri), uri, "cats") == number
+    assert lookup.experiment_by_name(Late(uri), uri, "cats") == number
 
 
 def test_artifacts_lie_beside_the_store(uri: str) -> None:
     client = store.connect(uri)
-    experiment = client.get_experiment(store.experiment_by_name(client, uri, "a/b: ü"))
+    experiment = client.get_experiment(lookup.experiment_by_name(client, uri, "a/b: ü"))
     beside = Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / "a_b_ü"
     assert experiment.artifact_location == beside.as_uri()
 
@@ -179,18 +179,18 @@ def make_run(uri: str, folder: Path) -> str:
 
 def test_a_run_is_found_by_its_id(uri: str, tmp_path: Path) -> None:
     run_id = make_run(uri, tmp_path)
-    assert store.find_run_folder(run_id, uri) == tmp_path
-    assert store.find_run_folder(run_id[:12], uri) == tmp_path
+    assert lookup.find_run_folder(run_id, uri) == tmp_path
+    assert lookup.find_run_folder(run_id[:12], uri) == tmp_path
 
 
 def test_runs_that_cannot_be_found(uri: str, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     first, second = make_run(uri, gone), make_run(uri, gone)
-    assert f"kept in {gone}" in error(lambda: store.find_run_folder(first, uri))
-    assert "no MLflow run starts with" in error(lambda: store.find_run_folder("0" * 32, uri))
-    assert "neither a folder nor" in error(lambda: store.find_run_folder("last'%", uri))
+    assert f"kept in {gone}" in error(lambda: lookup.find_run_folder(first, uri))
+    assert "no MLflow run starts with" in error(lambda: lookup.find_run_folder("0" * 32, uri))
+    assert "neither a folder nor" in error(lambda: lookup.find_run_folder("last'%", uri))
     other = store.connect(uri).create_run("0").info.run_id
-    assert "not made by cnnexp" in error(lambda: store.find_run_folder(other, uri))
+    assert "not made by cnnexp" in error(lambda: lookup.find_run_folder(other, uri))
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
         for table in ("runs", "tags"):
             change = (
@@ -198,13 +198,13 @@ def test_runs_that_cannot_be_found(uri: str, tmp_path: Path) -> None:
             )
             database.execute(change, ("abcde", first, second))
     database.close()
-    text = error(lambda: store.find_run_folder("abcde", uri))
+    text = error(lambda: lookup.find_run_folder("abcde", uri))
     assert "abcde" + first[5:] in text
     assert "abcde" + second[5:] in text
 
 
 def test_looking_for_a_run_makes_no_store(tmp_path: Path) -> None:
-    error(lambda: store.find_run_folder("abcdef", f"sqlite:///{tmp_path}/mlflow.db"))
+    error(lambda: lookup.find_run_folder("abcdef", f"sqlite:///{tmp_path}/mlflow.db"))
     assert list(tmp_path.iterdir()) == []
 
 
