@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from cnnexp.reporting.page import MARGIN, Page, fitted
+from cnnexp.comparison.names import names_within
+from cnnexp.reporting.page import MARGIN, Page, text_width
 from cnnexp.reporting.style import BLUE, GREEN, INK, ORANGE, QUIET, VERMILION
 
 # Okabe and Ito's others: yellow is too faint on white, black is gone on a dark page.
@@ -61,9 +62,13 @@ class LinesPage(NamedTuple):
         self.axes.set_ylim(low, high)
         wanted = [height * (high - value) / (high - low) for _, value in ends.values()]
         heights = spread(wanted, LINE, LINE / 2, height - LINE / 2)
-        for (i, (label, value)), y, end in zip(ends.items(), heights, wanted, strict=True):
-            name = fitted(f"{label}  {100 * value:.1f}%", NAMES - 0.45, 9)
-            self.page.text(x + 0.32, y + top, name, va="center", fontsize=9, color=INK)
+        reaches = [f"{100 * value:.1f}%" for _, value in ends.values()]
+        room = NAMES - 0.45 - text_width(f"  {max(reaches, key=len)}", 9)
+        names = names_within([label for label, _ in ends.values()], room, 9)
+        for i, label, reached, y, end in zip(ends, names, reaches, heights, wanted, strict=True):
+            self.page.text(
+                x + 0.32, y + top, f"{label}  {reached}", va="center", fontsize=9, color=INK
+            )
             leader(self.page, (x + 0.02, end + top), (x + 0.28, y + top), colour(i))
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
 from cnnexp.comparison.groups import Group
+from cnnexp.comparison.names import names_within
 from cnnexp.comparison.verdicts import MOST_GROUPS, Family, Verdict, points
-from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
+from cnnexp.reporting.page import MARGIN, Page, text_width
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import FAINT, INK, QUIET, house_style
 
@@ -32,7 +33,7 @@ def difference_matrix(
         values[row, column], values[column, row] = v.mean, -v.mean
         cells[row, column] = (v.mean, v.low, v.high, v.better)
         cells[column, row] = (-v.mean, -v.high, -v.low, v.better)
-    names = [fitted(groups[member].label, LONGEST, 9) for member in places]
+    names = names_within([groups[member].label for member in places], LONGEST, 9)
     longest = max(text_width(name, 9) for name in names)
     left, upright = MARGIN + longest + 0.12, longest > WIDTH - 0.08
     above = 0.12 + (longest if upright else 0.2)

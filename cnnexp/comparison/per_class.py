@@ -8,6 +8,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.ticker import FuncFormatter
 
 from cnnexp.comparison.labels import PALETTE, colour
+from cnnexp.comparison.names import names_within
 from cnnexp.comparison.scores import Score
 from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
 from cnnexp.reporting.picture import Picture
@@ -58,7 +59,7 @@ def recall_per_class(scores: Sequence[Score], classes: Sequence[str]) -> Picture
 
 def _dots(scores: Sequence[Score], recall: np.ndarray, names: Sequence[str], line: str) -> Page:
     left = MARGIN + max(text_width(name, 9) for name in names) + 0.15
-    labels = [fitted(score.group.label, 3.2, 9) for score in scores]
+    labels = names_within([score.group.label for score in scores], 3.2, 9)
     columns = 2 if len(labels) > 1 else 1
     legend = 0.22 * -(-len(labels) // columns) + 0.12
     height = ROW * len(names)
@@ -101,7 +102,7 @@ def _heat(scores: Sequence[Score], recall: np.ndarray, names: Sequence[str], lin
     shown = recall[:MOST_GROUPS].T  # (K, G)
     means = recall.mean(0)[:, None]
     apart = 100 * (shown - means)
-    labels = [fitted(score.group.label, 2.4, 8.5) for score in scores[:MOST_GROUPS]]
+    labels = names_within([score.group.label for score in scores[:MOST_GROUPS]], 2.4, 8.5)
     left = MARGIN + max(text_width(name, 9) for name in names) + 0.15
     cell = float(np.clip(7 / len(labels), 0.36, 0.7))
     above = max(text_width(label, 8.5) for label in labels) + 0.12

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from cnnexp.comparison.names import brief
 from cnnexp.comparison.scores import Score
 from cnnexp.reporting.units import duration, percent, short_count
 
@@ -61,10 +62,14 @@ def console_lines(scores: Sequence[Score]) -> list[str]:
         widths.pop()
     room = WIDTH - sum(widths[1:]) - GAP * (len(widths) - 1)
     widths[0] = min(widths[0], room)
+    titles, *labels = [row[0] for row in rows]
+    if max(map(len, labels)) > widths[0]:
+        labels = brief(labels)
+        widths[0] = min(max(len(label) for label in (titles, *labels)), widths[0])
     lines = []
-    for row in rows:
+    for name, row in zip([titles, *labels], rows, strict=True):
         numbers = (cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=False))
-        lines.append((" " * GAP).join([shortened(row[0], widths[0]).ljust(widths[0]), *numbers]))
+        lines.append((" " * GAP).join([shortened(name, widths[0]).ljust(widths[0]), *numbers]))
     return lines
 
 

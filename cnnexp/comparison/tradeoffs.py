@@ -7,9 +7,10 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter
 
-from cnnexp.comparison.labels import LINE, Box, colour, place_names
+from cnnexp.comparison.labels import LINE, PALETTE, Box, colour, place_names
+from cnnexp.comparison.names import names_within
 from cnnexp.comparison.scores import Score
-from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
+from cnnexp.reporting.page import MARGIN, Page, text_width
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import INK, house_style
 from cnnexp.reporting.units import duration, short_count
@@ -19,7 +20,7 @@ LEFT = 0.6  # for its ticks
 LONGEST = 1.5  # inches of a name
 SMALL = 8.5  # points
 WIDE = 4  # times the least: from then on the axis is logarithmic
-MOST = 12  # names
+MOST = len(PALETTE)  # names; without a colour they are hard to follow
 
 
 class Cost(NamedTuple):
@@ -71,7 +72,8 @@ def tradeoffs(scores: Sequence[Score]) -> Picture | None:
         "Training time is that of the machine that was used, whatever else it was doing; compare "
         "it only between runs of one machine. It counts neither the run whose weights were the "
         "start nor frozen blocks' outputs that an earlier run had stored. Where the range is wide "
-        "the axis is logarithmic.",
+        "the axis is logarithmic."
+        + (" Grey: groups beyond the sixth." if len(scores) > MOST else ""),
         alt=f"Test accuracy against {named}, a point per group: "
         + "; ".join(
             f"{s.group.label} {100 * s.accuracy:.1f}% at "
@@ -137,7 +139,7 @@ def _names(axes: Axes, values: Sequence[float], scores: Sequence[Score]) -> None
     bars = [(place(v, s.low), place(v, s.high)) for v, s in zip(values, scores, strict=True)]
     taken = [Box(x - 0.06, y - 0.06, x + 0.06, y + 0.06) for x, y in points]
     avoided = [Box(a - 0.04, b, a + 0.04, c) for (a, b), (_, c) in bars]
-    names = [fitted(s.group.label, LONGEST, SMALL) for s in scores[:MOST]]
+    names = names_within([s.group.label for s in scores[:MOST]], LONGEST, SMALL)
     widths = [text_width(name, SMALL) for name in names]
     room = Box(0.03, 0.03, WIDTH - 0.03, HEIGHT - 0.03)
     spots = place_names(points[:MOST], widths, taken, avoided, room, LINE - 0.02)
