@@ -59,8 +59,10 @@ def main(overrides: Sequence[str]) -> int:
         return refuse([error])
     if failures:
         return refuse(failures)
-    print("here is all that these settings need; for another machine copy, and name there:")
-    for name, folder in caches(config).items():
+    found = caches(config)
+    copied = "; for another machine copy, and name there:" if found else ""
+    print(f"here is all that these settings need{copied}")
+    for name, folder in found.items():
         root = folder.parents[1] if name == "TORCH_HOME" else folder.parent
         print(f"  {name}={root}: its {folder.relative_to(root)}, {size(folder) / 1e6:,.0f} MB")
     return 0

@@ -60,7 +60,7 @@ def container(built: str) -> Container:
         assert ENGINE is not None
         at = words.index("--")
         options, arguments = words[:at], words[at + 1 :]
-        environment = ["--env", f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', '')}"]
+        environment = ["--env", "OMP_NUM_THREADS"]  # as here, where it is set here
         image = f"cnnexp:{VARIANT}"
         return call(ENGINE, "run", "--rm", *environment, *options, image, *arguments)
 
@@ -93,7 +93,7 @@ def test_a_whole_experiment_as_the_images_own_user(container: Container, tmp_pat
 def test_any_user_and_a_read_only_image(container: Container, tmp_path: Path) -> None:
     mounts = [
         word
-        for name in ("work", "cache")
+        for name in ("runs", "cache")
         for word in ("--volume", f"{open_folder(tmp_path / name)}:/{name}")
     ]
     user = ["--user", "12345:12345", "--read-only", "--tmpfs", "/tmp"]

@@ -28,7 +28,7 @@ def cnnexp(folder: Path, *words: str) -> str:
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "cnnexp", *words],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     return f"{done.returncode}\n{done.stdout}{done.stderr}"
 

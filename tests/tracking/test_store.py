@@ -124,13 +124,13 @@ def test_a_server_that_is_not_there() -> None:
     assert "secret" not in text
 
 
-@pytest.mark.slow  # it waits five seconds
+@pytest.mark.slow  # it waits thirty seconds
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
         error(lambda: store.ensure_store(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-        assert time.monotonic() - start < 12
+        assert time.monotonic() - start < 60, "one attempt, not eight"
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
 
