@@ -49,7 +49,8 @@ def difference_matrix(
         f"Differences of accuracy{of}", words,
     )  # fmt: skip
     axes = page.axes(left, above, WIDTH * count, HEIGHT * count)
-    limit = max(float(np.abs(values).max()), 1e-3)
+    # One scale for all families; a point at least, or chance would look like a discovery.
+    limit = max([0.01, *(abs(v.mean) for v in verdicts)])
     norm = TwoSlopeNorm(0, -2.4 * limit, 2.4 * limit)  # pale enough for dark numbers
     axes.imshow(values, cmap="RdBu", norm=norm, aspect="auto")
     axes.set_xticks([])

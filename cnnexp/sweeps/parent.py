@@ -49,7 +49,9 @@ def end(ledger: Ledger, names: Collection[str] | None = None) -> None:
             best[f"best/{groups[0].jobs[0].monitor}"] = groups[0].mean
             tracker.log_tags({"best": groups[0].label})
         done = sum(entry.status == "FINISHED" for entry in entries)
-        tracker.log_metrics({**best, "jobs": len(entries), "jobs_finished": done}, step=0)
+        # A step of its own for each state: what a run has of a step is not sent again.
+        step = len(entries) + done
+        tracker.log_metrics({**best, "jobs": len(entries), "jobs_finished": done}, step)
         tracker.log_folder(ledger.folder / "jobs", "jobs")
         tracker.finish("FAILED" if failed else "FINISHED")
 
