@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from cnnexp.comparison.names import names_within
-from cnnexp.reporting.page import MARGIN, Page, text_width
+from cnnexp.comparison.names import brief
+from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
 from cnnexp.reporting.style import BLUE, GREEN, INK, ORANGE, QUIET, VERMILION
 
 # Okabe and Ito's others: yellow is too faint on white, black is gone on a dark page.
@@ -21,6 +21,13 @@ NAMES = 3.2  # inches to the right of them
 def colour(place: int) -> str:
     """Of a group by its place, the best first; those after the sixth are grey."""
     return PALETTE[place] if place < len(PALETTE) else QUIET
+
+
+def names_within(labels: Sequence[str], width: float, size: float) -> list[str]:
+    """As they are where each fits into so many inches, else brief, and without their middle."""
+    if all(text_width(label, size) <= width for label in labels):
+        return list(labels)
+    return [fitted(name, width, size) for name in brief(labels)]
 
 
 def leader(page: Page, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:

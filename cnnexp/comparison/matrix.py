@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
 from cnnexp.comparison.groups import Group
-from cnnexp.comparison.names import names_within
+from cnnexp.comparison.labels import names_within
 from cnnexp.comparison.verdicts import MOST_GROUPS, Family, Verdict, points
 from cnnexp.reporting.page import MARGIN, Page, text_width
 from cnnexp.reporting.picture import Picture
@@ -81,7 +81,7 @@ def difference_matrix(
     return Picture(
         page.figure,
         title=f"Differences of accuracy{of}, pair by pair",
-        reading="Blue: the row's group is better; red: the column's. The interval says which true "
+        reading="Blue: the row's group is ahead; red: the column's. The interval says which true "
         "differences, over other test images and other seeds, would be compatible with these "
         "answers. ●: p below 0.05 after Holm's correction for all pairs; without that mark the "
         "order of the two may be chance, also where the interval just leaves zero out.",

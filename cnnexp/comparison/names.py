@@ -4,16 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 
-from cnnexp.reporting.page import fitted, text_width
-
 KEY = re.compile(r"(?<= )(?:\w+\.)+(\w+)(?==)")  # of a config, as labels have them
-
-
-def names_within(labels: Sequence[str], width: float, size: float) -> list[str]:
-    """As they are where each fits into so many inches, else brief, and without their middle."""
-    if all(text_width(label, size) <= width for label in labels):
-        return list(labels)
-    return [fitted(name, width, size) for name in brief(labels)]
 
 
 def brief(labels: Sequence[str]) -> list[str]:

@@ -7,8 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.ticker import FuncFormatter
 
-from cnnexp.comparison.labels import PALETTE, colour
-from cnnexp.comparison.names import names_within
+from cnnexp.comparison.labels import PALETTE, colour, names_within
 from cnnexp.comparison.scores import Score
 from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
 from cnnexp.reporting.picture import Picture

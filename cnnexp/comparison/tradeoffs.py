@@ -7,8 +7,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter
 
-from cnnexp.comparison.labels import LINE, PALETTE, Box, colour, place_names
-from cnnexp.comparison.names import names_within
+from cnnexp.comparison.labels import LINE, PALETTE, Box, colour, names_within, place_names
 from cnnexp.comparison.scores import Score
 from cnnexp.reporting.page import MARGIN, Page, text_width
 from cnnexp.reporting.picture import Picture

@@ -114,7 +114,13 @@ def conclusions(
 
 
 def _conclusion(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: int) -> str:
-    """own: of the best group."""
+    """own: of the best group. Of one seed nothing is concluded without saying so."""
+    text = _ranked(own, groups, of, images)
+    members = [own[0].first, *(v.second for v in own)]
+    return f"{text}; {ONE_SEED}" if any(groups[m].one_seed for m in members) else text
+
+
+def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: int) -> str:
     best = groups[own[0].first]
     beaten = [v for v in own if v.better]
     if len(beaten) == len(own):

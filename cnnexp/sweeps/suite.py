@@ -65,8 +65,12 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
     own = [line for line in overrides if line.lstrip("+").startswith(("suite=", "suite."))]
     typed = tuple(line for line in overrides if line not in own and line != "task=suite")
     name = next((line.partition("=")[2] for line in own if "suite=" in line), "")
+    if several := next((line for line in typed if line.startswith("seed=")), None):
+        raise InputError(f"{several}: a suite has a list of seeds: suite.seeds=[0,1,2]")
+    chosen = [line for line in own if "suite=" in line]
     with hydra_at(config_dir) as extra:
         try:
+            check_typed(own, hydra_compose(PRIMARY, [*extra, *chosen]).suite or {})
             composed = hydra_compose(PRIMARY, [*extra, *rewritten(own)])
             node = OmegaConf.to_container(composed.suite, resolve=True)
         except (*CONFIG_ERRORS, ValueError) as error:
@@ -93,10 +97,21 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
         if source is not None:
             check_source(where, str(source), sweep, {one.name: one for one in steps})
         steps.append(Step(str(key), tuple(rewritten(step["overrides"])), sweep, source))
-    suite = Suite(name, tuple(node["seeds"]), tuple(steps), tuple(rewritten(typed)))
+    suite = Suite(name, tuple(dict.fromkeys(node["seeds"])), tuple(steps), tuple(rewritten(typed)))
     for one in suite.steps:
         check_step(suite, one, config_dir)
     return suite
+
+
+def check_typed(own: Sequence[str], known: Mapping[str, Any]) -> None:
+    """Keys of the suite that are typed are there; of `++suite.steps.mine` the first is."""
+    for line in own:
+        key = line.lstrip("+~").partition("=")[0].removeprefix("suite.").partition(".")[0]
+        if key != "suite" and key not in known:
+            near = nearest(key, list(known))
+            raise InputError(
+                f"suite.{key}: no such key{near or ';'} there are {listed(list(known))}"
+            )
 
 
 def wrong(error: Exception, name: str, own: Sequence[str], config_dir: Path | None) -> InputError:

@@ -58,7 +58,7 @@ def tell(comparison: Comparison, journal: Journal) -> None:
         journal.topic("verdict", "all runs are one group's: there is nothing to compare")
     if alone:
         journal.topic(
-            "", "one seed on a side: another seed may come out otherwise; seed=0,1,2 says"
+            "", "of each pair one side or both have one seed: others may differ; seed=0,1,2 says"
         )
     if len(told) < len(comparison.verdicts):
         journal.topic("", f"with the best; all {len(comparison.verdicts):,} pairs are in pairs.csv")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cnnexp.comparison.names import brief, names_within
+from cnnexp.comparison.labels import names_within
+from cnnexp.comparison.names import brief
 from cnnexp.reporting.page import text_width
 
 OF_A_SUITE = [

@@ -4,6 +4,7 @@ to the bit. That is so of two: in which order more of them are added up torch ch
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def test_they_save_before_the_time_limit_and_go_on(begun: dict[str, Any]) -> Non
     work.nearly_over(120)
     work.until(work.queued_again)
     assert (status(work), tracked(work)) == ("KILLED", ["KILLED"])
-    assert "go on     python -m cnnexp resume=outputs/small/" in output(work)
+    assert re.search(r"\ngo on     python -m cnnexp .*resume=outputs/small/", output(work))
     work.limit(30)
     work.slow.unlink()
     check_like(work, begun["two"])
@@ -125,7 +126,8 @@ def test_they_train_as_one_does(name: str, processes: int, begun: dict[str, Any]
     assert output(several).count("test      accuracy") == 1, "the others say nothing"
     expected = metrics(one)
     assert len([name for _, name in expected if name == "train/loss_step"]) == 270 / 5
-    assert metrics(several) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    # The gradient's norm after 200 steps: differences of 1e-5 have been seen.
+    assert metrics(several) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     ours, theirs = weights(several), weights(one)
     for key, value in theirs.items():
         torch.testing.assert_close(ours[key], value, rtol=1e-4, atol=1e-5)

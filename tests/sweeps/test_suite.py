@@ -160,6 +160,8 @@ WRONG = {
     "a step's value": (["suite=two", "optimizer.lr=-1"], "step first: optimizer.lr=-1: must be"),
     "seeds": (["suite=two", "suite.seeds=3"], "suite.seeds=3: must be a list"),
     "no seed": (["suite=two", "suite.seeds=[]"], "suite.seeds=[]: no seed"),
+    "seed, not seeds": (["suite=two", "seed=0,1"], "a suite has a list of seeds: suite.seeds="),
+    "a key": (["suite=two", "suite.seed=[0]"], "suite.seed: no such key; did you mean 'seeds'?"),
     "no such step": (
         ["suite=two", "suite.steps.second.init_from=frist"], "did you mean 'first'?",
     ),
@@ -192,6 +194,10 @@ def test_ready_suites_are_valid(name: str) -> None:
     suite = read_suite(["task=suite", f"suite={name}"], None)
     assert suite.seeds == (0, 1, 2)
     assert len(suite.steps) >= 4
+
+
+def test_a_seed_that_is_there_twice_is_run_once() -> None:
+    assert read_suite(["task=suite", "suite=cifar10", "suite.seeds=[1,1]"], None).seeds == (1,)
 
 
 def test_what_is_typed_is_not_swept() -> None:
