@@ -18,6 +18,7 @@ import pytest
 from cnnexp.__main__ import main
 from cnnexp.tracking import lookup, outbox, store
 
+pytestmark = pytest.mark.slow
 EPOCHS = 30
 STORE = Path("mlflow.db")
 WORDS = ["tracking=mlflow", f"trainer.max_epochs={EPOCHS}", "visualization=activations"]
@@ -85,7 +86,6 @@ def test_locked_while_mlflow_waits(train: Callable[[Callable[[], None]], str]) -
     check_whole()
 
 
-@pytest.mark.slow
 def test_locked_for_longer(train: Callable[[Callable[[], None]], str]) -> None:
     """The run waits for its store at its end."""
     said = train(lambda: lock(MLFLOW_WAITS + outbox.PATIENCE_SECONDS / 2))
@@ -94,7 +94,6 @@ def test_locked_for_longer(train: Callable[[Callable[[], None]], str]) -> None:
     check_whole()
 
 
-@pytest.mark.slow
 def test_locked_before_it_begins(
     work: Path, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
