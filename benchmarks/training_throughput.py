@@ -16,7 +16,6 @@ ratios. Nothing else should run on the machine meanwhile.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -35,6 +34,15 @@ GENERATED = ["dataset=shapes", "dataset.classes=6", "dataset.images=20000", "dat
              "dataset.split={train:0.8,validation:0.1,test:0.1}"]  # fmt: skip
 SIDES = Path(__file__).resolve().parent / "sides"
 OURS = "cnnexp"
+# Runs a command and prints its largest resident size. From a process of its own, which is small:
+# what is started begins with the size of what it was started from.
+WATCHED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print()
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 
 
 def main() -> None:
@@ -76,10 +84,13 @@ def main() -> None:
         for script, python, kind in wanted:
             words = [str(SIDES / f"{script}.py"), str(data), str(options.epochs), kind]
             sides[f"{script}, {kind}"] = [python, *words]
-        rates, memory = defaultdict(list), defaultdict(list)
+        rates, memory, parameters = defaultdict(list), defaultdict(list), {}
         for number in range(1, options.rounds + 1):
             for side, command in sides.items():
-                rate, mib = measured(command, folder)
+                rate, mib, count = measured(command, folder)
+                parameters[side] = count
+                if count != parameters[OURS]:
+                    sys.exit(f"another network, of so many parameters: {parameters}")
                 rates[side].append(rate)
                 memory[side].append(mib)
                 print(
@@ -98,24 +109,26 @@ def main() -> None:
         )
 
 
-def measured(command: list[str], folder: Path) -> tuple[float, float]:
-    """(images/s, MiB) of a side that is run in this folder."""
-    with (folder / "said.txt").open("w+") as said:
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = status
-        said.seek(0)
-        text = said.read()
-    if status:
-        sys.exit(f"{' '.join(command)}:\n{text}")
+def measured(command: list[str], folder: Path) -> tuple[float, float, int]:
+    """(images/s, MiB, parameters) of a side that is run in this folder."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *command],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    text, _, used = done.stdout.strip().rpartition("\n")
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}:\n{done.stdout}")
     if "-m" in command:
         newest = max(folder.glob("runs/*/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
-        (phase,) = json.loads(newest.read_text())["phases"].values()
+        run = json.loads(newest.read_text())
+        (phase,) = run["phases"].values()
         epochs = [epoch["images_per_s"] for epoch in phase["history"]]
+        parameters = int(run["metrics"]["parameters"])
     else:
-        epochs = json.loads(text.strip().splitlines()[-1])["images_per_s"]
+        found = json.loads(text.strip().splitlines()[-1])
+        epochs, parameters = found["images_per_s"], found["parameters"]
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return statistics.median(epochs[1:]), used.ru_maxrss * unit / 2**20
+    return statistics.median(epochs[1:]), int(used) * unit / 2**20, parameters
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ record_property. Nothing is written where one failed, or one that is named did n
 """
 
 import argparse
-import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
+
+from cnnexp.files import whole_file
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"
 
@@ -29,9 +30,8 @@ def main() -> None:
         text = "\n".join(filled(line, cases) for line in given.page.read_text().split("\n"))
     except LookupError as error:
         parser.exit(1, f"{given.page} is left as it is: {error.args[0]}\n")
-    part = given.page.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, given.page)
+    with whole_file(given.page) as file:
+        file.write(text)
 
 
 def filled(line: str, cases: list[ElementTree.Element]) -> str:
@@ -39,14 +39,14 @@ def filled(line: str, cases: list[ElementTree.Element]) -> str:
     cells = line.split(" | ")
     if not line.startswith("| ") or len(cells) != 3 or cells[0] == "| promise":
         return line
-    of_row = []
+    of_row: dict[int, ElementTree.Element] = {}  # each once, though a row may name it twice
     for path in re.findall(r"`(tests/[\w/]+?)(?:\.py|/)`", cells[1]):
         module = path.replace("/", ".")
         found = [case for case in cases if f"{name(case)}.".startswith(f"{module}.")]
         if all(one.find("skipped") is not None for one in found):
             raise LookupError(f"nothing of {path} ran")
-        of_row += found
-    return f"{cells[0]} | {cells[1]} | {figures(of_row)} |"
+        of_row |= {id(case): case for case in found}
+    return f"{cells[0]} | {cells[1]} | {figures(list(of_row.values()))} |"
 
 
 def figures(cases: list[ElementTree.Element]) -> str:

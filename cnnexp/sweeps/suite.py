@@ -70,7 +70,8 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
     chosen = [line for line in own if "suite=" in line]
     with hydra_at(config_dir) as extra:
         try:
-            check_typed(own, hydra_compose(PRIMARY, [*extra, *chosen]).suite or {})
+            if len(chosen) < len(own):
+                check_typed(own, hydra_compose(PRIMARY, [*extra, *chosen]).suite or {})
             composed = hydra_compose(PRIMARY, [*extra, *rewritten(own)])
             node = OmegaConf.to_container(composed.suite, resolve=True)
         except (*CONFIG_ERRORS, ValueError) as error:

@@ -11,7 +11,7 @@ PAGE = """# A page
 | promise | tried by | figures |
 |---|---|---|
 | One. | `tests/test_a.py` (*slow*) | |
-| Two. | `tests/deep/` and `tests/test_a.py` | 7 tests |
+| Two. | `tests/deep/`, `tests/deep/test_b.py` and `tests/test_a.py` | 7 tests |
 """
 TESTS = """
 import pytest

@@ -55,7 +55,8 @@ KINDS = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_executed() -> Iterator[None]:
+def nothing_was_executed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Asked before monkeypatch leaves the test's folder."""
     yield
     assert not Path(TRACE).exists()
 

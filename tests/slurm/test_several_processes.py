@@ -126,8 +126,11 @@ def test_they_train_as_one_does(name: str, processes: int, begun: dict[str, Any]
     assert output(several).count("test      accuracy") == 1, "the others say nothing"
     expected = metrics(one)
     assert len([name for _, name in expected if name == "train/loss_step"]) == 270 / 5
-    # The gradient's norm after 200 steps: differences of 1e-5 have been seen.
-    assert metrics(several) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    found, norms = metrics(several), {key for key in expected if key[1] == "train/gradient_norm"}
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        # Of norms after 200 steps differences of 1.2e-5 have been seen.
+        assert found[key] == pytest.approx(value, rel=3e-5 if key in norms else 1e-5, abs=1e-5), key
     ours, theirs = weights(several), weights(one)
     for key, value in theirs.items():
         torch.testing.assert_close(ours[key], value, rtol=1e-4, atol=1e-5)

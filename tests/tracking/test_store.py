@@ -130,7 +130,7 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
         error(lambda: store.ensure_store(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-        assert time.monotonic() - start < 60, "one attempt, not eight"
+        assert time.monotonic() - start < 45, "one attempt"
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
 
