@@ -42,7 +42,19 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     if names_sweep(overrides):
         return sweep(overrides, folder)
     composed = compose(overrides, folder)
+    check_single(overrides)
     return execute(checked(composed.config, composed.overrides))
+
+
+def check_single(overrides: Sequence[str]) -> None:
+    """Raises InputError for what one run alone would not heed."""
+    for line in overrides:
+        key = line.lstrip("+").partition("=")[0]
+        if key == "n_jobs" or key.startswith("search."):
+            raise InputError(
+                f"{line}: is for several runs: add -m, or sweep=optuna for a search; for one run "
+                "leave it out"
+            )
 
 
 def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
@@ -84,6 +96,7 @@ def command(arguments: Namespace) -> int:
     elif wants_hydra(composed.config):
         return hydra_main(arguments, composed.overrides)
     else:
+        check_single(arguments.overrides)
         config = checked(composed.config, composed.overrides)
         if several(config) and place(config) is None:
             return start(config, hydra_argv(arguments, arguments.overrides))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cnnexp.comparison.comparison import Comparison
-from cnnexp.comparison.flips import Flips
+from cnnexp.comparison.flips import Flips, counted
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import INK, QUIET, house_style
@@ -21,15 +21,15 @@ Pixels = Callable[[int], np.ndarray | None]
 def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture | None:
     """pixels: (S, S, 3) uint8 of a common image by its place, None where it is not here."""
     first, second = (comparison.groups[i].label for i in (pair.first, pair.second))
-    sides = [(first, second, pair.second, pair.first_alone),
-             (second, first, pair.first, pair.second_alone)]  # fmt: skip
+    sides = [(first, second, pair.second, pair.first_alone, pair.more_of_first),
+             (second, first, pair.first, pair.second_alone, pair.more_of_second)]  # fmt: skip
     rows = []
-    for right, wrong, other, places in sides:
+    for right, wrong, other, count, places in sides:
         found = ((place, pixels(place)) for place in places.tolist())
         there = [(place, image) for place, image in found if image is not None][:COUNT]
-        counted = "1 image" if len(places) == 1 else f"{len(places):,} images"
+        images = "1 image" if count == 1 else f"{counted(count)} images"
         if there:
-            rows.append((f"{right} right, {wrong} wrong: {counted}", other, there))
+            rows.append((f"{right} right, {wrong} wrong: {images}", other, there))
     if not rows:
         return None
     height = 0.28 + SIDE + BELOW + 0.2
@@ -51,9 +51,9 @@ def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture
         page.figure,
         title=f"Images that flip between {first} and {second}",
         reading="Above the true class; below it, grey, what the group that is wrong said. First "
-        "those on which the seeds agree most, a class at a time. Any two networks differ on such "
-        "images, also two seeds of one: a pattern is one only if it is seen in one row and not in "
-        "the other.",
+        "those on which the groups' seeds differ most, a class at a time. Any two networks differ "
+        "on such images, also two seeds of one: a pattern is one only if it is seen in one row and "
+        "not in the other.",
         alt="; ".join(title for title, _, _ in rows)
         + ". Shown: "
         + ", ".join(comparison.answers.paths[place] for _, _, there in rows for place, _ in there),
@@ -61,6 +61,6 @@ def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture
 
 
 def most_said(comparison: Comparison, group: int, place: int) -> int:
-    """The class that most of a group's seeds predict."""
+    """The class that most of a group's seeds that are wrong predict."""
     said = comparison.answers.predictions[place, comparison.columns[group]]
-    return int(np.bincount(said).argmax())
+    return int(np.bincount(said[said != comparison.answers.labels[place]]).argmax())

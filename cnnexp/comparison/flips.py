@@ -13,16 +13,20 @@ from cnnexp.data.turns import turns
 
 
 class Flips(NamedTuple):
-    """Of a pair: places among the common images, the most decided first.
+    """Of a pair of groups.
 
-    first_alone: most of first's seeds are right and most of second's are not; second_alone: the
-    reverse.
+    first_alone, second_alone: on how many common images one side is right and the other wrong, as
+    the mean over all pairs of their seeds: they differ by what the accuracies differ by.
+    more_of_first, more_of_second: places of the images that a larger share of its seeds gets right,
+    the most decided first.
     """
 
     first: int
     second: int
-    first_alone: np.ndarray
-    second_alone: np.ndarray
+    first_alone: float
+    second_alone: float
+    more_of_first: np.ndarray
+    more_of_second: np.ndarray
 
 
 def shares_right(answers: Answers, columns: Sequence[Sequence[int]]) -> np.ndarray:
@@ -36,23 +40,28 @@ def flips(shares: np.ndarray, labels: np.ndarray, first: int, second: int) -> Fl
     a, b = shares[:, first], shares[:, second]
     found = []
     for side, other in ((a, b), (b, a)):
-        places = np.flatnonzero((side > 0.5) & (other < 0.5))
+        places = np.flatnonzero(side > other)
         decided = (side - other)[places]
         order = np.argsort(-decided, kind="stable")
         places, decided = places[order], decided[order]
         found.append(places[np.lexsort((turns(labels[places]), -decided))])
-    return Flips(first, second, *found)
+    alone = [float((side * (1 - other)).sum()) for side, other in ((a, b), (b, a))]
+    return Flips(first, second, alone[0], alone[1], found[0], found[1])
+
+
+def counted(images: float) -> str:
+    """One decimal, where it is a mean."""
+    return f"{round(images, 1):,.10g}"
 
 
 def as_csv(
     answers: Answers, classes: Sequence[str], groups: Sequence[Group], shares: np.ndarray
 ) -> str:
-    """A row per image that most seeds of some group get right and most of another wrong."""
+    """A row per image that not all groups get right equally often."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["path", "class", *(f"right: {group.label}" for group in groups)])
-    some = (shares > 0.5).any(1) & (shares < 0.5).any(1)
-    for place in np.flatnonzero(some).tolist():
+    for place in np.flatnonzero(np.ptp(shares, axis=1) > 0).tolist():
         values = (f"{share:.4g}" for share in shares[place])
         writer.writerow([answers.paths[place], classes[answers.labels[place]], *values])
     return out.getvalue()

@@ -48,9 +48,18 @@ def words(run: Run) -> list[str]:
 
 
 def key_table(groups: Sequence[Group]) -> list[list[str]]:
-    """The config keys that differ: a row each, the titles first; [] where none does."""
+    """The config keys that differ: a row each, the titles first; [] where none does.
+
+    Keys of the run that some began from count where those runs differ: that the others began from
+    none is one row.
+    """
     sets = [group.keys for group in groups]
-    keys = [key for key in differing_keys(sets) if key not in ("name", "data")]
+    of_starts = set(differing_keys([keys for keys in sets if keys.get("init_from")]))
+    keys = [
+        key
+        for key in differing_keys(sets)
+        if key not in ("name", "data") and (not key.startswith("init_from.") or key in of_starts)
+    ]
     if not keys:
         return []
     columns = [described({k: s[k] for k in keys if k in s}, keys) for s in sets]

@@ -9,7 +9,7 @@ from cnnexp.comparison import provenance, table, verdicts
 from cnnexp.comparison.comparison import Comparison
 from cnnexp.comparison.curves import overlaid_curves
 from cnnexp.comparison.data_size import accuracy_by_size
-from cnnexp.comparison.flips import Flips
+from cnnexp.comparison.flips import Flips, counted
 from cnnexp.comparison.matrix import difference_matrix
 from cnnexp.comparison.per_class import recall_per_class
 from cnnexp.comparison.tradeoffs import tradeoffs
@@ -159,8 +159,8 @@ def flip_row(pair: Flips, comparison: Comparison) -> dict[str, Any]:
     return {
         "first": comparison.groups[pair.first].label,
         "second": comparison.groups[pair.second].label,
-        "first_alone": f"{len(pair.first_alone):,}",
-        "second_alone": f"{len(pair.second_alone):,}",
+        "first_alone": counted(pair.first_alone),
+        "second_alone": counted(pair.second_alone),
     }
 
 
@@ -171,8 +171,8 @@ def decided(comparison: Comparison) -> list[dict[str, str]]:
     for pair in pairs:
         first, second = (comparison.groups[i].label for i in (pair.first, pair.second))
         for right, wrong, places in (
-            (first, second, pair.first_alone),
-            (second, first, pair.second_alone),
+            (first, second, pair.more_of_first),
+            (second, first, pair.more_of_second),
         ):
             rows += [
                 {

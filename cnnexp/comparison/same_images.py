@@ -50,7 +50,7 @@ NAMES = {"flips": "images that flip", "side_by_side": "the same images through a
 def draw_flips(comparison: Comparison, config: Mapping[str, Any]) -> Picture | None:
     """Of the best group and the next, the most decided; None where no image flips."""
     pairs = comparison.flips()
-    if not pairs or not len(pairs[0].first_alone) + len(pairs[0].second_alone):
+    if not pairs or not len(pairs[0].more_of_first) + len(pairs[0].more_of_second):
         return None
     folder = comparison.groups[0].runs[0].folder
     images = _images(_merged(folder, config), comparison.classes, folder)

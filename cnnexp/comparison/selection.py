@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnexp.config.groups import listed
 from cnnexp.config.validate import RUN_ID, newest
 from cnnexp.errors import InputError, nearest
 from cnnexp.files import shown_path
@@ -53,6 +54,12 @@ def expanded(entry: str, config: Mapping[str, Any]) -> tuple[list[Path], list[st
     if place.is_dir():
         inside = held(place.absolute(), config)
         if inside is None:
+            below = sorted({path.parent.parent for path in place.glob("*/*/run.json")})
+            if below:
+                raise InputError(
+                    f"runs: {entry} holds no runs itself; name folders in it: "
+                    f"runs=[{listed([shown_path(path) for path in below], NAMED)}]"
+                )
             raise InputError(
                 f"runs: {entry} holds no runs; name a run, outputs/<name>, a sweep's folder or a "
                 f"glob{newest(config)}"
@@ -85,9 +92,16 @@ def named_run(entry: str, config: Mapping[str, Any], key: str = "runs") -> Path:
             f"(hexadecimal digits){near or newest(config)}"
         )
     try:
-        return run_folder({**config, "run": entry})
+        folder = run_folder({**config, key: entry}, key)
     except InputError as error:
-        raise InputError(re.sub(r"^run(=|: )", f"{key}: ", str(error))) from None
+        raise InputError(re.sub(r"^run: ", f"{key}: ", str(error))) from None
+    if not (folder / "run.json").is_file():
+        inside = held(folder, config)
+        one = f"one of its runs: {key}={shown_path(inside[0][-1])}" if inside and inside[0] else ""
+        raise InputError(
+            f"{key}={entry}: is no run's folder; name {one or f'a run{newest(config)}'}"
+        )
+    return folder
 
 
 def held(folder: Path, config: Mapping[str, Any]) -> tuple[list[Path], list[str]] | None:

@@ -128,6 +128,12 @@ def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: in
         return f"{best.label} is the best of {len(own) + 1}{of}: better than {rest}"
     equal = [groups[v.second].label for v in own if not v.better]
     names = enumerated(equal)
+    tied = [groups[v.second].label for v in own if v.mean == 0 and not v.better]
+    if not beaten and tied:
+        text = f"{enumerated([best.label, *tied])} have the same accuracy{of}"
+        left = [label for label in equal if label not in tied]
+        others = f"; with {images:,} test images they cannot be told from {enumerated(left)}"
+        return text + (others if left else "")
     if not beaten:
         return (
             f"{best.label} has the highest accuracy{of}, but with {images:,} test images it cannot "

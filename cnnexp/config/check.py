@@ -46,9 +46,12 @@ def check_keys(given: Mapping[str, Any], allowed: Iterable[str], prefix: str = "
     for key, value in given.items():
         if key not in names:
             near = nearest(str(key), names)
+            typed = f"{prefix}{key}"
+            while isinstance(value, Mapping) and len(value) == 1:  # of optimizr.lr=0.1
+                ((inner, value),) = value.items()
+                typed = f"{typed}.{inner}"
             raise InputError(
-                f"{prefix}{key}={shown(value)}: unknown key{near or ';'} "
-                f"allowed: {listed(names, 20)}"
+                f"{typed}={shown(value)}: unknown key{near or ';'} allowed: {listed(names, 20)}"
             )
 
 

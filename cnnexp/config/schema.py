@@ -226,7 +226,8 @@ def check_together(config: Mapping[str, Any]) -> None:
     fold, folds = config["dataset"].get("fold"), config["dataset"].get("folds")
     if fold is not None and folds is not None and fold >= folds:
         raise InputError(
-            f"dataset.fold={fold}: there are the folds 0 to {folds - 1}; more with dataset.folds"
+            f"dataset.fold={fold}: with dataset.folds={folds} there are 0 to {folds - 1}; "
+            f"all of them: -m dataset.fold={','.join(map(str, range(folds)))}"
         )
     split = config["dataset"]["split"]
     if len({isinstance(size, int) for size in split.values()}) > 1:

@@ -63,8 +63,8 @@ def check_comparison(config: Mapping[str, Any], typed: Mapping[str, str]) -> Non
     for key, line in typed.items():
         if not f"{key}.".startswith(tuple(f"{one}." for one in allowed)):
             raise InputError(
-                f"{line}: task={name} takes {', '.join(allowed)}; {key} is the runs' own, "
-                "leave it out"
+                f"{line.lstrip('+')}: task={name} takes {', '.join(allowed)}; {key} is the runs' "
+                "own, leave it out"
             )
 
 

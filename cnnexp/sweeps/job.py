@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -75,6 +76,9 @@ def work(
             entry.status, entry.value = "PRUNED", pruned.value
         except Exception as problem:
             entry.status, entry.problem = "FAILED", _told(problem, entry, ledger)
+            if entry.folder and not record(Path(entry.folder)):  # it had not begun
+                shutil.rmtree(entry.folder, ignore_errors=True)
+                entry.folder = None
         except BaseException:
             entry.status = "STOPPED"
             ledger.write(entry)

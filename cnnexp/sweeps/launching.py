@@ -1,6 +1,8 @@
 """Who runs a sweep's jobs: Hydra's launchers on this machine, or a SLURM cluster."""
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,12 @@ from cnnexp.config.compose import PRIMARY
 from cnnexp.config.quoting import in_quotes
 from cnnexp.errors import InputError
 from cnnexp.sweeps.job import BASIC, job
-from cnnexp.sweeps.ledger import Entry, Ledger
+from cnnexp.sweeps.killed import note_killed
+from cnnexp.sweeps.ledger import DONE, Entry, Ledger
 from cnnexp.sweeps.slurm import submit
+from cnnexp.sweeps.words import ended
+
+TRIES = 2  # of a job whose process is killed
 
 Launch = Callable[[Sequence[Entry]], None]
 
@@ -58,7 +64,52 @@ def launching(
         hydra_context=context, task_function=job, config=config
     )
 
+    kills = Counter[int]()
+
     def launch(entries: Sequence[Entry]) -> None:
-        launcher.launch([entry.overrides for entry in entries], initial_job_idx=0)
+        left = list(entries)
+        while left:
+            try:
+                launcher.launch([entry.overrides for entry in left], initial_job_idx=0)
+                return
+            except BaseException as problem:
+                killed = note_killed(ledger)
+                if not killed or not is_dead_worker(problem):
+                    raise
+                kills.update(entry.number for entry in killed)
+                tell_killed(ledger, killed, kills, str(problem))
+                left = [entry for entry in left if open_still(ledger, entry)]
 
     return launch
+
+
+def is_dead_worker(problem: BaseException) -> bool:
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    return isinstance(problem, BrokenProcessPool)
+
+
+def tell_killed(
+    ledger: Ledger, killed: Sequence[Entry], kills: Mapping[int, int], problem: str
+) -> None:
+    """With a process that dies joblib ends all others; whose fault it was shows when it is tried
+    again. The second time a job has failed.
+
+    kills: number -> how often. problem: joblib's words, with the signals in braces.
+    """
+    signal = re.search(r"\{(.*)\}", problem)
+    how = f" by {signal[1]}" if signal else ""
+    for entry in killed:
+        if kills[entry.number] < TRIES:
+            print(f"killed    {entry.label}: its process was ended{how}; it goes on where it was")
+            continue
+        entry.status = "FAILED"
+        entry.problem = f"its process was ended{how} {TRIES} times; short of memory? n_jobs=1"
+        ledger.write(entry)
+        print(ended(entry, ledger.entries(), ledger.total()), flush=True)
+
+
+def open_still(ledger: Ledger, entry: Entry) -> bool:
+    """Whether the job has not come to an end."""
+    known = ledger.read(entry.overrides)
+    return known is None or known.status not in (*DONE, "FAILED")

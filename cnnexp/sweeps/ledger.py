@@ -92,6 +92,15 @@ class Ledger:
         found = (_entry(path) for path in (self.folder / "jobs").glob("*.json"))
         return sorted((entry for entry in found if entry), key=lambda entry: entry.number)
 
+    def forgive(self) -> None:
+        """Jobs that failed wait again: with the same command they are tried anew. Not a search's:
+        its study has learned from them.
+        """
+        with self._held():
+            for entry in self.entries():
+                if entry.status == "FAILED" and entry.trial is None:
+                    self.write(replace(entry, status="WAITING", problem=""))
+
     @contextmanager
     def claimed(self, entry: Entry) -> Iterator[bool]:
         """Whether the job is this process's while the context lasts; no: another is doing it.

@@ -1,11 +1,12 @@
 """A sweep in MLflow: one parent run per experiment name, and the jobs below it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cnnexp.config.instantiate import call
-from cnnexp.sweeps.ledger import Ledger
+from cnnexp.sweeps.ledger import Entry, Ledger
 from cnnexp.sweeps.words import ranked
+from cnnexp.tracking.none import Status
 
 # The parent is no training: nothing of the machine, no network.
 QUIET = {"system_metrics": False, "log_model": False}
@@ -32,13 +33,13 @@ def tags(ledger: Ledger, config: Mapping[str, Any]) -> dict[str, str]:
 
 def end(ledger: Ledger, names: Collection[str] | None = None) -> None:
     """The parents have what was reached so far, and are over. names: of experiments; None: all."""
-    entries = ledger.entries()
+    known = ledger.entries()
     with ledger.facts() as facts:
         parents = dict(facts.get("parents", {}))
-    failed = any(entry.status == "FAILED" for entry in entries)
     for name, parent in parents.items():
         if parent["run_id"] is None or (names is not None and name not in names):
             continue
+        entries = [entry for entry in known if entry.config.get("name") == name]
         tracking = parent["tracking"]
         tracker = call(
             tracking, experiment=name, run_id=parent["run_id"], folder=ledger.folder,
@@ -53,7 +54,12 @@ def end(ledger: Ledger, names: Collection[str] | None = None) -> None:
         step = len(entries) + done
         tracker.log_metrics({**best, "jobs": len(entries), "jobs_finished": done}, step)
         tracker.log_folder(ledger.folder / "jobs", "jobs")
-        tracker.finish("FAILED" if failed else "FINISHED")
+        tracker.finish(ending(entries))
+
+
+def ending(entries: Sequence[Entry]) -> Status:
+    found = {entry.status for entry in entries}
+    return "FAILED" if "FAILED" in found else "KILLED" if "STOPPED" in found else "FINISHED"
 
 
 def quiet(tracking: Mapping[str, Any]) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from cnnexp.config.sweep import sweeps
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, nearest
 from cnnexp.sweeps.ledger import Entry, Ledger
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ def _distribution(override: Override) -> "BaseDistribution":
     )
 
     value = override.value()
+    known = ["log"] if isinstance(value, IntervalSweep) else []
+    if other := sorted(getattr(value, "tags", set()) - set(known)):
+        near = nearest(other[0], known)
+        raise InputError(
+            f"{override.input_line}: no such tag: {other[0]}{near or ';'} "
+            "an interval may have tag(log,…), other sweeps none"
+        )
     if isinstance(value, IntervalSweep):
         low, high, log = value.start, value.end, "log" in value.tags
         assert low is not None

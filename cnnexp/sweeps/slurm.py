@@ -31,6 +31,7 @@ LISTED = 12  # jobs whose logs are named
 SEVERAL = ("nodes", "ntasks", "tasks-per-node", "ntasks-per-node", "ntasks-per-gpu",
            "ntasks-per-core", "ntasks-per-socket")  # fmt: skip
 ASK_SECONDS = 20.0  # between two questions to sacct, which serves the whole cluster
+REQUEUE_SECONDS = 180.0  # until a job whose node died is seen in the queue, if it is to be
 
 
 def cluster_options(node: DictConfig) -> dict[str, Any] | None:
@@ -169,17 +170,31 @@ def submit(
 
 
 def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
-    """Say of each job how it ended."""
+    """Say of each job how it ended. That its node died need not be its end: SLURM queues it again,
+    a moment later.
+    """
     total, asked = ledger.total(), time.monotonic()
+    lost: dict[Any, float] = {}  # jobs whose nodes have died -> when that was seen
     while left:
         time.sleep(1)
         if time.monotonic() - asked > ASK_SECONDS:
             asked = time.monotonic()
-            next(iter(left)).watcher.update()
-        for job in [job for job in left if job.done()]:
-            planned = left.pop(job)
-            entry = ledger.read(planned.overrides) or planned
+            watcher = next(iter(left)).watcher
+            if lost:
+                watcher.clear()  # what has ended it does not ask for again
+            watcher.update()
+        for job in list(left):
+            if not job.done():
+                lost.pop(job, None)
+                continue
+            entry = ledger.read(left[job].overrides) or left[job]
+            unended = entry.status not in (*DONE, "FAILED")
+            if unended and job.state == "NODE_FAIL":
+                since = lost.setdefault(job, time.monotonic())
+                if time.monotonic() - since < REQUEUE_SECONDS:
+                    continue
+            del left[job]
             line = ended(entry, ledger.entries(), total)
-            if entry.status not in (*DONE, "FAILED"):
+            if unended:
                 line += f": {job.state} in SLURM, see {shown_path(Path(job.paths.stdout))}"
             print(line, flush=True)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from cnnexp.command import names_sweep
 from cnnexp.config.arguments import to_type
 from cnnexp.config.compose import compose, hydra_at, resolved
+from cnnexp.config.groups import listed
 from cnnexp.config.rerun import check_command
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
@@ -28,11 +29,12 @@ from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
 from cnnexp.sweeps.slurm import cluster_options
 from cnnexp.sweeps.suite import Suite, compare, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
-from cnnexp.sweeps.words import ranked, table
+from cnnexp.sweeps.words import jobs, ranked, table
 from cnnexp.tracking.environment import mask
 
 # Where things lie and how they are run: another value of these is the same sweep.
 NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|dataset\.folds?)\b")
+LABELS = 6  # jobs that are named that failed for one reason
 PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
 
 
@@ -56,29 +58,36 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
         )
         with ledger.facts() as facts:
             facts["command"] = command
+        ledger.forgive()
         launch = launching(ledger, config, options, config_dir)
         try:
             for batch in batches:
                 todo = [entry for entry in batch if not finished(entry, config_dir)]
                 if len(todo) < len(batch):
-                    print(f"{len(batch) - len(todo)} of {len(batch)} jobs are finished already")
+                    print(f"finished already: {len(batch) - len(todo)} of {jobs(len(batch))}")
                 if todo:
                     begun = True
                     launch(todo)
         except (KeyboardInterrupt, SystemExit):  # Ctrl-C; SIGTERM, as a cluster sends it
             print(f"\nto go on: {command}", flush=True)
+            if begun:
+                end_parents(ledger)
             raise
     code = summary(ledger, command)
     if begun:
-        from cnnexp.sweeps import parent
-
-        try:
-            parent.end(ledger)
-        except InputError as error:  # the store has gone: the runs' folders have everything
-            print(f"{'note':<9} {error}")
+        end_parents(ledger)
     if suite and any(entry.status == "FINISHED" for entry in ledger.entries()):
         compare(ledger, settings(given), config_dir)
     return code
+
+
+def end_parents(ledger: Ledger) -> None:
+    from cnnexp.sweeps import parent
+
+    try:
+        parent.end(ledger)
+    except InputError as error:  # the store has gone: the runs' folders have everything
+        print(f"{'note':<9} {error}")
 
 
 def planned(
@@ -189,8 +198,10 @@ def summary(ledger: Ledger, command: str) -> int:
     for number, line in enumerate(table(ranked(entries))):
         print(f"{'' if number else 'ranking':<9} {line}")
     failed = [entry for entry in entries if entry.status == "FAILED"]
-    for entry in failed:
-        print(f"{'failed':<9} {entry.label}: {entry.problem}")
+    for problem in dict.fromkeys(entry.problem for entry in failed):
+        own = [entry.label for entry in failed if entry.problem == problem]
+        labels = listed(own, LABELS)
+        print(f"{'failed':<9} {labels}: {problem}")
     for topic, line in last_words(ledger, entries, command):
         print(f"{topic:<9} {line}")
     return 1 if failed else 0
@@ -199,7 +210,8 @@ def summary(ledger: Ledger, command: str) -> int:
 def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterator[tuple[str, str]]:
     left = [entry for entry in entries if entry.status not in (*DONE, "FAILED")]
     if left:
-        yield "left", f"{len(left)} jobs: another process does them; or else go on: {command}"
+        them = "it" if len(left) == 1 else "them"
+        yield "left", f"{jobs(len(left))}: another process does {them}; or else go on: {command}"
     with ledger.facts() as facts:
         own = [e for e in entries if e.trial == 0 and facts.get("own")]
     if own and own[0].value is not None:

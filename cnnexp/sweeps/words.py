@@ -38,7 +38,8 @@ def ended(entry: Entry, entries: Sequence[Entry], total: int) -> str:
     done = sum(one.status in (*DONE, "FAILED") for one in entries)
     head = f"{done:>4} of {total}  {entry.label}"
     if entry.status == "FAILED":
-        return f"{head}  FAILED: {entry.problem}"
+        alike = [one.label for one in entries if _same_failure(one, entry)]
+        return f"{head}  FAILED: {f'as {alike[0]}' if alike else entry.problem}"
     if entry.value is None:
         return f"{head}  {entry.status.lower()}"
     text = f"{head}  {entry.monitor} {entry.value:.4f}  {timedelta(seconds=round(entry.seconds))}"
@@ -47,6 +48,14 @@ def ended(entry: Entry, entries: Sequence[Entry], total: int) -> str:
     others = [e.value for e in entries if e.value is not None and e.overrides != entry.overrides]
     best = all(entry.sign * entry.value > entry.sign * value for value in others)
     return f"{text}  the best so far" if best and others else text
+
+
+def _same_failure(one: Entry, entry: Entry) -> bool:
+    return (one.status, one.problem) == ("FAILED", entry.problem) and one.number != entry.number
+
+
+def jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
 
 
 def ranked(entries: Sequence[Entry]) -> list[Group]:

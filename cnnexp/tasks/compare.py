@@ -64,11 +64,12 @@ def tell(comparison: Comparison, journal: Journal) -> None:
         journal.topic("", f"with the best; all {len(comparison.verdicts):,} pairs are in pairs.csv")
     for found in comparison.flips()[:1]:
         first, second = groups[found.first], groups[found.second]
-        most = "" if first.one_seed and second.one_seed else " (by most of their seeds)"
+        means = "" if first.one_seed and second.one_seed else " (means over pairs of seeds)"
+        ours, theirs = flips.counted(found.first_alone), flips.counted(found.second_alone)
         journal.topic(
             "flips",
-            f"{first.label} alone is right on {len(found.first_alone):,} images, {second.label} "
-            f"alone on {len(found.second_alone):,}{most}",
+            f"{first.label} alone is right on {ours} images, {second.label} alone on {theirs}"
+            f"{means}",
         )
 
 

@@ -1,5 +1,6 @@
 """What is found in MLflow's store by its name."""
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from cnnexp.tracking.store import (
     check,
     connect,
     database,
+    ensure_store,
     one_line,
     reach,
 )
@@ -19,6 +21,8 @@ from cnnexp.tracking.store import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
 
 FOLDER_TAG = "cnnexp.folder"
 WHOLE_TAG = "cnnexp.whole"  # true: the run has ended, and nothing of it is missing
@@ -65,6 +69,18 @@ def reopen(client: "MlflowClient", uri: str, run_id: str) -> "Run":
             f"tracking.uri: {mask(uri)} cannot go on with run '{run_id}': {one_line(problem)}; "
             "set tracking.uri to the store where it began, or tracking=none"
         ) from None
+
+
+def set_killed(uri: str | None, run_id: str | None) -> None:
+    """Of a run whose process is no more. A store that is away is a warning: its folder knows it."""
+    if uri is None or run_id is None:
+        return
+    from mlflow.exceptions import MlflowException
+
+    try:
+        connect(ensure_store(uri)).set_terminated(run_id, "KILLED")
+    except (InputError, MlflowException) as problem:
+        log.warning("MLflow: run %s is not marked as killed: %s", run_id, one_line(problem))
 
 
 def logged_steps(client: "MlflowClient", run_id: str, metric: str) -> set[int]:

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from cnnexp.errors import Pruned
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from cnnexp.data.image_set import ImageSet
@@ -89,7 +88,7 @@ class NullTracker:
         """Each split as an input. source: the file, folder or address of the images."""
 
     def log_model(
-        self, network: "nn.Module", example: np.ndarray, classes: Sequence[str]
+        self, network: "nn.Module", example: "np.ndarray", classes: Sequence[str]
     ) -> str | None:
         """network: images (B, 3, H, W) -> logits. example: (2, 3, H, W) uint8.
 

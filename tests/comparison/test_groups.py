@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cnnexp.comparison.groups import Group, differing_keys, group_runs, telling_keys
-from cnnexp.comparison.provenance import commands
+from cnnexp.comparison.provenance import commands, key_table
 from cnnexp.comparison.records import read_run
 from cnnexp.errors import InputError
 
@@ -95,6 +95,18 @@ def test_runs_that_began_from_the_same_experiments_seeds(make_run: MakeRun, grou
     other = make_run("fine", seed=2, init_from=str(make_run("start", optimizer__lr=0.5)))
     groups, _ = grouped(*fine, other)
     assert [len(group.runs) for group in groups] == [2, 1]
+
+
+def test_that_others_began_from_no_run_is_one_row(make_run: MakeRun, grouped: Any) -> None:
+    """Of the runs that two began from, what differs between these."""
+    starts = [make_run("start", optimizer__lr=rate) for rate in (0.1, 0.2)]
+    fine = [make_run("fine", init_from=str(start)) for start in starts]
+    groups, _ = grouped(*fine, make_run("scratch"))
+    assert key_table(groups) == [
+        ["key", "fine init_from.optimizer.lr=0.1", "fine init_from.optimizer.lr=0.2", "scratch"],
+        ["init_from", "start", "start", "null"],
+        ["init_from.optimizer.lr", "0.1", "0.2", "–"],
+    ]
 
 
 def test_keys_that_came_later_have_their_defaults(make_run: MakeRun, grouped: Any) -> None:

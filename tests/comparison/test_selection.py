@@ -75,8 +75,9 @@ def test_what_is_not_tested_is_left_out(make_run: MakeRun, command: Command) -> 
         (["outputs/mode_*"], ["runs: outputs/mode_* matches no folder", "newest here is"]),
         (["empty"], ["runs: empty holds no runs", "outputs/<name>"]),
         (["outputs/made"], ["one tested run is left", "two are needed", "left out, failed"]),
-        (["abcdef12"], ["runs: abcdef12", "tracking=none"]),
+        (["abcdef12"], ["runs=abcdef12: no such folder", "tracking=none"]),
         ([""], ["holds no runs"]),
+        (["outputs"], ["holds no runs itself; name folders in it: runs=[outputs/made]"]),
     ],
 )
 def test_wrong(

@@ -29,6 +29,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "misspelt key": ("optimizer.lrr=1", ["optimizer.lrr=1", "'lr'", "betas"]),
     "misspelt key, added": ("+optimizer.lrr=3", ["optimizer.lrr=3", "'lr'"]),
     "misspelt key, forced": ("++optimizer.lrr=3", ["optimizer.lrr=3", "'lr'"]),
+    "misspelt group of a key": ("optimizr.lr=0.1", ["optimizr.lr=0.1", "mean 'optimizer'?"]),
+    "jobs beside each other without jobs": ("n_jobs=2", ["n_jobs=2: is for several runs: add -m"]),
+    "trials without a search": ("search.trials=3", ["search.trials=3", "add -m, or sweep=optuna"]),
     "key without its group": ("lr=0.1", ["lr=0.1", "'optimizer.lr'"]),
     "argument of another optimizer": (
         "optimizer=adamw +optimizer.momentum=0.9", ["optimizer.momentum=0.9", "unknown key"],
@@ -52,7 +55,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "one beta": ("optimizer.betas=[0.9]", ["optimizer.betas=[0.9]", "a list of 2"]),
     "fractions above one": ("dataset.split.train=0.9", ["dataset.split", "to 1.3", "at most 1"]),
     "fractions and counts": ("dataset.split.train=30", ["dataset.split", "three fractions"]),
-    "no such fold": ("dataset.fold=5", ["dataset.fold=5", "there are the folds 0 to 4"]),
+    "no such fold": ("dataset.fold=5", ["dataset.fold=5", "there are 0 to 4"]),
     "braces that a shell took apart": (
         "dataset.split=train:50", ["dataset.split=train:50", "quote it: 'dataset.split={…}'"],
     ),

@@ -1,5 +1,6 @@
 """What is said of a cluster that is not there, or not as it must be; nothing is written then."""
 
+import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import PathFinder
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from cnnexp.__main__ import main
+from cnnexp.sweeps import slurm
+from cnnexp.sweeps.ledger import Entry, Ledger
 
 pytest.importorskip("submitit")
 
@@ -89,6 +92,35 @@ def test_a_job_is_one_process(typed: str, refused: Refused, programs: str) -> No
     line = refused(typed, "trainer=ddp", programs=programs)
     assert line.startswith("error: trainer.devices=auto: a sweep's jobs are one process each; of")
     assert "slurm/ddp.sbatch" in line
+
+
+@pytest.mark.parametrize("requeued", [True, False])
+def test_a_dead_node(
+    requeued: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """sacct may be asked between the node's death and the job's return to the queue."""
+    from submitit.slurm.slurm import SlurmJob
+
+    job = f"7{requeued:d}"  # submitit remembers jobs that have ended
+    answers = tmp_path / "answers"
+    answers.write_text("NODE_FAIL\nNODE_FAIL\n" + "RUNNING\nCOMPLETED\n" * requeued)
+    sacct = tmp_path / "sacct"  # each line once, the last for good
+    sacct.write_text(f"""#!/bin/sh
+echo 'JobID|State|NodeList'
+echo "{job}|$(head -n 1 {answers})|node1"
+[ "$(wc -l < {answers})" = 1 ] || sed -i 1d {answers}
+""")
+    sacct.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(slurm, "REQUEUE_SECONDS", 600.0 if requeued else 3.0)
+    ledger = Ledger(tmp_path / "sweep")
+    entry = ledger.plan(Entry(1, "seed=0", ["seed=0"]))
+    slurm.wait(ledger, {SlurmJob(tmp_path, job): entry})
+    said = capsys.readouterr().out
+    assert said.count("seed=0") == 1
+    assert ("COMPLETED" if requeued else "NODE_FAIL") + " in SLURM, see" in said
 
 
 def test_submitit_is_not_installed(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:

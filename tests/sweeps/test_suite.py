@@ -47,7 +47,7 @@ def test_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "compare   2 runs in 2 groups" in capsys.readouterr().out
     assert main(command) == 0
     told = capsys.readouterr().out
-    assert told.count("1 of 2 jobs are finished already") == 2
+    assert told.count("finished already: 1 of 2 jobs") == 2
     (sweep,) = (work / "outputs" / "sweeps").iterdir()
     entries = Ledger(sweep).entries()
     assert [entry.label for entry in entries] == [
@@ -71,7 +71,7 @@ def test_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(command) == 0
     told = capsys.readouterr().out
-    assert told.count("2 of 2 jobs are finished already") == 2
+    assert told.count("finished already: 2 of 2 jobs") == 2
     assert "\njob " not in told
     assert len(list((work / "outputs" / "second").iterdir())) == 2
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cnnexp.sweeps.ledger import Ledger
@@ -22,6 +23,8 @@ SMALL = [
     "model.widths=[[4,4],[4,4]]", "model.dense=[]", "visualization=none",
     "tracking.system_metrics=false", "tracking.log_model=false", "name=small",
 ]  # fmt: skip
+
+LONG = [line.replace("max_epochs=2", "max_epochs=500") for line in SMALL]
 
 
 def start(folder: Path, *typed: str, small: Sequence[str] = SMALL) -> "subprocess.Popen[str]":
@@ -39,6 +42,24 @@ def jobs(folder: Path) -> list[dict[str, Any]]:
 
 def finished(folder: Path) -> int:
     return sum(job["status"] == "FINISHED" for job in jobs(folder))
+
+
+def statuses(folder: Path) -> list[str]:
+    """Of the runs, as their folders have it."""
+    return [
+        json.loads(path.read_text())["status"] for path in folder.glob("outputs/small/*/run.json")
+    ]
+
+
+def until_begun(folder: Path, count: int, times: int = 1) -> None:
+    """Until so many jobs train, for the times-th time."""
+    end, logs = time.monotonic() + 120, "outputs/small/*/log.txt"
+    while True:
+        texts = [path.read_text() for path in folder.glob(logs)]
+        if sum(text.count("epoch   train loss") >= times for text in texts) >= count:
+            return
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 def tracked(folder: Path) -> tuple[list[Any], list[Any]]:
@@ -80,7 +101,7 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, count: int, after: int) -> None:
     before = {job["folder"] for job in jobs(tmp_path) if job["status"] == "FINISHED"}
     assert after <= len(before) < count
     told, _ = start(tmp_path, *command).communicate()
-    assert f"{len(before)} of {count} jobs are finished already" in told
+    assert f"finished already: {len(before)} of {count} jobs" in told
     assert before <= {job["folder"] for job in jobs(tmp_path)}
     check_whole(tmp_path, count)
 
@@ -110,6 +131,47 @@ def test_jobs_beside_each_other(tmp_path: Path) -> None:
     assert [job["status"] for job in jobs(tmp_path)] == ["FINISHED", "FAILED"] * 2
     assert told.count("FAILED: ") == 2
     assert "epoch   train loss" not in told, "their own lines would be mixed up"
+
+
+@pytest.mark.slow
+def test_ctrl_c_beside_each_other(tmp_path: Path) -> None:
+    """Their processes are ended at once: the sweep says for them that they were stopped."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+    try:
+        sweep = start(tmp_path, "-m", "seed=0,1,2", "n_jobs=2", small=LONG)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    until_begun(tmp_path, 2)
+    os.killpg(sweep.pid, signal.SIGINT)
+    told, _ = sweep.communicate(timeout=60)
+    assert (sweep.returncode, "Traceback" in told) == (130, False), told
+    assert "\nto go on: python -m cnnexp -m seed=0,1,2 n_jobs=2" in told
+    assert [job["status"] for job in jobs(tmp_path)] == ["STOPPED", "STOPPED", "WAITING"]
+    assert statuses(tmp_path) == ["KILLED"] * 2
+    parents, children = tracked(tmp_path)
+    assert {run.info.status for run in (*parents, *children)} == {"KILLED"}
+    assert (len(parents), len(children)) == (1, 2)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed(tmp_path: Path) -> None:
+    """As a machine that is short of memory does it: its job goes on where it was, and fails when it
+    happens again; the others come to their end.
+    """
+    sweep = start(tmp_path, "-m", "seed=0,1", "n_jobs=2", small=LONG)
+    for times in (1, 2):
+        until_begun(tmp_path, 2, times)
+        workers = [
+            p for p in psutil.Process(sweep.pid).children() if "popen_loky" in str(p.cmdline())
+        ]
+        workers[0].kill()
+    told, _ = sweep.communicate(timeout=120)
+    assert (sweep.returncode, "Traceback" in told) == (1, False), told
+    assert told.count("its process was ended by SIGKILL(-9); it goes on where it was") == 2
+    assert told.count("FAILED: ") == 2
+    assert [job["status"] for job in jobs(tmp_path)] == ["FAILED"] * 2
+    assert statuses(tmp_path) == ["KILLED"] * 2, "one folder each"
+    assert "short of memory? n_jobs=1" in told
 
 
 @pytest.mark.slow

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from cnnexp.sweeps.ledger import Entry, Ledger
-from cnnexp.sweeps.sweep import last_words
+from cnnexp.sweeps.sweep import last_words, summary
 from cnnexp.sweeps.words import ended, ranked, started, table, without_seed
 
 
@@ -60,6 +62,32 @@ def test_what_to_type_next(tmp_path: Path) -> None:
     assert "task=compare" in dict(last_words(ledger, ledger.entries(), "x"))["compare"]
 
 
+def test_one_reason_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Ledger(tmp_path)
+    for number, problem in enumerate(["no luck", "no data", "no data"], start=1):
+        ledger.write(job(number, f"a={number}", None, status="FAILED", problem=problem))
+    ledger.write(job(4, "a=4", 0.5))
+    ledger.write(job(5, "a=5", None))
+    assert summary(ledger, "x") == 1
+    out = capsys.readouterr().out
+    assert "failed    a=1: no luck\nfailed    a=2, a=3: no data\n" in out
+    assert "left      1 job: another process does it; or else go on: x\n" in out
+
+
+def test_what_failed_is_tried_again(tmp_path: Path) -> None:
+    """But for a search's trials, from which its study has learned."""
+    ledger = Ledger(tmp_path)
+    ledger.write(job(1, "a=1", None, status="FAILED", problem="no luck"))
+    ledger.write(job(2, "a=2", None, status="FAILED", problem="no luck", trial=1))
+    ledger.write(job(3, "a=3", 0.5))
+    ledger.forgive()
+    assert [one.status for one in ledger.entries()] == ["WAITING", "FAILED", "FINISHED"]
+    assert ledger.entries()[0].problem == ""
+    assert started(ledger.entries()[0], ledger.entries(), 3, 1) == (
+        "job 1 of 3: a=1  (about 0:00:00 left in all)"
+    )
+
+
 def test_seeds_alone_are_one_config() -> None:
     assert without_seed("seed=3") == "the same config"
     assert without_seed("dataset.fold=3 a=1 seed=0") == "a=1"
@@ -72,6 +100,8 @@ def test_lines_while_it_runs() -> None:
     assert started(jobs[0], jobs[1:], 5, 1) == "job 1 of 5: a=1"
     failed = job(2, "a=2", None, status="FAILED", problem="no luck")
     assert ended(failed, [jobs[0], failed], 5) == "   2 of 5  a=2  FAILED: no luck"
+    same = job(4, "a=4", None, status="FAILED", problem="no luck")
+    assert ended(same, [jobs[0], failed, same], 5) == "   3 of 5  a=4  FAILED: as a=2"
     pruned = job(2, "a=2", 0.4, status="PRUNED", seconds=3.2)
     assert ended(pruned, [jobs[0], pruned], 5) == (
         "   2 of 5  a=2  val/accuracy 0.4000  0:00:03  pruned: behind the others"
