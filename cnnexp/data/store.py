@@ -183,6 +183,6 @@ def _no_room(folder: Path, why: str) -> InputError:
 def _nothing(source: Source, tried: Tried) -> InputError:
     i, reason = tried.refused[0]
     return InputError(
-        f"{source.name}: none of {len(tried.refused)} files is a usable image "
+        f"{source.name}: none of {len(tried.refused):,} files is a usable image "
         f"(the first, {source.paths[i]}: {reason}); check dataset.root"
     )

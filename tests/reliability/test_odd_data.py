@@ -1,5 +1,10 @@
 """Odd data is right, or refused in one line before anything is trained."""
 
+import os
+import subprocess
+import sys
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +103,30 @@ def test_more_classes_than_columns() -> None:
     compared = cnnexp.run(["task=compare", f"runs=[{folders[0]},{folders[1]}]", "tracking=none"])
     assert compared.metrics["accuracy/odd"] >= 0
     assert main(["task=reproduce", f"run={folders[0]}", "tracking=none"]) == 0
+
+
+@pytest.mark.slow
+def test_a_zip_of_a_hundred_thousand_entries(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Each is opened and left out with its reason, in bounded time and memory."""
+    photos(a=(noise(20, 20), 12), b=(noise(20, 20), 12))
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        for number in range(100_000):
+            archive.writestr(f"{'ab'[number % 2]}/{number}.jpg", b"no image")
+        for path in sorted(Path("photos").rglob("*.png")):
+            archive.write(path, path.relative_to("photos"))
+    began = time.monotonic()
+    command = [sys.executable, "-m", "cnnexp", *SMALL, "dataset.root=photos.zip"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = status
+    assert status == 0, said
+    assert "left out 100,000 of 100,024 files" in said
+    (folder,) = Path("outputs/odd").iterdir()
+    assert left_out(folder).count("\n") == 100_001
+    assert time.monotonic() - began < 120
+    assert used.ru_maxrss < 2 << 20, "KiB, of which libraries take most"
+    record_property("zip entries", 100_000)
