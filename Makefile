@@ -28,12 +28,15 @@ test-slurm: .venv/dev.stamp
 test-containers: .venv/dev.stamp
 	$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
 
-# What docs/reliability.md promises, tried; its figures. As root, about an hour.
+# What docs/reliability.md promises, tried; its figures. As root, about an hour. The slow ones one
+# after the other: some start sixteen processes.
+PROMISED = $$(grep -o 'tests/[a-z_/.]*' docs/reliability.md | sort -u)
 reliability: .venv/dev.stamp
-	$(PYTEST) -m 'not slurm and not containers' --junitxml=build/reliability.xml \
-	  $$(grep -o 'tests/[a-z_/.]*' docs/reliability.md | sort -u)
+	$(PYTEST) --junitxml=build/reliability.xml $(PROMISED)
+	$(PYTEST) --numprocesses 0 -m 'slow and not slurm and not containers' \
+	  --junitxml=build/slow.xml $(PROMISED)
 	$(MAKE) test-slurm ARGS=--junitxml=build/slurm.xml
-	$(BIN)/python scripts/reliability_figures.py build/reliability.xml build/slurm.xml
+	$(BIN)/python scripts/reliability_figures.py build/reliability.xml build/slow.xml build/slurm.xml
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
