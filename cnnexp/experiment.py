@@ -21,9 +21,11 @@ from cnnexp.data.prepare import prepare
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
+from cnnexp.models.whitening import Whiten
 from cnnexp.training.precision import resolve_precision
 
 Config = Mapping[str, Any]
+WHITENED = 5000  # training images that a whitening layer is computed from, at most
 
 
 def device_of(config: Config) -> torch.device:
@@ -77,7 +79,7 @@ def build_network(config: Config, classes: int) -> nn.Sequential:
     """The spine: normalize, blocks, head. Weights that are drawn depend on the seed alone.
 
     A model with trained weights brings the normalize block that belongs to them; that of any other
-    waits for `fit_normalization` or a checkpoint.
+    waits for `fit_to_images` or a checkpoint.
     """
     one_logit = config["training"]["loss"] == "bce"
     if one_logit and classes != 2:
@@ -130,19 +132,26 @@ def check_network(network: nn.Sequential, config: Config) -> None:
         )
 
 
-def fit_normalization(network: nn.Sequential, images: ImageSet) -> None:
-    """Normalise by the training images' mean and standard deviation per channel, if the network
-    brought no statistics of its own.
+def fit_to_images(network: nn.Sequential, images: ImageSet) -> None:
+    """What a network computes of the training images before it learns: their mean and standard
+    deviation per channel, if it brought none; filters that whiten them, if it has such a layer.
     """
-    block = normalization(network)
-    if not block.fitted:
-        block.fit(*channel_statistics(images.images, images.split["train"]))
+    train = images.split["train"]
+    normalize = network.get_submodule("normalize")
+    assert isinstance(normalize, Normalize)
+    if not normalize.fitted:
+        normalize.fit(*channel_statistics(images.images, train))
+    for layer in network.modules():
+        if isinstance(layer, Whiten) and not layer.fitted:
+            some = np.sort(train)[:: -(-len(train) // WHITENED)]
+            layer.fit(normalize(as_tensor(images.images[some]).permute(0, 3, 1, 2)))
 
 
-def normalization(network: nn.Sequential) -> Normalize:
-    block = network.get_submodule("normalize")
-    assert isinstance(block, Normalize)
-    return block
+def mark_fitted(network: nn.Sequential) -> None:
+    """A network whose weights came from a checkpoint needs no images for them."""
+    for layer in network.modules():
+        if isinstance(layer, (Normalize, Whiten)):
+            layer.fitted = True
 
 
 def build_batches(

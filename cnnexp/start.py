@@ -15,9 +15,9 @@ from cnnexp.errors import InputError
 from cnnexp.experiment import (
     build_network,
     find_images,
-    fit_normalization,
+    fit_to_images,
     load_images,
-    normalization,
+    mark_fitted,
     precision_of,
     without_weights,
 )
@@ -46,7 +46,7 @@ def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase],
     network = start_network(config, len(source.classes), journal)
     phases = plan_phases(config, network)
     images = load_images(config, source)
-    fit_normalization(network, images)
+    fit_to_images(network, images)
     check_parts(config, len(images.split["train"]))
     return network, phases, images
 
@@ -70,7 +70,7 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
         if checkpoint is not None:
             network = build_network(without_weights(config), classes)
             load_network(network, checkpoint)
-            normalization(network).fitted = True
+            mark_fitted(network)
             return network
     if config["init_from"] is None:
         return build_network(config, classes)
@@ -80,7 +80,7 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
         raise InputError(f"init_from={folder}: it has no checkpoint yet")
     network = build_network(without_weights(config), classes)
     whole = start_from(network, network_state(checkpoint), f"init_from={config['init_from']}")
-    normalization(network).fitted = True
+    mark_fitted(network)
     head = "" if whole else "; the head, for other classes, is new"
     journal.topic("weights", f"from {folder}{head}")
     return network

@@ -15,7 +15,7 @@ from torch import nn
 import cnnexp
 from cnnexp.command import checked
 from cnnexp.config.compose import compose
-from cnnexp.experiment import build_network, find_images, fit_normalization, load_images
+from cnnexp.experiment import build_network, find_images, fit_to_images, load_images
 from cnnexp.visualization.gradcam import gradcam_maps
 
 # Four convolutions at the end: where a place sees the whole object, it can speak for it; with a
@@ -67,7 +67,7 @@ def test_the_maximum_lies_on_the_object(
         build_network({**config, "seed": seed}, len(images.classes)) for seed in range(1, 6)
     ]  # and by the same networks with weights that never learned
     for network in drawn:
-        fit_normalization(network, images)
+        fit_to_images(network, images)
     by_luck = np.mean(
         [game(network, pixels, images.labels[test], masks, only_right=False) for network in drawn]
     )

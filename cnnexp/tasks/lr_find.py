@@ -13,7 +13,7 @@ from typing import Any
 from pytorch_lightning.tuner.tuning import Tuner
 
 from cnnexp.config.arguments import to_type
-from cnnexp.experiment import build_batches, find_images, fit_normalization, load_images
+from cnnexp.experiment import build_batches, find_images, fit_to_images, load_images
 from cnnexp.files import shown_path
 from cnnexp.phases import build_classifier, make_trainer
 from cnnexp.plan import plan_phases, short_name
@@ -36,7 +36,7 @@ def lr_find(config: Mapping[str, Any]) -> Result:
         network = start_network(config, len(source.classes), journal)
         phase = plan_phases(config, network)[0]
         images = load_images(config, source)
-        fit_normalization(network, images)
+        fit_to_images(network, images)
         batches = build_batches(config, images, "train", seed=config["seed"])
         classifier = build_classifier(
             config, network, images, phase, seed=config["seed"], first_epoch=0, cached=False
