@@ -21,13 +21,14 @@ Pixels = Callable[[int], np.ndarray | None]
 def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture | None:
     """pixels: (S, S, 3) uint8 of a common image by its place, None where it is not here."""
     first, second = (comparison.groups[i].label for i in (pair.first, pair.second))
-    sides = [(first, second, pair.second, pair.first_alone, pair.more_of_first),
-             (second, first, pair.first, pair.second_alone, pair.more_of_second)]  # fmt: skip
+    ours, theirs = counted(pair)
+    sides = [(first, second, pair.second, ours, pair.more_of_first),
+             (second, first, pair.first, theirs, pair.more_of_second)]  # fmt: skip
     rows = []
     for right, wrong, other, count, places in sides:
         found = ((place, pixels(place)) for place in places.tolist())
         there = [(place, image) for place, image in found if image is not None][:COUNT]
-        images = "1 image" if count == 1 else f"{counted(count)} images"
+        images = "1 image" if count == "1" else f"{count} images"
         if there:
             rows.append((f"{right} right, {wrong} wrong: {images}", other, there))
     if not rows:

@@ -49,9 +49,11 @@ def flips(shares: np.ndarray, labels: np.ndarray, first: int, second: int) -> Fl
     return Flips(first, second, alone[0], alone[1], found[0], found[1])
 
 
-def counted(images: float) -> str:
-    """One decimal, where it is a mean."""
-    return f"{round(images, 1):,.10g}"
+def counted(pair: Flips) -> tuple[str, str]:
+    """How many images the first alone and the second alone are right on; of means one decimal."""
+    counts = (pair.first_alone, pair.second_alone)
+    digits = int(any(abs(count - round(count)) > 1e-6 for count in counts))
+    return f"{counts[0]:,.{digits}f}", f"{counts[1]:,.{digits}f}"
 
 
 def as_csv(

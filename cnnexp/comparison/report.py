@@ -156,11 +156,12 @@ def scale(told: Sequence[Verdict]) -> dict[str, float]:
 
 
 def flip_row(pair: Flips, comparison: Comparison) -> dict[str, Any]:
+    ours, theirs = counted(pair)
     return {
         "first": comparison.groups[pair.first].label,
         "second": comparison.groups[pair.second].label,
-        "first_alone": counted(pair.first_alone),
-        "second_alone": counted(pair.second_alone),
+        "first_alone": ours,
+        "second_alone": theirs,
     }
 
 

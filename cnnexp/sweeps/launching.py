@@ -1,7 +1,7 @@
 """Who runs a sweep's jobs: Hydra's launchers on this machine, or a SLURM cluster."""
 
 import functools
-import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,12 +17,9 @@ from cnnexp.config.compose import PRIMARY
 from cnnexp.config.quoting import in_quotes
 from cnnexp.errors import InputError
 from cnnexp.sweeps.job import BASIC, job
-from cnnexp.sweeps.killed import note_killed
+from cnnexp.sweeps.killed import is_dead_worker, note_killed, tell_killed
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger
 from cnnexp.sweeps.slurm import submit
-from cnnexp.sweeps.words import ended
-
-TRIES = 2  # of a job whose process is killed
 
 Launch = Callable[[Sequence[Entry]], None]
 
@@ -63,8 +60,9 @@ def launching(
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=job, config=config
     )
-
-    kills = Counter[int]()
+    kills = Counter[int]()  # of a job's number
+    # loky's, when it starts a process anew whose memory has grown: nothing is amiss.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
 
     def launch(entries: Sequence[Entry]) -> None:
         left = list(entries)
@@ -81,32 +79,6 @@ def launching(
                 left = [entry for entry in left if open_still(ledger, entry)]
 
     return launch
-
-
-def is_dead_worker(problem: BaseException) -> bool:
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    return isinstance(problem, BrokenProcessPool)
-
-
-def tell_killed(
-    ledger: Ledger, killed: Sequence[Entry], kills: Mapping[int, int], problem: str
-) -> None:
-    """With a process that dies joblib ends all others; whose fault it was shows when it is tried
-    again. The second time a job has failed.
-
-    kills: number -> how often. problem: joblib's words, with the signals in braces.
-    """
-    signal = re.search(r"\{(.*)\}", problem)
-    how = f" by {signal[1]}" if signal else ""
-    for entry in killed:
-        if kills[entry.number] < TRIES:
-            print(f"killed    {entry.label}: its process was ended{how}; it goes on where it was")
-            continue
-        entry.status = "FAILED"
-        entry.problem = f"its process was ended{how} {TRIES} times; short of memory? n_jobs=1"
-        ledger.write(entry)
-        print(ended(entry, ledger.entries(), ledger.total()), flush=True)
 
 
 def open_still(ledger: Ledger, entry: Entry) -> bool:

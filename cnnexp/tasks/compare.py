@@ -65,7 +65,7 @@ def tell(comparison: Comparison, journal: Journal) -> None:
     for found in comparison.flips()[:1]:
         first, second = groups[found.first], groups[found.second]
         means = "" if first.one_seed and second.one_seed else " (means over pairs of seeds)"
-        ours, theirs = flips.counted(found.first_alone), flips.counted(found.second_alone)
+        ours, theirs = flips.counted(found)
         journal.topic(
             "flips",
             f"{first.label} alone is right on {ours} images, {second.label} alone on {theirs}"

@@ -61,7 +61,7 @@ def test_the_answer(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )  # fmt: skip
     # Wrong: 2, 2 and 3 images of good, which poor gets right; 16 of poor, which good gets right.
     assert (
-        "flips     good alone is right on 16 images, poor optimizer.lr=0.001 alone on 2.3 "
+        "flips     good alone is right on 16.0 images, poor optimizer.lr=0.001 alone on 2.3 "
         "(means over pairs of seeds)\n"
     ) in out
     assert "in short  good is the best of 3: better than all 2 others" in out
