@@ -84,7 +84,8 @@ def difference_matrix(
         reading="Blue: the row's group is ahead; red: the column's. The interval says which true "
         "differences, over other test images and other seeds, would be compatible with these "
         "answers. ●: p below 0.05 after Holm's correction for all pairs; without that mark the "
-        "order of the two may be chance, also where the interval just leaves zero out.",
+        "order of the two may be chance, also where the interval, which is for that pair alone, "
+        "leaves zero out.",
         alt=f"Pairwise differences of {count} groups; {len(surely)} of {len(shown)} pairs are "
         "distinguishable: "
         + ("; ".join(f"{groups[v.first].label} over {groups[v.second].label} by {points(v.mean)}"

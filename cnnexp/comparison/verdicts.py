@@ -81,13 +81,20 @@ def sentence(verdict: Verdict, groups: Sequence[Group], images: int, *, seeds: b
         text = f"{first.label} is better than {second.label}: {size} (95% interval {interval})"
     else:
         # Its own interval may lie beside zero: then chance among so many pairs explains it.
-        many = " and so many pairs" if verdict.low > 0 else ""
+        many, own = (" and so many pairs", " for this pair alone") if verdict.low > 0 else ("", "")
         text = (
-            f"{first.label} and {second.label} are not distinguishable with {images:,} test "
-            f"images{many}: {size} ({interval})"
+            f"{first.label} and {second.label} are not distinguishable with "
+            f"{evidence([first, second], images)}{many}: {size} ({interval}{own})"
         )
     one = first.one_seed or second.one_seed
     return f"{text}; {ONE_SEED}" if seeds and one else text
+
+
+def evidence(groups: Sequence[Group], images: int) -> str:
+    """`800 test images and 2 or 3 seeds`; one seed is said elsewhere."""
+    counts = sorted({len(group.runs) for group in groups})
+    seeds = f" and {' or '.join(map(str, counts))} seeds" if counts[0] > 1 else ""
+    return f"{images:,} test images{seeds}"
 
 
 def points(share: float, *, sign: bool = True) -> str:
@@ -122,6 +129,7 @@ def _conclusion(own: Sequence[Verdict], groups: Sequence[Group], of: str, images
 
 def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: int) -> str:
     best = groups[own[0].first]
+    members = [best, *(groups[v.second] for v in own)]
     beaten = [v for v in own if v.better]
     if len(beaten) == len(own):
         rest = f"all {len(own)} others" if len(own) > 1 else groups[own[0].second].label
@@ -136,15 +144,16 @@ def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: in
         return text + (others if left else "")
     if not beaten:
         return (
-            f"{best.label} has the highest accuracy{of}, but with {images:,} test images it cannot "
-            f"be told from {names}"
+            f"{best.label} has the highest accuracy{of}, but with {evidence(members, images)} it "
+            f"cannot be told from {names}"
         )
     if len(equal) > NAMED:
         names = f"{len(equal)} others"
     verb = "is" if len(equal) == 1 else "are"
+    worse = "1 is" if len(beaten) == 1 else f"{len(beaten)} are"
     return (
-        f"{best.label} has the highest accuracy{of}; {names} {verb} not distinguishable from it, "
-        f"{len(beaten)} of {len(own)} are worse"
+        f"{best.label} has the highest accuracy{of}; with {evidence(members, images)} {names} "
+        f"{verb} not distinguishable from it, {worse} worse"
     )
 
 

@@ -102,9 +102,12 @@ def rewritten(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
 def without_plus(overrides: Sequence[str]) -> list[str]:
     """`+experiment=x` and `experiment=x` are one thing; so for each group of the defaults list.
 
-    `experiment=null`, Hydra's default and no option, is dropped.
+    `experiment=null`, Hydra's default and no option, is dropped. Keys of a cluster's launcher are
+    checked where it is used, with those that its YAML leaves out.
     """
     groups = default_groups(config_folder())
+    launchers = [line.partition("=")[2] for line in overrides if "hydra/launcher=" in line]
+    cluster = bool(launchers) and launchers[-1] not in ("basic", "joblib")
     lines = []
     for line in overrides:
         name, equals, value = line.partition("=")
@@ -112,6 +115,8 @@ def without_plus(overrides: Sequence[str]) -> list[str]:
             name = name.lstrip("+")
         if name in ("experiment", "sweep", "suite", "debug") and value == "null":
             continue
+        if cluster and equals and name.startswith("hydra.launcher."):
+            name = f"++{name}"
         lines.append(f"{name}{equals}{value}")
     return lines
 

@@ -52,7 +52,8 @@ def tell_killed(
     how = f" by {signal[1]}" if signal else ""
     for entry in killed:
         if kills[entry.number] < TRIES:
-            print(f"killed    {entry.label}: its process was ended{how}; it goes on where it was")
+            told = f"ended{how}, itself or one beside it; it goes on where it was"
+            print(f"{'killed':<9} {entry.label}: {told}")
             continue
         entry.status = "FAILED"
         entry.problem = f"its process was ended{how} {TRIES} times; short of memory? n_jobs=1"

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -18,12 +18,14 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp.command import checked
+from cnnexp.config.check import check_keys
 from cnnexp.config.compose import compose
 from cnnexp.config.explain import CONFIG_ERRORS, explained
-from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.instantiate import allow_folder, resolve
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.sweeps.job import work
+from cnnexp.sweeps.killed import note_killed
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger
 from cnnexp.sweeps.words import ended
 
@@ -58,6 +60,8 @@ def cluster_options(node: DictConfig) -> dict[str, Any] | None:
     from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
 
     given = {str(key): node[key] for key in node if key not in ("_target_", "python")}
+    known_keys = [field.name for field in fields(SlurmQueueConf) if field.name[0] != "_"]
+    check_keys(given, known_keys, "hydra.launcher.")
     given["submitit_folder"] = ""  # its own place is of no use here
     try:
         known = OmegaConf.merge(OmegaConf.structured(SlurmQueueConf), given)
@@ -66,9 +70,22 @@ def cluster_options(node: DictConfig) -> dict[str, Any] | None:
         raise InputError(f"hydra.launcher.{explained(error, [], {})}") from None
     assert isinstance(options, dict)
     check_one_process(options)
+    check_time(options["timeout_min"], options["signal_delay_s"])
     own = {str(key): value for key, value in options.items()}
     del own["_target_"], own["submitit_folder"]
     return {**own, "python": node.get("python")}
+
+
+def check_time(limit_min: int, warning_s: int) -> None:
+    """Raises InputError where a job would be told to leave before it could do anything."""
+    if limit_min < 1:  # SLURM takes 0 for no limit
+        raise InputError(f"hydra.launcher.timeout_min={limit_min}: must be at least 1")
+    if warning_s >= 60 * limit_min:
+        raise InputError(
+            f"hydra.launcher.timeout_min={limit_min}: the job would be told at once to save and "
+            f"leave, signal_delay_s={warning_s} before its limit; give it more minutes, or less "
+            "notice: hydra.launcher.signal_delay_s=…"
+        )
 
 
 def check_one_process(options: Mapping[Any, Any]) -> None:
@@ -100,13 +117,21 @@ class SlurmJob:
         allow_folder(self.code)
         # submitit lets SIGTERM pass, and would ask for the requeue before the run has ended.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        requeue = signal.signal(signal.SIGUSR2, leave)
+        early: list[int] = []
+        requeue = signal.signal(signal.SIGUSR2, lambda number, frame: early.append(number))
+        # No exception may leave a handler while torch is imported: its C++ would abort.
+        resolve(self.config["task"]["_target_"], "task._target_")
         try:
+            signal.signal(signal.SIGUSR2, leave)
+            if early:
+                leave(signal.SIGUSR2, None)
             entry = work(Ledger(self.folder), self.overrides, lambda: dict(self.config))
         except SystemExit as leaving:
             if leaving.code == 128 + signal.SIGUSR2 and callable(requeue):
                 requeue(signal.SIGUSR2, None)
             raise
+        finally:
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # or Python, as it ends, dies of it
         if entry is not None and entry.status == "FAILED":
             raise RuntimeError(entry.problem)
 
@@ -194,7 +219,20 @@ def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
                 if time.monotonic() - since < REQUEUE_SECONDS:
                     continue
             del left[job]
+            if unended and not ledger.busy(entry):
+                how = f"{said_of(job)}, see {shown_path(Path(job.paths.stdout))}"
+                note_killed(ledger)
+                stopped = job.state.startswith(("CANCELLED", "TIMEOUT", "NODE_FAIL", "RUNNING"))
+                entry = replace(entry, status="STOPPED" if stopped else "FAILED", problem=how)
+                ledger.write(entry)
             line = ended(entry, ledger.entries(), total)
-            if unended:
-                line += f": {job.state} in SLURM, see {shown_path(Path(job.paths.stdout))}"
+            if entry.status == "STOPPED":
+                line += f": {entry.problem}"
             print(line, flush=True)
+
+
+def said_of(job: Any) -> str:
+    """How SLURM has it, or why submitit did not queue it again."""
+    if "not requeued because: timed-out too many times" in (job.stdout() or ""):
+        return "all its time limits are used up (timeout_min, max_num_timeout)"
+    return f"{job.state} in SLURM"

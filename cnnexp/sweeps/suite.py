@@ -86,7 +86,11 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
     steps: list[Step] = []
     for key, step in node["steps"].items():
         where = f"suite.steps.{key}"
-        check_value(dict, step, where)
+        if not isinstance(step, dict):
+            raise InputError(
+                f"{where}={shown(step)}: must be a mapping such as {{overrides: [experiment=…], "
+                "sweep: {dataset.per_class: [50, 100]}, init_from: <an earlier step>}"
+            )
         check_keys(step, ("overrides", "sweep", "init_from"), f"{where}.")
         check_value(list[str], step.get("overrides"), f"{where}.overrides")
         sweep = step.get("sweep") or {}

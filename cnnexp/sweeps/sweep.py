@@ -33,7 +33,7 @@ from cnnexp.sweeps.words import jobs, ranked, table
 from cnnexp.tracking.environment import mask
 
 # Where things lie and how they are run: another value of these is the same sweep.
-NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|dataset\.folds?)\b")
+NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|seed|dataset\.fold)(?=[=./])")
 LABELS = 6  # jobs that are named that failed for one reason
 PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
 
@@ -204,26 +204,41 @@ def summary(ledger: Ledger, command: str) -> int:
         print(f"{'failed':<9} {labels}: {problem}")
     for topic, line in last_words(ledger, entries, command):
         print(f"{topic:<9} {line}")
-    return 1 if failed else 0
+    return 1 if failed or any(not ledger.busy(entry) for entry in unfinished(entries)) else 0
+
+
+def unfinished(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.status not in (*DONE, "FAILED")]
 
 
 def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterator[tuple[str, str]]:
-    left = [entry for entry in entries if entry.status not in (*DONE, "FAILED")]
-    if left:
-        them = "it" if len(left) == 1 else "them"
-        yield "left", f"{jobs(len(left))}: another process does {them}; or else go on: {command}"
+    left = unfinished(entries)
+    if others := sum(ledger.busy(entry) for entry in left):
+        yield "left", f"{jobs(others)}, which another process does"
+    if len(left) > others:
+        yield "left", f"{jobs(len(left) - others)}; to go on: {command}"
     with ledger.facts() as facts:
         own = [e for e in entries if e.trial == 0 and facts.get("own")]
     if own and own[0].value is not None:
         reached = f"{own[0].monitor} {own[0].value:.4f}"
         yield "own", f"the config's own values (job {own[0].number}) reached {reached}"
     if groups := ranked(entries):
-        # A fold is a part of the best config's evidence, and not of the config.
-        best = groups[0].jobs[0]
-        again = [line for line in best.overrides if not NOT_AGAIN.match(line)]
-        yield "best", to_type(*again)
+        yield "best", to_type(*again(groups[0].jobs))
     folder = shown_path(ledger.folder)
     yield "saved", f"{folder}  (jobs/; delete it to do all of them anew)"
     tested = [e for e in entries if any(name.startswith("test/") for name in e.metrics)]
-    if len(groups) > 1 and len(tested) > 1:
+    kinds = {json.dumps(e.config.get("dataset", {}).get("_target_")) for e in tested}
+    if len(groups) > 1 and len(tested) > 1 and len(kinds) == 1:
         yield "compare", to_type("task=compare", f"runs=[{folder}]")
+
+
+def again(jobs: Sequence[Entry]) -> list[str]:
+    """What repeats jobs that differ in seed and fold alone, as they were: all of them."""
+    common = [line for line in jobs[0].overrides if not NOT_AGAIN.match(line)]
+    drawn: dict[str, dict[str, None]] = {}
+    for line in (line for job in jobs for line in job.overrides):
+        key, _, value = line.lstrip("+").partition("=")
+        if key in ("seed", "dataset.fold"):
+            drawn.setdefault(key, {})[value] = None
+    many = ["-m"] if any(len(values) > 1 for values in drawn.values()) else []
+    return [*many, *common, *(f"{key}={','.join(values)}" for key, values in drawn.items())]

@@ -167,9 +167,15 @@ def reach(uri: str, seconds: int = 30) -> None:
             connect(uri).search_experiments(max_results=1)
     except Exception as problem:
         if "error code 401" in str(problem):
+            user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+            why = (
+                f"refuses {user}: the name or the password of"
+                if user
+                else "wants to know who asks: set"
+            )
             raise InputError(
-                f"tracking.uri: {mask(uri)} wants to know who asks: set MLFLOW_TRACKING_USERNAME "
-                "and MLFLOW_TRACKING_PASSWORD"
+                f"tracking.uri: {mask(uri)} {why} MLFLOW_TRACKING_USERNAME and "
+                f"MLFLOW_TRACKING_PASSWORD{' is wrong' if user else ''}"
             ) from None
         reason = f"no MLflow server answers at {mask(uri)} ({one_line(problem)})"
         raise UnreachableError(reason) from None

@@ -135,7 +135,8 @@ def test_a_cancelled_job_is_left_where_it_was_and_goes_on_here(begun: dict[str, 
     work, launcher = begun["cancel"]
     work.until(work.trained)
     subprocess.run(["scancel", work.slurm_id()], check=True)
-    assert launcher.wait(900) == 0, work.told
+    assert launcher.wait(900) == 1, work.told
+    assert "left      1 job; to go on: python -m cnnexp" in work.told
     assert "CANCELLED" in work.accounting()
     assert re.search(r"stopped: CANCELLED.* in SLURM, see .*_log\.out", work.told), work.told
     assert (work.jobs()[0]["status"], work.run_json()["status"]) == ("STOPPED", "KILLED")
@@ -179,6 +180,15 @@ def test_a_job_that_fails_is_not_queued_again(make_work: Callable[[str], Work]) 
     assert work.until(lambda: work.accounting() == "FAILED")
     assert not work.restarted()
     assert "failed    " in work.told
+
+
+def test_a_job_that_never_begins(make_work: Callable[[str], Work]) -> None:
+    work = make_work("never")
+    launcher = work.submit("hydra.launcher.python=nopython", *LIMIT)
+    assert launcher.wait(900) == 1, work.told
+    assert work.jobs()[0]["status"] == "FAILED"
+    assert re.search(r"failed    .*: FAILED in SLURM, see .*_log\.out", work.told), work.told
+    assert "another process" not in work.told
 
 
 def test_a_dead_nodes_job_goes_on_elsewhere(

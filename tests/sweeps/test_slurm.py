@@ -65,7 +65,13 @@ def test_no_accounting(refused: Refused, programs: str) -> None:
     ("typed", "said"),
     [
         ("hydra.launcher.timeout_min=abc", "hydra.launcher.timeout_min: Value 'abc'"),
-        ("+hydra.launcher.partiton=gpu", "hydra.launcher.partiton: Key 'partiton' not in"),
+        (
+            "+hydra.launcher.partiton=gpu",
+            "hydra.launcher.partiton=gpu: unknown key; did you mean 'partition'?",
+        ),
+        ("hydra.launcher.partion=gpu", "hydra.launcher.partion=gpu: unknown key; did you mean"),
+        ("hydra.launcher.timeout_min=0", "hydra.launcher.timeout_min=0: must be at least 1"),
+        ("hydra.launcher.timeout_min=2", "timeout_min=2: the job would be told at once to save"),
         ("hydra/launcher=slurm_cup", "did you mean 'slurm_cpu'? allowed: slurm_cpu, slurm_gpu"),
     ],
 )
@@ -78,6 +84,7 @@ def test_wrong_keys(typed: str, said: str, refused: Refused, programs: str) -> N
     "typed",
     [
         "+hydra.launcher.tasks_per_node=2",
+        "hydra.launcher.tasks_per_node=2",
         "+hydra.launcher.nodes=2",
         "+hydra.launcher.additional_parameters.ntasks=2",
         "+hydra.launcher.additional_parameters.ntasks-per-node=2",
@@ -87,7 +94,7 @@ def test_a_job_is_one_process(typed: str, refused: Refused, programs: str) -> No
     """The processes that SLURM starts would not know of each other, and do the job twice."""
     (Path(programs) / "sacct").write_text("#!/bin/sh\n")
     line = refused(typed, programs=programs)
-    assert line.startswith(f"error: {typed[1:]}: a sweep's jobs are one process each")
+    assert line.startswith(f"error: {typed.lstrip('+')}: a sweep's jobs are one process each")
     assert "slurm/ddp.sbatch" in line
     line = refused(typed, "trainer=ddp", programs=programs)
     assert line.startswith("error: trainer.devices=auto: a sweep's jobs are one process each; of")

@@ -214,4 +214,4 @@ def test_what_is_typed_next_names_the_users_folder(
     command = ["-m", "--config-dir", "mine", "dataset=shapes", "dataset.images=160", "seed=0,1"]
     assert main([*command, *SMALL, "model.widths=[[4]]"]) == 0
     (best,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best ")]
-    assert best.startswith("best      python -m cnnexp --config-dir mine dataset=shapes ")
+    assert best.startswith("best      python -m cnnexp --config-dir mine -m dataset=shapes ")

@@ -47,14 +47,14 @@ def test_best_so_far_is_better_than_another() -> None:
 
 
 def test_what_to_type_next(tmp_path: Path) -> None:
-    """The best config, of which a fold is no part; a comparison of what was tested."""
+    """The best config, with all its folds; a comparison of what was tested."""
     ledger = Ledger(tmp_path)
     for number in (1, 2, 3):
         one = job(number, f"dataset.fold={number} a={number % 2}", 0.5 + 0.1 * (number % 2))
         one.overrides = ["sweep=folds", f"dataset.fold={number}", f"a={number % 2}"]
         ledger.write(one)
     told = dict(last_words(ledger, ledger.entries(), "x"))
-    assert told["best"] == "python -m cnnexp a=1"
+    assert told["best"] == "python -m cnnexp -m a=1 dataset.fold=1,3"
     assert "compare" not in told
     for one in ledger.entries():
         one.metrics = {"test/accuracy": 0.5}
@@ -71,7 +71,7 @@ def test_one_reason_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert summary(ledger, "x") == 1
     out = capsys.readouterr().out
     assert "failed    a=1: no luck\nfailed    a=2, a=3: no data\n" in out
-    assert "left      1 job: another process does it; or else go on: x\n" in out
+    assert "left      1 job; to go on: x\n" in out
 
 
 def test_what_failed_is_tried_again(tmp_path: Path) -> None:
