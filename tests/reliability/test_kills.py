@@ -95,7 +95,9 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, torch.Tensor):
-            found[name] = value
+            # Of a callback of Lightning's, which writes this and never reads it.
+            if not name.endswith(".current_score"):
+                found[name] = value
         elif isinstance(value, dict):
             for key, one in value.items():
                 walk(one, f"{name}.{key}")

@@ -7,7 +7,6 @@ import shlex
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -98,9 +97,9 @@ def test_locked_before_it_begins(
     work: Path, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.ensure_store(f"sqlite:///{STORE}")
-    threading.Thread(target=lock, args=(MLFLOW_WAITS * 1.5,)).start()
-    time.sleep(1)
-    assert main([*small, *WORDS]) == 2
+    with closing(sqlite3.connect(STORE, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert main([*small, *WORDS]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("database is locked; end the program that writes into it, or wait for it")
     assert not Path("outputs").exists()
