@@ -9,6 +9,7 @@ from cnnexp.config.compose import compose, resolved
 from cnnexp.config.groups import config_folder
 
 EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+LARGE = ("cifar10_resnet18", "vgg16_finetune", "vgg16_augmented")  # of few images, too
 IMAGES = ["dataset=shapes", "dataset.images=200", "dataset.image_size=32", "tracking=none"]
 
 
@@ -16,7 +17,10 @@ def config(*overrides: str) -> dict:
     return resolved(compose(overrides).config)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in EXPERIMENTS],
+)
 def test_runs_in_seconds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     chosen = [f"experiment={name}"]

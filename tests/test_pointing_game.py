@@ -39,6 +39,7 @@ OVERRIDES = [
 # 15 pixels of the object, in photographs: as many parts of the side are 4 of these 64 pixels.
 # Measured with seeds 0 to 3: 0.965, 0.863, 0.870, 0.877, by chance 0.203 (exactly on the object:
 # 0.784, 0.720, 0.759 for the first three).
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "classes", "beside", "least"), [("cross_entropy", 4, 0, 0.95), ("bce", 2, 4, 0.8)]
 )

@@ -85,6 +85,7 @@ def test_two_processes_train_as_one_does(
     assert [row.split(",")[:3] for row in said[0]] == [row.split(",")[:3] for row in said[1]]
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_is_repeated_by_two(two: Path) -> None:
     typed = (f"run=outputs/shapes_baseline/{two.name}", "paths.outputs=again", "tracking=none")
     again = start(two.parents[2], "task=reproduce", *typed)
@@ -95,6 +96,7 @@ def test_a_run_of_two_processes_is_repeated_by_two(two: Path) -> None:
     assert "differs" not in told
 
 
+@pytest.mark.slow
 def test_stopped_together_and_gone_on_with(two: Path) -> None:
     """SIGTERM to the command: all save the same step; what follows is as if nothing had been."""
     work = two.parents[2]

@@ -88,7 +88,8 @@ def check_whole(folder: Path, count: int) -> None:
     assert parent.data.metrics["best/val/accuracy"] == pytest.approx(best.mean)
 
 
-@pytest.mark.parametrize(("count", "after"), [(4, 2), pytest.param(12, 5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "after"), [(4, 2), (12, 5)])
 def test_a_killed_sweep_goes_on(tmp_path: Path, count: int, after: int) -> None:
     command = ["-m", f"optimizer.lr={','.join(f'0.{i + 1:03d}' for i in range(count))}"]
     sweep = start(tmp_path, *command)
