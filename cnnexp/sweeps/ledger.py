@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import filelock
 
+from cnnexp.config.saved import record
 from cnnexp.data.lock import held
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
@@ -93,13 +94,15 @@ class Ledger:
         return sorted((entry for entry in found if entry), key=lambda entry: entry.number)
 
     def forgive(self) -> None:
-        """Jobs that failed wait again: with the same command they are tried anew. Not a search's:
-        its study has learned from them.
+        """Jobs that failed wait again: with the same command they are tried anew, or go on where
+        their processes were killed. Not a search's: its study has learned from them.
         """
         with self._held():
             for entry in self.entries():
                 if entry.status == "FAILED" and entry.trial is None:
-                    self.write(replace(entry, status="WAITING", problem=""))
+                    killed = entry.folder and record(Path(entry.folder)).get("status") == "KILLED"
+                    status: Status = "STOPPED" if killed else "WAITING"
+                    self.write(replace(entry, status=status, problem=""))
 
     @contextmanager
     def claimed(self, entry: Entry) -> Iterator[bool]:

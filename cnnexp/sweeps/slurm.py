@@ -26,7 +26,7 @@ from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.sweeps.job import work
 from cnnexp.sweeps.killed import note_killed
-from cnnexp.sweeps.ledger import DONE, Entry, Ledger
+from cnnexp.sweeps.ledger import DONE, Entry, Ledger, Status
 from cnnexp.sweeps.words import ended
 
 LISTED = 12  # jobs whose logs are named
@@ -219,14 +219,16 @@ def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
                 if time.monotonic() - since < REQUEUE_SECONDS:
                     continue
             del left[job]
-            if unended and not ledger.busy(entry):
+            over = unended and not ledger.busy(entry)
+            if over:
                 how = f"{said_of(job)}, see {shown_path(Path(job.paths.stdout))}"
                 note_killed(ledger)
-                stopped = job.state.startswith(("CANCELLED", "TIMEOUT", "NODE_FAIL", "RUNNING"))
-                entry = replace(entry, status="STOPPED" if stopped else "FAILED", problem=how)
+                # What has begun goes on where it was, with the same command.
+                status: Status = "FAILED" if entry.status == "WAITING" else "STOPPED"
+                entry = replace(entry, status=status, problem=how)
                 ledger.write(entry)
             line = ended(entry, ledger.entries(), total)
-            if entry.status == "STOPPED":
+            if over and entry.status == "STOPPED":
                 line += f": {entry.problem}"
             print(line, flush=True)
 

@@ -130,6 +130,24 @@ echo "{job}|$(head -n 1 {answers})|node1"
     assert ("COMPLETED" if requeued else "NODE_FAIL") + " in SLURM, see" in said
 
 
+def test_what_had_begun_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SLURM calls a job failed that has used up its time limits; its folder is good."""
+    from submitit.slurm.slurm import SlurmJob
+
+    sacct = tmp_path / "sacct"
+    sacct.write_text("#!/bin/sh\necho 'JobID|State|NodeList'\necho '80|FAILED|node1'\n")
+    sacct.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    ledger = Ledger(tmp_path / "sweep")
+    entry = Entry(1, "seed=0", ["seed=0"], status="STOPPED", folder="there")
+    slurm.wait(ledger, {SlurmJob(tmp_path, "80"): ledger.plan(entry)})
+    (entry,) = ledger.entries()
+    assert (entry.status, entry.folder) == ("STOPPED", "there")
+    assert "stopped: FAILED in SLURM, see" in capsys.readouterr().out
+
+
 def test_submitit_is_not_installed(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an environment without [slurm]: the import system finds no such module."""
     find = PathFinder.find_spec

@@ -80,8 +80,15 @@ def test_what_failed_is_tried_again(tmp_path: Path) -> None:
     ledger.write(job(1, "a=1", None, status="FAILED", problem="no luck"))
     ledger.write(job(2, "a=2", None, status="FAILED", problem="no luck", trial=1))
     ledger.write(job(3, "a=3", 0.5))
+    for number, status in ((4, "KILLED"), (5, "FAILED")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "run.json").write_text(f'{{"status": "{status}"}}')
+        ledger.write(job(number, f"a={number}", None, status="FAILED", folder=str(folder)))
     ledger.forgive()
-    assert [one.status for one in ledger.entries()] == ["WAITING", "FAILED", "FINISHED"]
+    assert [one.status for one in ledger.entries()] == [
+        "WAITING", "FAILED", "FINISHED", "STOPPED", "WAITING",
+    ]  # fmt: skip
     assert ledger.entries()[0].problem == ""
     assert started(ledger.entries()[0], ledger.entries(), 3, 1) == (
         "job 1 of 3: a=1  (about 0:00:00 left in all)"
