@@ -36,7 +36,7 @@ TIMED = {"train_s", "images_per_s", "elapsed_s"}
 
 # `python -m cnnexp` that kills itself as its N-th file takes its place, or just after.
 KILLED_AT_A_FILE = """
-import os, runpy, signal, sys
+import atexit, os, runpy, signal, sys
 wanted, after = int(sys.argv.pop(1)), sys.argv.pop(1) == "after"
 count = 0
 def killing(move):
@@ -51,10 +51,8 @@ def killing(move):
         return result
     return moved
 os.replace, os.rename = killing(os.replace), killing(os.rename)
-try:
-    runpy.run_module("cnnexp", run_name="__main__")
-finally:
-    print("moved", count, file=sys.stderr)
+atexit.register(lambda: print("moved", count, file=sys.stderr))
+runpy.run_module("cnnexp", run_name="__main__")
 """
 
 
