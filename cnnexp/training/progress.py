@@ -5,9 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cnnexp.reporting.journal import Journal
+from cnnexp.training.load import OtherLoad
 from cnnexp.training.optimization import highest_rate
 
 HEADER = "  epoch   train loss   accuracy     val loss   accuracy   images/s       left"
@@ -28,6 +30,7 @@ class EpochTable(pl.Callback):
         self.bar: Progress | None = None
         self._began_s = self._before_s = self._train_s = 0.0
         self._images = 0
+        self._load: OtherLoad | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began_s = time.perf_counter() - self._before_s
@@ -35,6 +38,9 @@ class EpochTable(pl.Callback):
             done = f"{self.history[-1]['epoch']:.0f} of {self._last_epoch(trainer)}"
             self.journal.topic("goes on", f"after epoch {done}")
         self.journal.say(HEADER, style="dim")
+        # A GPU's steps do not wait for cores, and of several processes each is busy by design.
+        alone = trainer.world_size == 1 and trainer.strategy.root_device.type == "cpu"
+        self._load = OtherLoad() if alone else None
         self._begin_epoch(trainer)  # one that is gone on with has no start of its own
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,3 +126,7 @@ class EpochTable(pl.Callback):
             f"{row['val/loss']:>12.4f} {row['val/accuracy']:>10.4f} {row['images_per_s']:>10,.0f} "
             f"{left!s:>10} {'best' if best else ''}".rstrip()
         )
+        advice = self._load and self._load.advice(torch.get_num_threads())
+        if advice:
+            self.journal.topic("note", advice)
+            self._load = None  # once
