@@ -32,7 +32,7 @@ test-containers: .venv/dev.stamp
 # after the other: some start sixteen processes.
 PROMISED = $$(grep -o 'tests/[a-z_/.]*' docs/reliability.md | sort -u)
 reliability: .venv/dev.stamp
-	$(PYTEST) --junitxml=build/reliability.xml $(PROMISED)
+	CNNEXP_FUZZ=$${CNNEXP_FUZZ:-60} $(PYTEST) --junitxml=build/reliability.xml $(PROMISED)
 	$(PYTEST) --numprocesses 0 -m 'slow and not slurm and not containers' \
 	  --junitxml=build/slow.xml $(PROMISED)
 	$(MAKE) test-slurm ARGS=--junitxml=build/slurm.xml
