@@ -15,9 +15,7 @@ ratios. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -25,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from commands import SIDES, absolute, done, newest_run, ours
 
 from cnnexp.command import checked
 from cnnexp.config.compose import compose
@@ -32,17 +31,7 @@ from cnnexp.experiment import find_images, load_images, precision_of
 
 GENERATED = ["dataset=shapes", "dataset.classes=6", "dataset.images=20000", "dataset.image_size=32",
              "dataset.split={train:0.8,validation:0.1,test:0.1}"]  # fmt: skip
-SIDES = Path(__file__).resolve().parent / "sides"
 OURS = "cnnexp"
-# Runs a command and prints its largest resident size. From a process of its own, which is small:
-# what is started begins with the size of what it was started from.
-WATCHED = """
-import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:])
-print()
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.exit(code)
-"""
 
 
 def main() -> None:
@@ -54,11 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.epochs < 2:
         parser.error("--epochs: 2 or more, the first is not counted")
-    root = "dataset.root="  # each side is started in a folder of its own
-    typed = [
-        f"{root}{Path(word.removeprefix(root)).resolve()}" if word.startswith(root) else word
-        for word in options.words or GENERATED
-    ]
+    typed = absolute(options.words or GENERATED)
     overrides = [
         "experiment=cifar10_baseline",
         *typed,
@@ -74,7 +59,7 @@ def main() -> None:
         data = folder / "images.npz"
         np.savez(data, images=images.images[chosen], labels=images.labels[chosen])
         precision = precision_of(config)
-        sides = {OURS: [sys.executable, "-m", "cnnexp", *overrides, "paths.outputs=runs"]}
+        sides = {OURS: ours(*overrides)}
         wanted = [("loop", sys.executable, precision)]
         others = [("template", sys.executable)]
         others += [("keras_fit", options.keras)] if options.keras else []
@@ -111,24 +96,16 @@ def main() -> None:
 
 def measured(command: list[str], folder: Path) -> tuple[float, float, int]:
     """(images/s, MiB, parameters) of a side that is run in this folder."""
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, *command],
-        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
-    text, _, used = done.stdout.strip().rpartition("\n")
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}:\n{done.stdout}")
+    ran = done(command, folder)
     if "-m" in command:
-        newest = max(folder.glob("runs/*/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
-        run = json.loads(newest.read_text())
+        run = newest_run(folder)
         (phase,) = run["phases"].values()
-        epochs = [epoch["images_per_s"] for epoch in phase["history"]]
+        rates = [epoch["images_per_s"] for epoch in phase["history"]]
         parameters = int(run["metrics"]["parameters"])
     else:
-        found = json.loads(text.strip().splitlines()[-1])
-        epochs, parameters = found["images_per_s"], found["parameters"]
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return statistics.median(epochs[1:]), int(used) * unit / 2**20, parameters
+        found = ran.last_line()
+        rates, parameters = found["images_per_s"], found["parameters"]
+    return statistics.median(rates[1:]), ran.resident, parameters
 
 
 if __name__ == "__main__":

@@ -1,0 +1,78 @@
+"""What the benchmarks have in common: a command that is run in a folder, timed and watched."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SIDES = Path(__file__).resolve().parent / "sides"
+LOOKS_S = 0.05  # memory is looked at so often
+
+
+@dataclass(frozen=True)
+class Done:
+    """seconds: of the whole command. resident, own: MiB at most, of the process; own is without
+    the files that it has mapped. text: what it printed.
+    """
+
+    seconds: float
+    resident: float
+    own: float
+    text: str
+
+    def last_line(self) -> dict[str, Any]:
+        """The JSON that a side ends with."""
+        found: dict[str, Any] = json.loads(self.text.strip().splitlines()[-1])
+        return found
+
+
+def done(command: list[str], folder: Path) -> Done:
+    """Run it; a command that fails ends the benchmark with what it printed."""
+    began_s = time.perf_counter()
+    resident = own = 0
+    with tempfile.TemporaryFile("w+") as output:
+        process = psutil.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            try:
+                memory = process.memory_info()
+            except psutil.NoSuchProcess:
+                break
+            resident = max(resident, memory.rss)
+            own = max(own, memory.rss - getattr(memory, "shared", 0))
+            time.sleep(LOOKS_S)
+        code = process.wait()
+        seconds = time.perf_counter() - began_s
+        output.seek(0)
+        text = output.read()
+    if code:
+        sys.exit(f"{' '.join(command)}:\n{text}")
+    return Done(seconds, resident / 2**20, own / 2**20, text)
+
+
+def ours(*words: str) -> list[str]:
+    """The command that a user types."""
+    return [sys.executable, "-m", "cnnexp", *words]
+
+
+def newest_run(folder: Path) -> dict[str, Any]:
+    """run.json of the run in outputs/ that was written last."""
+    newest = max(folder.glob("outputs/*/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+    run: dict[str, Any] = json.loads(newest.read_text())
+    return run
+
+
+def absolute(words: list[str]) -> list[str]:
+    """The same words for a command that is run in another folder."""
+    parted = [word.partition("=") for word in words]
+    return [
+        f"{key}={Path(value).resolve()}"
+        if Path(value).exists() and "/" in value
+        else key + equals + value
+        for key, equals, value in parted
+    ]

@@ -1,0 +1,86 @@
+"""What cnnexp adds to training: before the first step, and between the jobs of a sweep.
+
+    python benchmarks/overhead.py [--rounds 5] [--jobs 8]
+
+The digits, after a run that made their cache and the MLflow store.
+First step: from the command to the first epoch's row, less that epoch, beside
+`import torch, pytorch_lightning, mlflow`. Sweep: of `-m seed=1,…` the whole time less that of a
+sweep of one job, per further job, less what the job trained; without pictures and with them.
+Nothing else should run on the machine meanwhile.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from commands import done, newest_run, ours
+
+IMPORTS = "import torch, pytorch_lightning, mlflow"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=8)
+    parser.add_argument("words", nargs="*", help="of the command line of cnnexp")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        done(ours(*options.words), folder)
+        rounds = []
+        for _ in range(options.rounds):
+            imports_s = done([sys.executable, "-c", IMPORTS], folder).seconds
+            step_s = before_first_step(folder, options.words)
+            rounds.append((imports_s, step_s))
+            print(f"imports {imports_s:.2f} s, first step after {step_s:.2f} s", flush=True)
+        imports_s, step_s = (statistics.median(column) for column in zip(*rounds, strict=True))
+        more = statistics.median(step - imports for imports, step in rounds)
+        print(f"first step after {step_s:.2f} s, {more:.2f} s more than imports, {imports_s:.2f} s")
+        for pictures in ("none", "default"):
+            words = [*options.words, *([] if pictures == "default" else ["visualization=none"])]
+            seconds, trained = of_a_job(folder, words, options.jobs)
+            print(
+                f"sweep, pictures: {pictures}: {seconds:.2f} s for each further job, {trained:.2f} "
+                f"s of it training: {seconds - trained:.2f} s more",
+                flush=True,
+            )
+
+
+def before_first_step(folder: Path, words: list[str]) -> float:
+    """Seconds from the command's start until its training begins."""
+    began_s = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "cnnexp", *words, "visualization=none"],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    row_s = None
+    for line in process.stdout:
+        first = line.split()[:1]
+        if row_s is None and first and first[0].partition("/")[0] == "1":
+            row_s = time.perf_counter() - began_s
+    if process.wait() or row_s is None:
+        sys.exit("the command failed, or printed no row of its first epoch")
+    (phase,) = newest_run(folder)["phases"].values()
+    return row_s - float(phase["history"][0]["elapsed_s"])
+
+
+def of_a_job(folder: Path, words: list[str], jobs: int) -> tuple[float, float]:
+    """(seconds, those of training) of each further job in a sweep."""
+    one = done(ours("-m", "seed=100", *words), folder)
+    before = set(folder.glob("outputs/*/*/run.json"))
+    seeds = ",".join(str(seed) for seed in range(1, jobs + 1))
+    many = done(ours("-m", f"seed={seeds}", *words), folder)
+    made = set(folder.glob("outputs/*/*/run.json")) - before
+    trained = [float(json.loads(path.read_text())["metrics"]["train_s"]) for path in made]
+    assert len(trained) == jobs, f"{len(trained)} of {jobs} jobs are found"
+    return (many.seconds - one.seconds) / (jobs - 1), statistics.mean(trained)
+
+
+if __name__ == "__main__":
+    main()
