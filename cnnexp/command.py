@@ -31,6 +31,7 @@ from cnnexp.config.instantiate import resolve
 from cnnexp.config.rerun import check_command, effective, takes_run
 from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
+from cnnexp.interrupts import interrupts_wait
 from cnnexp.memory import keep_freed_memory
 from cnnexp.processes import place, several, start
 
@@ -74,7 +75,9 @@ def execute(config: dict[str, Any]) -> Any:
     ):  # importing torch, Lightning and the rest takes some seconds
         print("loading torch …", end="\r", flush=True)
     keep_freed_memory()
-    return resolve(config["task"]["_target_"], "task._target_")(config)
+    with interrupts_wait():
+        task = resolve(config["task"]["_target_"], "task._target_")
+    return task(config)
 
 
 def command(arguments: Namespace) -> int:

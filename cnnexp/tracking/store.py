@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from cnnexp.errors import InputError
+from cnnexp.interrupts import interrupts_wait
 from cnnexp.tracking.environment import mask
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _import_mlflow() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else each migration is announced
     # A server that goes away holds a run up for seconds; by default seven retries are four minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    with warnings.catch_warnings():
+    with interrupts_wait(), warnings.catch_warnings():
         # mlflow 3.17 asks SQLAlchemy 2.1 for a loader strategy that is going away.
         warnings.simplefilter("ignore", DeprecationWarning)
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
@@ -114,6 +115,7 @@ def _make(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
+    from sqlalchemy.exc import DBAPIError
 
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     new = folder / path.name
@@ -125,6 +127,11 @@ def _make(path: Path) -> None:
         with new.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(new, path)
+    except DBAPIError as problem:  # a full disk, say
+        raise InputError(
+            f"tracking.uri: cannot make {path}: {problem.orig}; make room, set "
+            "tracking.uri=sqlite:////another/folder/mlflow.db or tracking=none"
+        ) from problem
     finally:
         event.remove(Engine, "connect", _without_waiting)
         shutil.rmtree(folder, ignore_errors=True)

@@ -82,6 +82,19 @@ def test_a_full_disk_before_anything_is_written_is_said(
     assert "No space left on device: make room there, and try again" in line
 
 
+def test_a_store_that_finds_no_room_is_refused_whole(
+    disk: Callable[[int], Path], work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = disk(100_000)
+    store = f"sqlite:///{place}/mlflow.db"
+    assert main([*SMALL, f"paths.outputs={work}", f"tracking.uri={store}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"tracking.uri: cannot make {place}/mlflow.db: " in line
+    assert "disk is full; make room, set tracking.uri=" in line
+    assert [path.name for path in place.iterdir()] == ["mlflow.db.lock"]
+    assert not list(work.glob("small/*"))
+
+
 @pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
     disk: Callable[[int], Path],

@@ -1,0 +1,73 @@
+"""Ctrl-C while modules are imported waits for them: within an import it can be lost, or hang."""
+
+import signal
+import threading
+
+import pytest
+
+from cnnexp.interrupts import interrupts_wait
+
+
+def importing(done: list[str], interrupts: int) -> None:
+    with interrupts_wait():
+        for _ in range(interrupts):
+            signal.raise_signal(signal.SIGINT)
+        done.append("imported")
+
+
+def test_it_comes_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        importing(done, 1)
+    assert done == ["imported"]
+    assert "another Ctrl-C" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_one_comes_at_once() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        importing(done, 2)
+    assert done == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_without_one_nothing_happens() -> None:
+    with interrupts_wait():
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def failing() -> None:
+    with interrupts_wait():
+        signal.raise_signal(signal.SIGINT)
+        raise ImportError("no such module")
+
+
+def test_an_error_is_not_hidden() -> None:
+    with pytest.raises(ImportError):
+        failing()
+
+
+def test_who_answers_the_signal_goes_on_doing_so() -> None:
+    heard = []
+    former = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        with interrupts_wait():
+            signal.raise_signal(signal.SIGINT)
+        assert heard == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def test_a_thread_has_no_signals() -> None:
+    entered = []
+
+    def enter() -> None:
+        with interrupts_wait():
+            entered.append(True)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert entered == [True]
