@@ -168,7 +168,7 @@ def _check_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise InputError(
-            f"decoded images need {size / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; "
+            f"decoded images need {size / 1e6:,.1f} MB, {folder} has {free / 1e6:,.1f} MB free; "
             "set paths.cache to another disk, or a smaller dataset.image_size"
         )
 

@@ -164,7 +164,7 @@ def test_unbalanced_classes_are_named(shelf: Shelf, prepared: Prepared, tmp_path
         ({"image_size": 8.5}, ["dataset.image_size=8.5"]),
         ({"resize": "corp"}, ["dataset.resize=corp", "did you mean 'crop'"]),
         ({"duplicates": "remove"}, ["dataset.duplicates=remove", "leave_out, keep"]),
-        ({"image_size": 10_000_000}, ["GB free", "paths.cache"]),
+        ({"image_size": 10_000_000}, ["MB free", "paths.cache"]),
     ],
 )
 def test_errors_come_before_anything_is_read(
