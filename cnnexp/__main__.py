@@ -13,6 +13,8 @@ from cnnexp.errors import InputError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: done; 2: wrong input, said in one line; 130: interrupted. Bugs keep their traceback."""
+    if sys.stdout is None:  # closed by whoever has started us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python closes it at its end
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         if arguments.help:

@@ -4,6 +4,7 @@ A config here is a plain dict that the command line has composed and checked.
 """
 
 import inspect
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -88,7 +89,19 @@ def build_network(config: Config, classes: int) -> nn.Sequential:
         )
     size = config["dataset"]["image_size"]
     pl.seed_everything(config["seed"], verbose=False)
-    chain = call(config["model"], image_size=size, outputs=1 if one_logit else classes)
+    outputs = 1 if one_logit else classes
+    try:
+        chain = call(config["model"], image_size=size, outputs=outputs)
+    except RuntimeError as problem:
+        wanted = re.search(
+            r"can't allocate memory: you tried to allocate (\d+) bytes", str(problem)
+        )
+        if wanted is None:
+            raise
+        raise InputError(
+            f"model: the network does not fit into this machine's memory (a layer of it has "
+            f"{int(wanted[1]) / 1e9:,.0f} GB); use fewer or smaller layers"
+        ) from None
     blocks = OrderedDict(chain.named_children())
     if list(blocks)[-1] != "head":
         raise InputError(

@@ -87,9 +87,14 @@ def write_run_files(
         config = {**config, "dataset": {**config["dataset"], "root": place}}
     with whole_file(folder / "config.yaml") as file:
         file.write(mask(yaml.safe_dump(lasting(config), sort_keys=False)))
+    write_data_files(folder, images)
+    write_json(folder / RUN, info)  # last: with it the run has begun
+
+
+def write_data_files(folder: Path, images: ImageSet) -> None:
+    """Which images are where. A run that goes on writes the same again, should they be gone."""
     write_splits(folder / "splits.csv", images)
     write_left_out(folder / "left_out.csv", images.left_out)
-    write_json(folder / RUN, info)  # last: with it the run has begun
 
 
 def lasting(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,13 +24,15 @@ from cnnexp.experiment import (
 from cnnexp.folders import run_folder
 from cnnexp.plan import plan_phases
 from cnnexp.processes import here_of
-from cnnexp.recording import write_run_files
+from cnnexp.recording import write_data_files, write_run_files
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, create_run_folder, now, read_json
 from cnnexp.tracking.environment import capture
+from cnnexp.tracking.metrics_file import check_metrics
 from cnnexp.training.checkpoints import (
     best_checkpoint,
     load_network,
+    logged_bytes,
     network_state,
     newest_checkpoint,
     start_from,
@@ -162,4 +164,6 @@ def interrupted_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, A
             f"resume={config['resume']}: the images are not those that the run began with; "
             "point dataset.root at them"
         )
+    check_metrics(folder, logged_bytes(newest_checkpoint(folder, list(config["phases"]))))
+    write_data_files(folder, images)  # the same as they were
     return folder, {**info, "status": "RUNNING", "environment": capture(own_code())}

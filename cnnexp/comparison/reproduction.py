@@ -1,6 +1,5 @@
 """A run and one that was to repeat it: equal to the bit, or how far apart."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from cnnexp.reporting.predictions import Predictions, read_predictions
+from cnnexp.tracking.metrics_file import read_metrics
 from cnnexp.training.checkpoints import network_state
 
 TIMED = ("train_s", "images_per_s")  # of metrics.csv: never the same
@@ -41,7 +41,7 @@ def compare_parts(
         weights.append(compare_weights(before / best, again / best, phase))
     return [
         *weights,
-        compare_metrics(rows(before / "metrics.csv"), rows(again / "metrics.csv")),
+        compare_metrics(read_metrics(before), read_metrics(again)),
         compare_answers(*(answers(folder, classes) for folder in (before, again))),
     ]
 
@@ -95,11 +95,3 @@ def answers(folder: Path, classes: Sequence[str]) -> Predictions:
     if not path.exists():
         return Predictions([], [], [], np.empty((0, len(classes)), np.float32))
     return read_predictions(path, classes)
-
-
-def rows(path: Path) -> Rows:
-    """[] where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

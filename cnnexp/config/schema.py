@@ -215,10 +215,16 @@ COMPARES = ("compare", "diff", "sync")  # or moves finished runs, and begins non
 def check_together(config: Mapping[str, Any]) -> None:
     """What is right key by key and wrong together. Raises InputError."""
     trainer, optimizer, name = config["trainer"], config["optimizer"], config["name"]
-    if not re.fullmatch(r"\w([\w .+-]*[\w.+-])?", name):
+    if not re.fullmatch(r"\w([\w .+-]{,98}[\w.+-])?", name):
         raise InputError(
             f"name={shown(name)}: names a folder; use letters, digits, spaces, - _ . + "
-            "and a letter first"
+            "and a letter first, 100 characters at most"
+        )
+    devices, batch_size = trainer["devices"], config["dataset"].get("batch_size")
+    if isinstance(devices, int) and isinstance(batch_size, int) and 1 < devices > batch_size // 2:
+        raise InputError(
+            f"trainer.devices={devices}: each process needs 2 images of every batch "
+            f"(dataset.batch_size={batch_size}); use {max(1, batch_size // 2)} at most"
         )
     if "image_size" not in config["dataset"]:
         raise InputError("dataset.image_size: is missing; it is the images' side in pixels")

@@ -125,7 +125,8 @@ def check_section(types: Mapping[str, Any], section: Mapping[str, Any], prefix: 
     for key, kind in types.items():
         if key not in section:
             raise InputError(
-                f"{prefix}{key}: is missing; give it a value, or take out ~{prefix}{key}"
+                f"{prefix}{key}: is missing; give it a value, or take out what has removed it "
+                f"(~{prefix}{key}, {prefix}{key}=[])"
             )
         check_key(kind, section[key], prefix + key)
 

@@ -188,8 +188,9 @@ def _sizes(split: Sizes, have: Mapping[str, int], pools: set[str], name: str) ->
     if sizes["train"] < 1:
         parts = " and ".join(["train", *(t for t in SPLITS[1:] if t not in given)])
         raise InputError(
-            f"class {name!r} has {count} usable images, too few for {parts} "
-            f"(dataset.split={_show(split)}); add images or remove the class"
+            f"class {name!r} has {count} usable {'image' if count == 1 else 'images'} (without "
+            f"copies and what was left out), too few for {parts} (dataset.split={_show(split)}); "
+            "add images or remove the class"
         )
     return sizes
 

@@ -1,5 +1,6 @@
 """Your own images: one folder per class, in a folder or a zip, with or without given splits."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cnnexp.datasets.archive import FileList, list_files, natural
@@ -21,7 +22,8 @@ def image_folder(root: str | Path | None = None) -> Source:
         raise InputError(f"dataset.root is not set; give a folder or zip: {LAYOUT}")
     files = list_files(root, LAYOUT)
     if not files.names:
-        raise InputError(f"dataset.root={files.root} holds no files; expected {LAYOUT}")
+        passed = f" but {_few(files.listed)}" if files.listed else ""
+        raise InputError(f"dataset.root={files.root} holds no files{passed}; expected {LAYOUT}")
     base = _base(files)
     splits = _splits(files, base)
     if splits:
@@ -41,6 +43,14 @@ def image_folder(root: str | Path | None = None) -> Source:
     place = files.root.resolve()
     name = (place.name if place.is_dir() else place.stem) or "image_folder"
     return from_folders(name, files, base, classes, folders)
+
+
+def _few(listed: Sequence[tuple[str, str]]) -> str:
+    """`20 that are passed over (Cat/1.jpg: encrypted)`"""
+    name, reason = listed[0]
+    return (
+        f"{len(listed):,} that {'is' if len(listed) == 1 else 'are'} passed over ({name}: {reason})"
+    )
 
 
 def _base(files: FileList) -> str:

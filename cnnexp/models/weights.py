@@ -4,6 +4,7 @@ import http.client
 import logging
 import re
 import sys
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,9 @@ def read_weights(path: str | Path) -> OrderedDict[str, torch.Tensor]:
         if file.suffix == ".safetensors":
             content = load_file(file)
         else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of old formats, and of what is refused below
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{KEY}={path}: cannot be read ({reason(error)})") from None
     except Exception:  # a file that is something else makes readers fail in any way

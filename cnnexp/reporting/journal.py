@@ -1,11 +1,16 @@
 """What a run tells a person: on the terminal, and in the run's log.txt."""
 
 import logging
+import os
+import signal
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
+
+from cnnexp.errors import InputError
 
 
 class Journal:
@@ -15,13 +20,18 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self.console = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
+        self.console = _Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
         self._early: list[str] = []
         self._file: TextIO | None = None
         self._handler = _Lines(self)
 
     def say(self, text: str = "", style: str | None = None) -> None:
-        self.console.print(text, style=style, markup=False)
+        try:
+            self.console.print(text, style=style, markup=False)
+        except OSError as problem:  # a full disk, say
+            raise InputError(f"standard output: {problem.strerror}; send it elsewhere") from None
+        if self.console.quiet:  # nobody reads it; what follows are the last words
+            print(text, file=sys.stderr)
         if self._file is None:
             self._early.append(text)
         else:
@@ -57,6 +67,14 @@ class Journal:
             if problem is not None:
                 self._file.write(f"ended by {type(problem).__name__}: {problem}\n")
             self._file.close()
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader has gone, as `head` does: end as any Unix program does then."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE)
 
 
 class _Lines(logging.Handler):

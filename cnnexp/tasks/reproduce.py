@@ -19,6 +19,7 @@ from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, read_json
 from cnnexp.tasks.diff import section_lines
 from cnnexp.tasks.train import train
+from cnnexp.tracking.metrics_file import read_metrics
 from cnnexp.training.checkpoints import network_state, start_from
 
 
@@ -31,6 +32,7 @@ def reproduce(config: Mapping[str, Any]) -> Result:
             f"run={folder}: it is not finished; go on with: "
             + to_type(f"resume={shown_path(folder)}")
         )
+    read_metrics(folder)  # what is damaged is said before anything is trained
     merged = rerun(saved, config, config["overrides"])
     task = {"_target_": "cnnexp.tasks.train.train", "name": "train"}
     own = {"task": task, "run": None, "overrides": saved.get("overrides", [])}

@@ -258,7 +258,8 @@ def train_once(
         }
     from_first(here)  # it writes the checkpoints
     best = best_checkpoint(folder, [phase.name])
-    assert best is not None
+    if best is None:
+        raise InputError(f"{folder}: the best.ckpt of phase {phase.name} is gone; put it back")
     load_network(network, best)
     check_frozen(network, record["frozen"], phase.name)
 

@@ -11,9 +11,9 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from cnnexp.tracking.metrics_file import NAME, prepare
 from cnnexp.tracking.none import NullTracker
 
-HEADER = ("step", "epoch", "metric", "value")
 FLUSH_SECONDS = 5.0  # what a killed process may lose
 
 
@@ -34,9 +34,9 @@ class RunLogger(Logger):
         self._first_epoch = self._first_step = 0
         self._with_epoch: deque[int] = deque(maxlen=2)  # the last steps that it was sent with
         self._flushed = time.monotonic()
-        self._path = self.folder / "metrics.csv"
+        self._path = self.folder / NAME
         self._rows: list[tuple[int, int, str, float]] = []
-        _prepare(self._path, keep)
+        prepare(self._path, keep)
 
     @property
     def name(self) -> str:
@@ -116,17 +116,3 @@ class RunLogger(Logger):
     def finalize(self, status: str) -> None:
         """Called by Lightning after each fit and test; the run itself goes on."""
         self.flush()
-
-
-def _prepare(path: Path, keep: int | None) -> None:
-    """A header where there is none. What is beyond `keep` goes, and a line torn by a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        file.seek(0)
-        content = file.read(-1 if keep is None else keep)
-        file.seek(0, 2)
-        whole = content.rfind(b"\n") + 1
-        if whole != file.tell():
-            file.truncate(whole)
-        if not whole:
-            file.write((",".join(HEADER) + "\n").encode())

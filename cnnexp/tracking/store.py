@@ -162,7 +162,7 @@ def locked(path: Path) -> bool:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=1)) as database:
             database.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as problem:
+    except sqlite3.DatabaseError as problem:
         return "locked" in str(problem)
     return False
 

@@ -1,14 +1,13 @@
 """A run's folder, brought into MLflow's store: all of it, or what is missing there, each once."""
 
-import csv
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnnexp.errors import InputError
 from cnnexp.tracking import lookup, store
 from cnnexp.tracking.entries import clean
+from cnnexp.tracking.metrics_file import read_metrics
 from cnnexp.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -49,11 +48,7 @@ def logged(folder: Path, info: Mapping[str, Any]) -> dict[Place, Value]:
     metrics.csv has no times: they are spread over the run's. What the run reached in the end is at
     step 0, see `RunLogger.log_summary`.
     """
-    try:
-        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"runs: {folder}: metrics.csv cannot be read ({error.strerror})") from None
+    rows = read_metrics(folder)
     reached = info.get("metrics", {})
     began_s, ended_s = times(info)
     found: dict[Place, Value] = {}

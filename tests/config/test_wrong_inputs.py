@@ -15,6 +15,11 @@ RUN = "0123456789abcdef" * 2  # looks like an MLflow id
 # What is typed, and the parts that the answer must have: the key, and what to do.
 WRONG: dict[str, tuple[str, list[str]]] = {
     "misspelt group": ("modle=lenet5", ["modle=lenet5", "did you mean 'model'?"]),
+    "more processes than images": (
+        "trainer.devices=99", ["trainer.devices=99", "dataset.batch_size=64", "use 32 at most"],
+    ),
+    "an empty list for a group": ("visualization=[]", ["visualization: is missing", "give it"]),
+    "too long a name": (f"name={'x' * 300}", ["name=xxx", "100 characters at most"]),
     "misspelt option": ("model=lenet6", ["model=lenet6", "did you mean 'lenet5'?", "baseline"]),
     "epochs beside debug": (
         "debug=smoke phases=frozen phases.head.epochs=3",

@@ -155,3 +155,17 @@ def test_root_of_another_kind(zip_up: LayOut, refusal: Refusal, tmp_path: Path) 
     cut = zip_up(tmp_path / "pets.zip", PETS).read_bytes()[:-30]
     (tmp_path / "pets.zip").write_bytes(cut)
     refusal(lambda: image_folder(tmp_path / "pets.zip"), "neither a folder nor a whole zip")
+
+
+def test_an_encrypted_zip(zip_up: LayOut, refusal: Refusal, tmp_path: Path) -> None:
+    path = zip_up(tmp_path / "pets.zip", PETS)
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of each file, and of the list
+        at = content.find(mark)
+        while at >= 0:
+            content[at + flags] |= 1
+            at = content.find(mark, at + 1)
+    path.write_bytes(content)
+    refusal(
+        lambda: image_folder(path), "holds no files but 3 that are passed over", "cats/1.jpg: encr"
+    )

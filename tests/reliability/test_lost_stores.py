@@ -110,3 +110,15 @@ def test_deleted(train: Callable[[Callable[[], None]], str]) -> None:
     assert "metrics wait to be sent" in said
     bring_in(said)
     check_whole()
+
+
+def test_overwritten(train: Callable[[Callable[[], None]], str]) -> None:
+    def overwrite() -> None:
+        STORE.unlink()
+        STORE.write_bytes(bytes(range(256)) * 20)
+
+    said = train(overwrite)
+    assert not store.locked(STORE.absolute())  # it is no database at all
+    STORE.unlink()
+    bring_in(said)
+    check_whole()

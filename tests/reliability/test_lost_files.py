@@ -1,0 +1,112 @@
+"""Files of an interrupted run that are gone or others when it goes on: made again, or said."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from cnnexp.__main__ import main
+
+Give = Callable[[str], Path]
+
+
+def resumed(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    capsys.readouterr()
+    code = main(["resume=given", "tracking=none"])
+    return code, capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\n" * 5000])
+def test_metrics_that_cannot_be_had_again(
+    give: Give, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = give("resume")
+    path = folder / "metrics.csv"
+    path.unlink() if content is None else path.write_bytes(content)
+    before = (folder / "run.json").read_bytes()
+    code, (line,) = resumed(capsys)
+    assert code == 2
+    assert "resume=given: its metrics.csv is" in line
+    assert (folder / "run.json").read_bytes() == before
+
+
+def test_metrics_that_are_damaged_cannot_be_compared(
+    give: Give, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = give("reproduce")
+    (folder / "metrics.csv").write_bytes(b"\xff")
+    runs = list(Path("outputs").glob("small/*"))
+    capsys.readouterr()
+    assert main(["task=reproduce", "run=given"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "metrics.csv is damaged: no table of step, epoch, metric, value" in line
+    assert list(Path("outputs").glob("small/*")) == runs
+
+
+@pytest.mark.parametrize("name", ["splits.csv", "left_out.csv"])
+def test_lists_of_images_are_written_again(
+    give: Give, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = give("resume")
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(b"\xff")
+    assert resumed(capsys) == (0, [])
+    assert (folder / name).read_bytes() == whole
+
+
+def test_a_best_checkpoint_that_is_gone(give: Give, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = give("resume")
+    (path,) = folder.rglob("best.ckpt")
+    path.unlink()
+    code, (line,) = resumed(capsys)
+    assert code == 2
+    assert line.endswith("the best.ckpt of phase train is gone; put it back")
+
+
+def started(words: Sequence[str], stdout: int, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "cnnexp", *words],
+        cwd=folder, text=True, stdout=stdout, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_nobody_reads_what_a_run_says(work: Path, small: list[str]) -> None:
+    """`python -m cnnexp … | grep -m1 training`: it stops, and stderr says how it goes on."""
+    process = started(small, subprocess.PIPE, work)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("training "):
+        assert process.poll() is None
+    process.stdout.close()
+    _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGPIPE
+    (record,) = (work / "outputs" / "small").glob("*/run.json")
+    assert json.loads(record.read_text())["status"] == "KILLED"
+    assert "go on     python -m cnnexp resume=outputs/small/" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_takes_what_a_run_says(work: Path, small: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        process = started(small, full.fileno(), work)
+        _, said = process.communicate()
+    assert process.returncode == 2
+    assert said == "error: standard output: No space left on device; send it elsewhere\n"
+
+
+def test_no_standard_output_at_all(work: Path, small: list[str]) -> None:
+    command = f"exec {sys.executable} -m cnnexp {' '.join(map(repr, small))} >&-"
+    done = subprocess.run(["bash", "-c", command], cwd=work, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((work / "outputs" / "small").glob("*/report.html"))
+
+
+def test_a_network_larger_than_memory(
+    work: Path, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*small, "model.dense=[100000000000]"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the network does not fit into this machine's memory (a layer of it has " in line
