@@ -69,10 +69,11 @@ def newest_run(folder: Path) -> dict[str, Any]:
 
 def absolute(words: list[str]) -> list[str]:
     """The same words for a command that is run in another folder."""
+    paths = ("dataset.root", "model.weights")
     parted = [word.partition("=") for word in words]
     return [
         f"{key}={Path(value).resolve()}"
-        if Path(value).exists() and "/" in value
+        if key in paths and Path(value).exists()
         else key + equals + value
         for key, equals, value in parted
     ]

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from commands import done, newest_run, ours
 
-IMPORTS = "import torch, pytorch_lightning, mlflow"
+# And out: Python's own end, which takes seconds, is no part of what is measured.
+IMPORTS = "import os, torch, pytorch_lightning, mlflow; os._exit(0)"
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ def keep_freed_memory() -> None:
     """Up to 1 GiB of what was freed stays in the process. To be called before torch is imported.
 
     Each training step asks for the blocks that the last one freed. Of large ones glibc gives the
-    pages back at once, and the system fills others with zeros: a tenth of a step's time on a CPU,
-    see docs/performance.md. Large pages, for which PyTorch asks the system, cost fewer such faults.
+    pages back at once, and the system fills others with zeros, which is a good part of a step on a
+    CPU. Large pages, for which PyTorch asks the system, cost fewer such faults.
     What the environment says of either is left as it is; other C libraries are, too.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -1,4 +1,4 @@
-"""The benchmarks run as docs/performance.md says, on little; what they measure is not tested.
+"""The benchmarks run as their heads say, on little; what they measure is not tested.
 
 Those that have Keras beside them want the Python of an environment with tensorflow-cpu in the
 environment variable CNNEXP_KERAS, and are skipped without it.

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -74,7 +73,7 @@ class _Console(Console):
         """The reader has gone, as `head` does: end as any Unix program does then."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(128 + signal.SIGPIPE)
+        raise SystemExit(141)  # 128 + SIGPIPE
 
 
 class _Lines(logging.Handler):
