@@ -5,7 +5,8 @@
 The digits, after a run that made their cache and the MLflow store.
 First step: from the command to the first epoch's row, less that epoch, beside
 `import torch, pytorch_lightning, mlflow`. Sweep: of `-m seed=1,…` the whole time less that of a
-sweep of one job, per further job, less what the job trained; without pictures and with them.
+sweep of one job, per further job, less what the job trained: as a search's trials are, without
+pictures of the network, and with them.
 Nothing else should run on the machine meanwhile.
 """
 
@@ -20,6 +21,8 @@ from pathlib import Path
 
 from commands import done, newest_run, ours
 
+TRIAL = ["visualization=none", "training.test=false", "tracking.log_model=false"]
+JOBS = {"trials": TRIAL, "no pictures": TRIAL[:1], "the default pictures": []}
 # And out: Python's own end, which takes seconds, is no part of what is measured.
 IMPORTS = "import os, torch, pytorch_lightning, mlflow; os._exit(0)"
 
@@ -42,12 +45,11 @@ def main() -> None:
         imports_s, step_s = (statistics.median(column) for column in zip(*rounds, strict=True))
         more = statistics.median(step - imports for imports, step in rounds)
         print(f"first step after {step_s:.2f} s, {more:.2f} s more than imports, {imports_s:.2f} s")
-        for pictures in ("none", "default"):
-            words = [*options.words, *([] if pictures == "default" else ["visualization=none"])]
-            seconds, trained = of_a_job(folder, words, options.jobs)
+        for kind, words in JOBS.items():
+            seconds, trained = of_a_job(folder, [*options.words, *words], options.jobs)
             print(
-                f"sweep, pictures: {pictures}: {seconds:.2f} s for each further job, {trained:.2f} "
-                f"s of it training: {seconds - trained:.2f} s more",
+                f"sweep, {kind}: {seconds:.2f} s for each further job, {trained:.2f} s of it "
+                f"training: {seconds - trained:.2f} s more",
                 flush=True,
             )
 

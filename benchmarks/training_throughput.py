@@ -9,8 +9,9 @@ and Keras in float32, which is what they do unless told otherwise, and in bfloat
 Python of an environment with tensorflow-cpu.
 
 A round's rate is the median of its epochs but the first, of training without validation; memory is
-the process's largest resident size. Without words the images are generated ones of CIFAR-10's size;
-`dataset=cifar10 dataset.root=<folder>` takes the real ones. Prints each round and the median
+the process's largest resident size, and that without the files that it maps, which are libraries
+and cnnexp's store of decoded images. Without words the images are generated ones of CIFAR-10's
+size; `dataset=cifar10 dataset.root=<folder>` takes the real ones. Prints each round and the median
 ratios. Nothing else should run on the machine meanwhile.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from commands import SIDES, absolute, done, newest_run, ours
+from commands import SIDES, Done, absolute, done, newest_run, ours
 
 from cnnexp.command import checked
 from cnnexp.config.compose import compose
@@ -69,33 +70,35 @@ def main() -> None:
         for script, python, kind in wanted:
             words = [str(SIDES / f"{script}.py"), str(data), str(options.epochs), kind]
             sides[f"{script}, {kind}"] = [python, *words]
-        rates, memory, parameters = defaultdict(list), defaultdict(list), {}
+        rates, resident, own = defaultdict(list), defaultdict(list), defaultdict(list)
+        parameters = {}
         for number in range(1, options.rounds + 1):
             for side, command in sides.items():
-                rate, mib, count = measured(command, folder)
-                parameters[side] = count
-                if count != parameters[OURS]:
+                ran, rate, parameters[side] = measured(command, folder)
+                if parameters[side] != parameters[OURS]:
                     sys.exit(f"another network, of so many parameters: {parameters}")
                 rates[side].append(rate)
-                memory[side].append(mib)
+                resident[side].append(ran.resident)
+                own[side].append(ran.own)
                 print(
-                    f"round {number}: {side:22} {rate:8,.0f} images/s {mib:8,.0f} MiB", flush=True
+                    f"round {number}: {side:22} {rate:8,.0f} images/s {ran.resident:8,.0f} MiB, "
+                    f"{ran.own:8,.0f} MiB without mapped files",
+                    flush=True,
                 )
     print(f"\n{torch.get_num_threads()} threads, torch {torch.__version__}, "
           f"{len(chosen):,} images, {options.rounds} rounds; medians")  # fmt: skip
-    print(f"{'':22} {'images/s':>9} {'cnnexp is':>10} {'MiB':>8} {'cnnexp has':>11}")
+    print(f"{'':22} {'images/s':>9} {'cnnexp':>7} {'MiB':>7} {'cnnexp':>7} {'own MiB':>9} "
+          f"{'cnnexp':>7}")  # fmt: skip
     for side in sides:
-        ratios = [ours / other for ours, other in zip(rates[OURS], rates[side], strict=True)]
-        sizes = [ours / other for ours, other in zip(memory[OURS], memory[side], strict=True)]
-        median = statistics.median
-        print(
-            f"{side:22} {median(rates[side]):9,.0f} {median(ratios):9.2f}x "
-            f"{median(memory[side]):8,.0f} {median(sizes):10.2f}x"
-        )
+        columns = []
+        for found in (rates, resident, own):
+            ratios = [ours / other for ours, other in zip(found[OURS], found[side], strict=True)]
+            columns += [statistics.median(found[side]), statistics.median(ratios)]
+        print("{:22} {:9,.0f} {:6.2f}x {:7,.0f} {:6.2f}x {:9,.0f} {:6.2f}x".format(side, *columns))
 
 
-def measured(command: list[str], folder: Path) -> tuple[float, float, int]:
-    """(images/s, MiB, parameters) of a side that is run in this folder."""
+def measured(command: list[str], folder: Path) -> tuple[Done, float, int]:
+    """A side that is run in this folder, its images/s and its parameters."""
     ran = done(command, folder)
     if "-m" in command:
         run = newest_run(folder)
@@ -105,7 +108,7 @@ def measured(command: list[str], folder: Path) -> tuple[float, float, int]:
     else:
         found = ran.last_line()
         rates, parameters = found["images_per_s"], found["parameters"]
-    return statistics.median(rates[1:]), ran.resident, parameters
+    return ran, statistics.median(rates[1:]), parameters
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ Frozen: the whole command of `experiment=vgg16_frozen` at 150 pixels, 20 epochs,
 cache, against the whole script in Keras, of which --keras-epochs are trained and the others taken
 to last as long as the median of these. Fine-tuned: an epoch with block5 unfrozen, validation
 included. Weights are drawn, which changes no time. Keras decodes its images once (`cache()`) and
-trains in float32, as it does unless told otherwise, and with mixed_bfloat16. --keras: the Python
-of an environment with tensorflow-cpu. Nothing else should run on the machine meanwhile.
+trains in float32, as it does unless told otherwise, and with mixed_bfloat16 where cnnexp does.
+--keras: the Python of an environment with tensorflow-cpu. Nothing else should run on the machine
+meanwhile.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from PIL import Image
 from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.data.image_set import ImageSet
-from cnnexp.experiment import find_images, load_images
+from cnnexp.experiment import find_images, load_images, precision_of
 
 EPOCHS, SIZE = 20, 150
 GENERATED = ["dataset=shapes", "dataset.classes=2", "dataset.images=4000"]
@@ -48,13 +49,13 @@ def main() -> None:
         rows = newest_run(folder)["phases"]["finetune"]["history"]
         ends = [row["elapsed_s"] for row in rows]
         epoch_s = statistics.median(b - a for a, b in itertools.pairwise(ends))
-        print(f"cnnexp: {epoch_s:.1f} s for an epoch with block5, after {ends[0]:.1f} s for the "
-              "first, with the frozen blocks' pass", flush=True)  # fmt: skip
+        print(f"cnnexp: {epoch_s:.1f} s for an epoch with block5", flush=True)
         overrides = ["experiment=vgg16_frozen", *words]
         config = checked(compose(overrides).config, overrides)
         images = load_images(config, find_images(config))
         write_folders(images, folder / "images")
-        for policy in ("float32", "mixed_bfloat16"):
+        policies = ["float32", *(["mixed_bfloat16"] if precision_of(config) != "32-true" else [])]
+        for policy in policies:
             script = [str(SIDES / "keras_transfer.py"), "images", str(SIZE),
                       str(options.keras_epochs), policy]  # fmt: skip
             ran = done([options.keras, *script], folder)

@@ -30,10 +30,10 @@ SAYS = {
     "training_throughput": r"(?m)^template, 32-true +[\d,]+ +\d+\.\d\dx",
     "prefix_cache": r"stored \d+\.\d s, not stored \d+\.\d s: \d+\.\d times, 2 epochs",
     "comparison": r"4 runs in 2 groups",
-    "overhead": r"(?s)first step after -?\d+\.\d\d s.*pictures: default: -?\d+\.\d\d s for each",
+    "overhead": r"(?s)first step after -?\d+\.\d\d s.*default pictures: -?\d+\.\d\d s for each",
     "growth": r"second run, 2 times as many images: -?\d+\.\d times the time, [+-][\d,]+ MiB",
     "opening": r"20 JPEGs at 150 pixels, the second time: cnnexp is \d+ times as fast",
-    "transfer": r"Keras, mixed_bfloat16: \d+ s for 20 epochs of the head",
+    "transfer": r"Keras, float32: \d+ s for 20 epochs of the head",
     "time_to_accuracy": r"20% on validation: cnnexp \d+ s \(mean of 1 seeds\), Keras \d+ s",
 }
 

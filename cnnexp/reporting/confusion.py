@@ -99,8 +99,8 @@ def confusion_matrix(
         page.figure,
         title="Confusion matrix",
         reading="A row is a true class, a column what was predicted: off the diagonal are the "
-        "mistakes. Shades are shares of the row, on a square-root scale, so that rare ones are "
-        "seen; recall is the diagonal's share.",
+        "mistakes, an empty cell is none. Shades are shares of the row, on a square-root scale, "
+        "so that rare ones are seen; recall is the diagonal's share.",
         alt=f"{right} of {total} test images are right{often}.",
     )
 
@@ -127,13 +127,14 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray, cell: floa
     if font < SMALLEST_FONT:
         return
     percentages = len(counts) <= MANY
-    for (row, column), count in np.ndenumerate(counts):
+    for row, column in np.argwhere(counts):  # of a good network most cells are empty
         share = float(shares[row, column])
-        colour = "white" if share > 0.3 else INK if count else "#9AA4AE"
-        up = 0.08 / cell if percentages and count else 0  # 1 is a cell
-        place: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
-        axes.text(column, row - up, str(count), fontsize=font, **place)
-        if percentages and count:
+        up = 0.08 / cell if percentages else 0  # 1 is a cell
+        place: dict[str, Any] = {
+            "ha": "center", "va": "center", "color": "white" if share > 0.3 else INK,
+        }  # fmt: skip
+        axes.text(column, row - up, str(counts[row, column]), fontsize=font, **place)
+        if percentages:
             axes.text(column, row + 0.13 / cell, _percent(share), fontsize=min(8, font), **place)
 
 

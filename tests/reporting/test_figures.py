@@ -48,13 +48,8 @@ def test_confusion_matrix_shows_counts_and_shares(legible: Legible) -> None:
     assert cells(axes) == {
         (0, 0): ["3", "75%"],
         (0, 1): ["1", "25%"],
-        (0, 2): ["0"],
         (1, 0): ["1", "<1%"],
         (1, 1): ["199", "99.5%"],
-        (1, 2): ["0"],
-        (2, 0): ["0"],
-        (2, 1): ["0"],
-        (2, 2): ["0"],
     }
     assert "202 of 204 right: 99.0%" in texts(figure)
     names = [label.get_text() for label in axes.get_yticklabels()]
