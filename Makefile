@@ -1,9 +1,10 @@
 # make run    install into .venv (once), then the first experiment; more words in ARGS="…"
+# make docs   the handbook as a site, in build/docs
 # make test   install with the tests' needs (once), then lint, types and the tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-slow test-slurm test-containers reliability lint audit clean
+.PHONY: run test docs docs-links test-slow test-slurm test-containers reliability lint audit clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
@@ -13,6 +14,15 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 
 test: lint
 	$(PYTEST) $(ARGS)
+
+# A warning fails it; the notebooks are executed: about two minutes.
+docs: .venv/dev.stamp
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs $(ARGS)
+	@echo "build/docs/index.html  (open it in a browser)"
+
+# Links to other sites, too; wants a network.
+docs-links: .venv/dev.stamp
+	$(BIN)/sphinx-build --builder linkcheck -D nb_execution_mode=off docs build/links
 
 test-slow: .venv/dev.stamp
 	$(PYTEST) -m slow $(ARGS)

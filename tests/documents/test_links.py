@@ -1,0 +1,76 @@
+"""Links lead somewhere, pictures are there, and what an error is said to be is what it says."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [
+    page
+    for page in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    )
+    if page.parent.name != "reference"  # made when the site is
+]
+LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
+IGNORED = ("http://", "https://", "#", "reference/", "../reference/")
+
+
+def test_links_lead_somewhere() -> None:
+    lost = []
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        for target in LINK.findall(text):
+            if not target.startswith(IGNORED):
+                path = page.parent / unquote(target.partition("#")[0])
+                lost += [] if path.exists() else [f"{page.relative_to(ROOT)}: {target}"]
+    assert lost == []
+
+
+def test_each_page_is_in_the_site() -> None:
+    named = set(re.findall(r"^([\w/]+)$", (DOCS / "index.md").read_text(), re.MULTILINE))
+    pages = {
+        path.relative_to(DOCS).with_suffix("").as_posix()
+        for path in [*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb")]
+        if "reference" not in path.parts
+    }
+    assert pages - {"index"} == named - {"reference/index"}
+
+
+def test_each_picture_is_shown() -> None:
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in LINK.findall(page.read_text())
+        if target.endswith((".png", ".svg"))
+    }
+    kept = {path for path in (DOCS / "images").rglob("*.*") if path.suffix in (".png", ".svg")}
+    assert kept - shown == set()
+
+
+HEADINGS = re.findall(r"^## .*`.*$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_an_error_is_one_that_the_code_has(heading: str) -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "cnnexp").rglob("*.py"))
+    # Literals that follow one another are one text; what is put in is "…".
+    text = re.sub(r'"\s*\n\s*f?"', "", code)
+    text = re.sub(r"\{[^{}]*\}", "…", text)
+    for said in re.findall(r"`([^`]+)`", heading):
+        for part in said.split("…"):
+            assert part.strip(" ,:;?") in text, part
+
+
+def test_scripts_make_the_pictures() -> None:
+    made = {
+        name
+        for script in Path(ROOT / "scripts").glob("handbook_*.py")
+        for name in re.findall(r'^    "(\w+\.(?:png|svg))":', script.read_text(), re.MULTILINE)
+    }
+    assert made == {path.name for path in (DOCS / "images" / "handbook").iterdir()}
