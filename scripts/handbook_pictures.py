@@ -50,15 +50,16 @@ def windows() -> Figure:
         ("padding 1, stride 2", {"padding": 1, "stride": 2}),
         ("padding 2, dilation 2", {"padding": 2, "dilation": 2}),
     ]
-    width = 2 * MARGIN + len(ways) * 3.2
+    sides = [4 + 2 * how.get("padding", 0) for _, how in ways]
     page = Page(
-        width, 8 * CELL + 0.7 + 4 * CELL + 0.3,
+        2 * MARGIN + sum(max(side * CELL, 1.9) + 0.35 for side in sides) - 0.35,
+        8 * CELL + 0.55 + 4 * CELL + 0.15,
         "A window of 3x3 ones on three channels",
         ["Above the image's channels added up, zeros around it, and where the window is first; "
          "below what comes out."],
     )  # fmt: skip
-    for column, (name, how) in enumerate(ways):
-        x = MARGIN + column * 3.2
+    x = MARGIN
+    for name, how in ways:
         page.text(x, 0, name, fontweight="bold")
         pad, step = how.get("padding", 0), how.get("dilation", 1)
         framed = F.pad(image.sum(1, keepdim=True), (pad,) * 4)[0, 0]
@@ -70,6 +71,7 @@ def windows() -> Figure:
         numbers(
             page.picture(x, below, result.shape[1] * CELL, len(result) * CELL), result, {(0, 0)}, 0
         )
+        x += max(side, 1.9) + 0.35
     return page.figure
 
 
@@ -110,8 +112,8 @@ def template() -> Figure:
     side = 3.2
     page = Page(
         2 * MARGIN + 2 * side + 1.6, side + 0.3, "Template matching",
-        ["A filter that is a piece of the picture answers loudest where that piece is, if each "
-         "answer is divided by how bright and busy the place is."],
+        ["A filter that is a piece of the picture answers loudest where that piece is,",
+         "if each answer is divided by how bright and busy the place is."],
     )  # fmt: skip
     picture(page, MARGIN, 0, side, image[0, 0], "the picture")
     picture(page, MARGIN + side + 0.2, 0, 1.0, piece[0, 0], "the filter")

@@ -1,4 +1,4 @@
-"""The examples of docs/developing/extending.md, as they stand there: from outside, in one folder."""
+"""The examples of docs/developing/extending.md, as they stand there, in a folder of their own."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,8 @@ from cnnexp.errors import InputError
 
 PAGE = Path(__file__).parents[1] / "docs" / "developing" / "extending.md"
 # The page's blocks that say which file they are: `# mine/model/dense.yaml`.
-FILES = {
-    name: body
-    for name, body in re.findall(
-        r"^```(?:python|yaml)\n# mine/(\S+)\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE
-    )
-} | {
+BLOCK = re.compile(r"^```(?:python|yaml)\n# mine/(\S+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FILES = dict(BLOCK.findall(PAGE.read_text())) | {
     "bare.py": "from matplotlib.figure import Figure\n\n"
     "def bare(probe) -> dict[str, Figure]:\n    return {'bare': Figure()}\n",
     "visualization/bare.yaml": "# @package visualization.bare\n# No words.\n_target_: bare.bare\n",

@@ -34,7 +34,7 @@ def write_mine(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """photos/, new/, scans/, mine/, outputs/photos/ with two finished runs, and one that was stopped."""
+    """photos/, new/, scans/, mine/; in outputs/ two finished runs, and one that was stopped."""
     folder = tmp_path_factory.mktemp("world")
     write_photos(folder / "photos", 24)
     write_mine(folder / "mine")
