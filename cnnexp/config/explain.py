@@ -24,6 +24,10 @@ from cnnexp.errors import InputError, nearest
 # What is raised for a wrong config; anything else is a bug and keeps its traceback.
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
+# Of Hydra's grammar.
+FUNCTIONS = ("interval", "tag", "choice", "range", "glob", "sort", "shuffle", "int", "float", "str",
+             "bool")  # fmt: skip
+
 
 def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> InputError:
     """The error as a line for a person. groups: all that exist, for what is allowed."""
@@ -65,6 +69,10 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
         group = next((name for name, options in groups.items() if word in options), None)
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)
         return f"{word}: has no value{hint or ';'} write key=value, such as model=lenet5"
+    called = [name for name in re.findall(r"(\w+)\(", word) if name not in FUNCTIONS]
+    if called:
+        near = nearest(called[0], FUNCTIONS)
+        return f"{word}: no such function: {called[0]}{near or ';'} allowed: {listed(FUNCTIONS)}"
     problem = first_line(error).partition("See ")[0].strip()
     because = "" if "Exception" in problem else f" ({problem})"
     return (

@@ -54,6 +54,8 @@ def _distribution(override: Override) -> "BaseDistribution":
         low, high, log = value.start, value.end, "log" in value.tags
         assert low is not None
         assert high is not None
+        if low > high:
+            raise InputError(f"{override.input_line}: the smaller number comes first")
         try:
             if isinstance(low, int) and isinstance(high, int):
                 return IntDistribution(low, high, log=log)

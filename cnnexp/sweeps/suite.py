@@ -111,12 +111,17 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
 def check_typed(own: Sequence[str], known: Mapping[str, Any]) -> None:
     """Keys of the suite that are typed are there; of `++suite.steps.mine` the first is."""
     for line in own:
-        key = line.lstrip("+~").partition("=")[0].removeprefix("suite.").partition(".")[0]
-        if key != "suite" and key not in known:
-            near = nearest(key, list(known))
-            raise InputError(
-                f"suite.{key}: no such key{near or ';'} there are {listed(list(known))}"
-            )
+        keys = line.lstrip("+~").partition("=")[0].split(".")[1:]
+        node, where = known, "suite"
+        for key in keys[:1] if line.startswith("+") else keys:
+            if not isinstance(node, Mapping):
+                break
+            if key not in node:
+                near = nearest(key, list(node))
+                raise InputError(
+                    f"{where}.{key}: no such key{near or ';'} there are {listed(list(node))}"
+                )
+            node, where = node[key], f"{where}.{key}"
 
 
 def wrong(error: Exception, name: str, own: Sequence[str], config_dir: Path | None) -> InputError:

@@ -113,6 +113,10 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "sweep without -m": ("seed=0,1", ["seed=0,1", "add -m", "[0,1]"]),
     "range without -m": ("'seed=range(0,3)'", ["seed=range(0,3)", "add -m"]),
     "half a list": ("seed=[1", ["seed=[1", "key=value"]),
+    "no such function": (
+        "optimizer.lr=tag(log,intervall(1e-4,1e-1))",
+        ["no such function: intervall", "did you mean 'interval'?"],
+    ),
     "no value": ("seed", ["seed: has no value", "key=value"]),
     "option without its group": ("lenet5", ["lenet5", "'model=lenet5'"]),
     "unknown option": ("--mutlirun", ["--mutlirun", "'--multirun'"]),

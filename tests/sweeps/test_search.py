@@ -36,6 +36,8 @@ def test_space() -> None:
         space("seed=1")
     with pytest.raises(InputError, match=r"lr=tag\(log,interval\(0,1\)\)"):
         space("lr=tag(log,interval(0,1))")
+    with pytest.raises(InputError, match=r"lr=interval\(1,0\): the smaller number comes first"):
+        space("lr=interval(1,0)")
     with pytest.raises(InputError, match=r"no such tag: lgo; did you mean 'log'\?"):
         space("lr=tag(lgo,interval(1e-4,1e-1))")
     with pytest.raises(InputError, match=r"model.norm=tag\(log,.* no such tag: log; an interval"):

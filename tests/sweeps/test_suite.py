@@ -162,6 +162,14 @@ WRONG = {
     "no seed": (["suite=two", "suite.seeds=[]"], "suite.seeds=[]: no seed"),
     "seed, not seeds": (["suite=two", "seed=0,1"], "a suite has a list of seeds: suite.seeds="),
     "a key": (["suite=two", "suite.seed=[0]"], "suite.seed: no such key; did you mean 'seeds'?"),
+    "a misspelt step": (
+        ["suite=two", "suite.steps.frist.overrides=[seed=1]"],
+        "suite.steps.frist: no such key; did you mean 'first'?",
+    ),
+    "a step's misspelt key": (
+        ["suite=two", "suite.steps.first.overides=[seed=1]"],
+        "suite.steps.first.overides: no such key; did you mean 'overrides'?",
+    ),
     "no such step": (
         ["suite=two", "suite.steps.second.init_from=frist"], "did you mean 'first'?",
     ),
