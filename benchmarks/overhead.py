@@ -4,13 +4,14 @@
 
 The digits, after a run that made their cache and the MLflow store.
 First step: from the command to the first epoch's row, less that epoch, beside
-`import torch, pytorch_lightning, mlflow`. Sweep: of `-m seed=1,…` the whole time less that of a
-sweep of one job, per further job, less what the job trained: as a search's trials are, without
-pictures of the network, and with them.
+`import torch, pytorch_lightning, mlflow`. Sweep: of `-m seed=1,…` the time from one job's end to
+the next one's, less what that job trained: as a search's trials are, without pictures of the
+network, and with them.
 Nothing else should run on the machine meanwhile.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -74,15 +75,21 @@ def before_first_step(folder: Path, words: list[str]) -> float:
 
 
 def of_a_job(folder: Path, words: list[str], jobs: int) -> tuple[float, float]:
-    """(seconds, those of training) of each further job in a sweep."""
-    one = done(ours("-m", "seed=100", *words), folder)
+    """(seconds, those of training) of a further job in a sweep; medians."""
     before = set(folder.glob("outputs/*/*/run.json"))
     seeds = ",".join(str(seed) for seed in range(1, jobs + 1))
-    many = done(ours("-m", f"seed={seeds}", *words), folder)
+    done(ours("-m", f"seed={seeds}", *words), folder)
     made = set(folder.glob("outputs/*/*/run.json")) - before
-    trained = [float(json.loads(path.read_text())["metrics"]["train_s"]) for path in made]
-    assert len(trained) == jobs, f"{len(trained)} of {jobs} jobs are found"
-    return (many.seconds - one.seconds) / (jobs - 1), statistics.mean(trained)
+    assert len(made) == jobs, f"{len(made)} of {jobs} jobs are found"
+    # What is written last in each is the end of its run.
+    ends = sorted((path.stat().st_mtime_ns / 1e9, path) for path in made)
+    found = []
+    for (before_s, _), (end_s, path) in itertools.pairwise(ends):
+        trained_s = float(json.loads(path.read_text())["metrics"]["train_s"])
+        found.append((end_s - before_s, trained_s))
+    more_s = statistics.median(job_s - trained_s for job_s, trained_s in found)
+    trained_s = statistics.median(trained_s for _, trained_s in found)
+    return trained_s + more_s, trained_s
 
 
 if __name__ == "__main__":

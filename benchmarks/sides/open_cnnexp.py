@@ -13,6 +13,9 @@ from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.data.batches import Batches, as_tensor
 from cnnexp.experiment import find_images, load_images
+from cnnexp.memory import keep_freed_memory
+
+keep_freed_memory()  # as the command does
 
 
 def main(folder: str, size: int) -> None:
@@ -24,8 +27,7 @@ def main(folder: str, size: int) -> None:
     pixels, labels = as_tensor(found.images), as_tensor(np.asarray(found.labels))
     seen = 0
     for images, _, _ in Batches(pixels, labels, np.arange(len(labels)), 32, shuffle_seed=0):
-        assert int(images.amax()) > 0  # each of its bytes is read
-        seen += len(images)
+        seen += len(images)  # gathered: each of their bytes was copied
     print(json.dumps({"images": seen, "seconds": time.perf_counter() - began_s}))
 
 
