@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +76,8 @@ def execute(config: dict[str, Any]) -> Any:
     ):  # importing torch, Lightning and the rest takes some seconds
         print("loading torch …", end="\r", flush=True)
     keep_freed_memory()
-    with interrupts_wait():
+    with interrupts_wait(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; of MLflow
         task = resolve(config["task"]["_target_"], "task._target_")
     return task(config)
 
