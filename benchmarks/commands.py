@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ LOOKS_S = 0.05  # memory is looked at so often
 
 @dataclass(frozen=True)
 class Done:
-    """seconds: of the whole command. resident, own: MiB at most, of the process; own is without
-    the files that it has mapped. text: what it printed.
+    """seconds: of the whole command. resident, own: MiB at most, of the process and those that it
+    started; own is without the files that they have mapped. text: what it printed.
     """
 
     seconds: float
@@ -39,12 +41,13 @@ def done(command: list[str], folder: Path) -> Done:
     with tempfile.TemporaryFile("w+") as output:
         process = psutil.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            try:
-                memory = process.memory_info()
-            except psutil.NoSuchProcess:
+            found = list(memory_of(process))
+            if not found:
                 break
-            resident = max(resident, memory.rss)
-            own = max(own, memory.rss - getattr(memory, "shared", 0))
+            # What processes share is counted once: the largest of them.
+            apart = sum(alone for _, alone in found)
+            resident = max(resident, apart + max(whole - alone for whole, alone in found))
+            own = max(own, apart)
             time.sleep(LOOKS_S)
         code = process.wait()
         seconds = time.perf_counter() - began_s
@@ -53,6 +56,15 @@ def done(command: list[str], folder: Path) -> Done:
     if code:
         sys.exit(f"{' '.join(command)}:\n{text}")
     return Done(seconds, resident / 2**20, own / 2**20, text)
+
+
+def memory_of(process: psutil.Process) -> Iterator[tuple[int, int]]:
+    """(resident, without what it shares or maps), bytes, of it and of the processes it started."""
+    with suppress(psutil.NoSuchProcess):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                memory = one.memory_info()
+                yield memory.rss, memory.rss - getattr(memory, "shared", 0)
 
 
 def ours(*words: str) -> list[str]:

@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("words", nargs="*", help="of the command line of cnnexp")
     options = parser.parse_args()
+    if options.jobs < 2:
+        parser.error("--jobs: 2 or more, the first is not counted")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         done(ours(*options.words), folder)
@@ -47,10 +49,10 @@ def main() -> None:
         more = statistics.median(step - imports for imports, step in rounds)
         print(f"first step after {step_s:.2f} s, {more:.2f} s more than imports, {imports_s:.2f} s")
         for kind, words in JOBS.items():
-            seconds, trained = of_a_job(folder, [*options.words, *words], options.jobs)
+            more_s, trained_s = of_a_job(folder, [*options.words, *words], options.jobs)
             print(
-                f"sweep, {kind}: {seconds:.2f} s for each further job, {trained:.2f} s of it "
-                f"training: {seconds - trained:.2f} s more",
+                f"sweep, {kind}: {trained_s + more_s:.2f} s for each further job, {trained_s:.2f} "
+                f"s of it training: {more_s:.2f} s more",
                 flush=True,
             )
 
@@ -75,7 +77,7 @@ def before_first_step(folder: Path, words: list[str]) -> float:
 
 
 def of_a_job(folder: Path, words: list[str], jobs: int) -> tuple[float, float]:
-    """(seconds, those of training) of a further job in a sweep; medians."""
+    """(seconds beyond training, of training) of a further job in a sweep; medians."""
     before = set(folder.glob("outputs/*/*/run.json"))
     seeds = ",".join(str(seed) for seed in range(1, jobs + 1))
     done(ours("-m", f"seed={seeds}", *words), folder)
@@ -89,7 +91,7 @@ def of_a_job(folder: Path, words: list[str], jobs: int) -> tuple[float, float]:
         found.append((end_s - before_s, trained_s))
     more_s = statistics.median(job_s - trained_s for job_s, trained_s in found)
     trained_s = statistics.median(trained_s for _, trained_s in found)
-    return trained_s + more_s, trained_s
+    return more_s, trained_s
 
 
 if __name__ == "__main__":

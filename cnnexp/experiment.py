@@ -102,8 +102,13 @@ def build_network(config: Config, classes: int) -> nn.Sequential:
             f"model: the network does not fit into this machine's memory (a layer of it has "
             f"{int(wanted[1]) / 1e9:,.0f} GB); use fewer or smaller layers"
         ) from None
+    if not isinstance(chain, nn.Sequential):  # what another module does in `forward` would be lost
+        raise InputError(
+            f"model._target_={config['model']['_target_']}: gives a {type(chain).__name__}; it "
+            "must give a torch.nn.Sequential of named blocks, the last of them 'head'"
+        )
     blocks = OrderedDict(chain.named_children())
-    if list(blocks)[-1] != "head":
+    if list(blocks)[-1:] != ["head"]:
         raise InputError(
             f"model._target_={config['model']['_target_']}: the last block of a network is named "
             f"'head', this one's are {', '.join(blocks)}"

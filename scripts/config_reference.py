@@ -20,7 +20,7 @@ def pages() -> dict[str, str]:
     """File name -> Markdown, the index first."""
     folder = config_folder()
     groups = read_groups([folder])
-    names = [*MEANING, *sorted(groups.keys() - MEANING.keys() - {"experiment"})]
+    names = [*MEANING, *sorted(groups.keys() - MEANING.keys())]
     names = [name for name in names if name in groups]
     found = {"index.md": index(folder, names)}
     for name in names:
@@ -107,10 +107,14 @@ def cell(text: str) -> str:
 
 def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.md"):  # of a group that is no more
+        old.unlink()
     for name, text in pages().items():
         with whole_file(folder / name) as file:
             file.write(text)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     write(Path(sys.argv[1]))

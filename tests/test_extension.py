@@ -63,3 +63,50 @@ def test_their_annotations_are_checked(mine: Path) -> None:
 def test_a_folder_that_was_not_named_is_not_imported(mine: Path) -> None:
     with pytest.raises(InputError, match="model"):
         cnnexp.run(["model=dense"])
+
+
+WRONG = {
+    "a picture without its place": (
+        "visualization/lost.yaml", "# No place.\n_target_: bare.bare\n", "visualization=[lost]",
+        r"bare\.bare does not say where it belongs; .*# @package visualization\.",
+    ),
+    "a network that is no chain": (
+        "model/other.yaml", "# No chain.\n_target_: other.Other\n", "model=other",
+        r"model\._target_=other\.Other: gives a Other; it must give a torch\.nn\.Sequential",
+    ),
+    "an empty chain": (
+        "model/empty.yaml", "# Nothing.\n_target_: other.empty\n", "model=empty",
+        r"the last block of a network is named 'head'",
+    ),
+    "labels that are a list": (
+        "dataset/listed.yaml",
+        FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.listed"),
+        "dataset=listed", r"stripes: its labels are no array",
+    ),
+}  # fmt: skip
+OTHER = """
+from dataclasses import replace
+from torch import nn
+from stripes import stripes
+
+class Other(nn.Module):
+    def __init__(self, image_size: int, outputs: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(3 * image_size**2, outputs)
+
+def empty(image_size: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential()
+
+def listed(images: int = 80):
+    source = stripes(images)
+    return replace(source, labels=source.labels.tolist())
+"""
+
+
+@pytest.mark.parametrize(("file", "text", "word", "said"), WRONG.values(), ids=list(WRONG))
+def test_what_does_not_fit_is_told(file: str, text: str, word: str, said: str, mine: Path) -> None:
+    (mine / "other.py").write_text(OTHER)
+    (mine / file).write_text(text)
+    with pytest.raises(InputError, match=said):
+        cnnexp.run([*OVERRIDES, word], config_dir=str(mine))
+    assert list(Path.cwd().iterdir()) == []

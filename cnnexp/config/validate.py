@@ -60,6 +60,11 @@ def validate(config: Mapping[str, Any], *, known: bool = True) -> dict[str, Any]
         if group == "dataset" and not known:
             continue
         if group == "visualization":
+            if "_target_" in (checked[group] or {}):
+                raise InputError(
+                    f"visualization: the YAML of {checked[group]['_target_']} does not say where "
+                    "it belongs; its first line is '# @package visualization.<the file's name>'"
+                )
             for name, node in (checked[group] or {}).items():
                 check_value(dict, node, f"{group}.{name}")
                 if not re.fullmatch(r"\w[\w-]*", str(name)):

@@ -112,6 +112,11 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
         raise InputError(
             f"{source.name} has one class ({', '.join(source.classes)}); two are needed"
         )
+    if not isinstance(source.labels, np.ndarray) or source.labels.dtype.kind not in "iu":
+        raise InputError(
+            f"dataset {source.name}: its labels are no array of whole numbers; give "
+            "np.array(labels, dtype=np.int64)"
+        )
     if n == 0 or len(source.labels) != n or len(set(source.paths)) != n:
         raise InputError(
             f"dataset {source.name} is inconsistent: {n} paths, {len(set(source.paths))} of them "
