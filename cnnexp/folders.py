@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cnnexp.config.saved import check_not_several
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.tracking.lookup import find_run_folder
@@ -16,12 +17,7 @@ def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
     run, tracking_uri = config[key], config["tracking"].get("uri")
     folder = Path(run).expanduser()
     if folder.is_dir():
-        inside = sorted(folder.glob("*/run.json"))
-        if inside and not (folder / "run.json").exists():
-            raise InputError(
-                f"{key}={run}: holds {len(inside)} run{'s' * (len(inside) > 1)}; name one: "
-                f"{key}={shown_path(inside[-1].parent)}"
-            )
+        check_not_several(folder, key)
         return folder.absolute()
     if folder.is_file():
         around = [one for one in folder.absolute().parents if (one / "run.json").exists()]

@@ -68,6 +68,8 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
     if re.fullmatch(r"[+~]*[\w./-]+", word) and not word.startswith("~"):
         group = next((name for name, options in groups.items() if word in options), None)
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)
+        if "." in word:  # a key, and its value stands apart: optimizer.lr 3e-4
+            hint = f"; did you mean '{word}=…'?"
         return f"{word}: has no value{hint or ';'} write key=value, such as model=lenet5"
     called = [name for name in re.findall(r"(\w+)\(", word) if name not in FUNCTIONS]
     if called:

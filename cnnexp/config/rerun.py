@@ -4,20 +4,21 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.override_parser.types import Override
 
 from cnnexp.config.check import shown
 from cnnexp.config.resume import AUTO, found_again, resumed
 from cnnexp.config.saved import completed, saved_config, typed
-from cnnexp.config.schema import COMPARES, NEEDS_RUN
+from cnnexp.config.schema import COMPARES, NEEDS_RUN, Config
 from cnnexp.config.several import check_comparison, check_runs, each_run, of_runs, task_name
 from cnnexp.config.validate import check_paths, validate
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, nearest
 
 OF_THE_COMMAND = ("paths", "tracking", "run", "runs", "input", "format", "task")
 TYPED = ("dataset", "visualization", "trainer")
+RECIPES = ("experiment", "sweep", "suite", "debug")
 # What a network has learned to see, and which images are whose: other data do not change these.
 OF_THE_RUN = (
     "image_size",
@@ -143,8 +144,16 @@ def check_typed(lines: Sequence[Override]) -> None:
     """Raises InputError for keys that a finished run has its own of."""
     for line in lines:
         group = line.key_or_group.partition(".")[0]
-        if group not in OF_THE_COMMAND + TYPED:
-            raise InputError(f"{line.input_line}: the run's own {group} is used; leave it out")
+        if group in OF_THE_COMMAND + TYPED:
+            continue
+        word = str(line.input_line).lstrip("+")
+        if group not in get_type_hints(Config) and group not in RECIPES:
+            near = nearest(group, OF_THE_COMMAND + TYPED)
+            raise InputError(
+                f"{word}: unknown key{near or ';'} with run= there are "
+                f"{', '.join(OF_THE_COMMAND + TYPED)}"
+            )
+        raise InputError(f"{word}: the run's own {group} is used; leave it out")
 
 
 def choose(merged: dict[str, Any], config: Mapping[str, Any], group: str) -> None:

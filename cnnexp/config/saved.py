@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import Override
 
 from cnnexp.config.explain import parsed
 from cnnexp.errors import InputError
+from cnnexp.files import shown_path
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -23,8 +24,19 @@ def record(folder: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
+def check_not_several(folder: Path, key: str) -> None:
+    """Raises InputError for a folder of runs, outputs/<name>: the newest is named."""
+    inside = sorted(folder.glob("*/run.json"))
+    if inside and not (folder / "run.json").exists():
+        raise InputError(
+            f"{key}={shown_path(folder)}: holds {len(inside)} run{'s' * (len(inside) > 1)}; name "
+            f"one: {key}={shown_path(inside[-1].parent)}"
+        )
+
+
 def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
     """A run's config.yaml. Raises InputError where `folder` is not that of a run."""
+    check_not_several(folder, key)
     try:
         saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

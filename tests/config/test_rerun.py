@@ -13,6 +13,7 @@ import yaml
 from cnnexp.command import checked
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.rerun import rerun
+from cnnexp.config.saved import saved_config
 from cnnexp.config.validate import validate
 from cnnexp.errors import InputError
 
@@ -148,6 +149,7 @@ def test_other_images_are_cut_to_the_runs_size(trained: dict[str, Any]) -> None:
         ("training.ema=0.9", ["training.ema=0.9", "the run's own training"]),
         ("experiment=quickstart", ["experiment=quickstart", "the run's own experiment"]),
         ("seed=1", ["seed=1", "the run's own seed"]),
+        ("++visualisation=all", ["visualisation=all: unknown key", "mean 'visualization'?"]),
         ("dataset.image_size=64", ["dataset.image_size=64", "trained with 48"]),
         ("dataset.resize=crop", ["dataset.resize=crop", "trained with pad"]),
         ("dataset.rooot=/new", ["dataset.rooot=/new", "unknown key", "'root'"]),
@@ -285,3 +287,11 @@ def test_torch_is_not_imported(folder: Path, work: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "False\n")
     assert done.stderr.startswith("error: dataset.resize=crop: the run was trained with pad")
+
+
+def test_a_folder_of_runs_names_the_newest(tmp_path: Path) -> None:
+    for name in ("20260101-000000_aaaaaa", "20260102-000000_bbbbbb"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds 2 runs; name one: run=.*20260102-000000_bbbbbb"):
+        saved_config(tmp_path)

@@ -117,6 +117,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "optimizer.lr=tag(log,intervall(1e-4,1e-1))",
         ["no such function: intervall", "did you mean 'interval'?"],
     ),
+    "a value that stands apart": (
+        "optimizer.lr 3e-4", ["optimizer.lr: has no value", "'optimizer.lr=…'"],
+    ),
     "no value": ("seed", ["seed: has no value", "key=value"]),
     "option without its group": ("lenet5", ["lenet5", "'model=lenet5'"]),
     "unknown option": ("--mutlirun", ["--mutlirun", "'--multirun'"]),
