@@ -223,6 +223,7 @@ def test_one_logit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.metrics["test/accuracy"] == pytest.approx(result.metrics["test/accuracy"])
 
 
+@pytest.mark.slow
 def test_overfit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = cnnexp.run(["debug=overfit", "tracking=none", "visualization=none"])

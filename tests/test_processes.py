@@ -121,6 +121,7 @@ def test_stopped_together_and_gone_on_with(two: Path) -> None:
         assert torch.equal(weights(folder)[name], value), name
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_done_for_all(two: Path) -> None:
     """As when a cluster queues its job once more."""
     process = start(two.parents[2], *SMALL, *TWO, "resume=auto")
@@ -142,6 +143,7 @@ def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_what_fails_in_training_is_said_once(tmp_path: Path) -> None:
     """By the first process, which has written it down before a launcher ends it."""
     process = start(tmp_path, *SMALL, *TWO, "optimizer.lr=1e30")
