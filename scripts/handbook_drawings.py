@@ -4,16 +4,13 @@ python scripts/handbook_drawings.py docs/images/handbook
 """
 
 import itertools
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from cnnexp.reporting.picture import save_figure
 from cnnexp.reporting.style import BLUE, FAINT, GREEN, INK, ORANGE, QUIET, house_style
 
 # Boxes and arrows. Positions: inches from the top left, of boxes their middle.
@@ -214,14 +211,3 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "phases.svg": phases,
     "images.svg": images,
 }
-
-
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in DRAWINGS.items():
-        save_figure(draw(), folder / name)
-        print(folder / name)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

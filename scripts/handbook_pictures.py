@@ -1,4 +1,4 @@
-"""The handbook's pictures, computed with the product's own layers.
+"""The handbook's pictures, computed with the product's own layers, and its drawings.
 
     python scripts/handbook_pictures.py docs/images/handbook
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from handbook_drawings import DRAWINGS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -256,7 +257,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in PICTURES.items():
+    for name, draw in (PICTURES | DRAWINGS).items():
         save_figure(draw(), folder / name)
         print(folder / name)
 

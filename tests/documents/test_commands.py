@@ -19,15 +19,8 @@ from cnnexp.config.sweep import check_sweep
 from cnnexp.sweeps.suite import read_suite
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    page
-    for page in (
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        *sorted((ROOT / "docs").rglob("*.md")),
-    )
-    if page.parent.name != "reference"  # made when the site is
-]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if page.parent.name != "reference"]  # made when the site is
 COMMAND = re.compile(r"^(?:\$ )?(?:python -m cnnexp|cnnexp)\b(.*)$", re.MULTILINE)
 FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # What a reader fills in.
