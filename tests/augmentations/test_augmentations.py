@@ -41,6 +41,20 @@ def test_contract(name: str) -> None:
         assert len({image.numpy().tobytes() for image in first}) > 1, "one draw for the whole batch"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_each_image_stays_itself(name: str) -> None:
+    """Dark and bright images in turn: what is drawn may change each, and never mixes two."""
+    augment = call(yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()))
+    images = one_image_many_times(32) // 8  # at most 31
+    images[1::2] += 200
+    torch.manual_seed(0)
+    means = augment(images).float().mean((1, 2, 3))
+    if name == "trivial_augment":  # which inverts and solarizes some
+        assert (means[1::2] > means[::2]).float().mean() > 0.6
+    else:
+        assert means[1::2].min() > means[::2].max()
+
+
 def test_reflection_by_hand() -> None:
     assert reflect(torch.arange(-3, 7), 4).tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
 
