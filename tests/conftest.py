@@ -3,10 +3,20 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from torch import nn
 
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.visualization.probe import Images, Probe
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The developer's own is neither read nor filled; each of several workers has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CNNEXP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +50,19 @@ def make_probe() -> Callable[..., Probe]:
         return Probe(network, images, labels, tuple(classes), names, **given)
 
     return make
+
+
+Tiles = Callable[[Figure], list[list[AxesImage]]]
+
+
+@pytest.fixture
+def tiles() -> Tiles:
+    """The images of a figure's canvas, those at one place together, in the order drawn."""
+
+    def of(figure: Figure) -> list[list[AxesImage]]:
+        places: dict[tuple[float, ...], list[AxesImage]] = {}
+        for image in figure.axes[0].images if figure.axes else ():
+            places.setdefault(tuple(image.get_extent()), []).append(image)
+        return list(places.values())
+
+    return of

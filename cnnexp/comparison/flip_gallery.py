@@ -41,8 +41,7 @@ def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture
         page.text(MARGIN, top, fitted(title, width - 2 * MARGIN, 10), color=INK)
         for column, (place, image) in enumerate(there):
             x = MARGIN + column * (SIDE + BETWEEN)
-            axes = page.picture(x, top + 0.28, SIDE, SIDE)
-            axes.imshow(image)
+            page.image(x, top + 0.28, SIDE, SIDE, image)
             true = comparison.classes[comparison.answers.labels[place]]
             said = comparison.classes[most_said(comparison, other, place)]
             y = top + 0.28 + SIDE + 0.05

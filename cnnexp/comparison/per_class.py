@@ -65,10 +65,8 @@ def _dots(scores: Sequence[Score], recall: np.ndarray, names: Sequence[str], lin
     page = Page(left + 5.6 + MARGIN, legend + height + 0.55, "Recall per class", [line])
     for i, label in enumerate(labels):
         x, y = MARGIN + 3.6 * (i % columns), 0.22 * (i // columns)
-        key = page.picture(x, y, 0.16, 0.16)
-        key.plot(0.5, 0.5, MARKERS[i], color=colour(i), ms=7, mec="white", mew=0.5)
-        key.set_xlim(0, 1)
-        key.set_ylim(0, 1)
+        place = (x + 0.08, y + 0.08)
+        page.canvas.plot(*place, MARKERS[i], color=colour(i), ms=7, mec="white", mew=0.5)
         page.text(x + 0.22, y, label, fontsize=9, color=INK)
     axes = page.axes(left, legend, 5.6, height)
     rows = np.arange(len(names))

@@ -165,4 +165,4 @@ def contain(page: Page, pixels: np.ndarray, x: float, y: float, side: float) -> 
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     h, w = max(height * scale, 0.05), max(width * scale, 0.05)
-    page.picture(x + (side - w) / 2, y + (side - h) / 2, w, h).imshow(pixels, aspect="auto")
+    page.image(x + (side - w) / 2, y + (side - h) / 2, w, h, pixels)

@@ -65,7 +65,7 @@ def class_samples(
         page.text(x, y + 0.25, counted(counts[name]), fontsize=SMALL, color=QUIET)
         for i, image in enumerate(images):
             right, down = x + beside + (i % across) * (CELL + GAP), y + (i // across) * (CELL + GAP)
-            page.picture(right, down, CELL, CELL).imshow(image)
+            page.image(right, down, CELL, CELL, image)
     for number, line in enumerate(words):
         page.text(MARGIN, per_block * row + 0.1 + LINE * number, line, fontsize=SMALL, color=QUIET)
     shown = f"{len(samples)} of {len(counts)}" if rest else f"{len(counts)}"
@@ -101,10 +101,10 @@ def augmentation_preview(
     for row, (original, name) in enumerate(zip(originals, names, strict=True)):
         y = 0.2 + row * (side + above)
         page.text(MARGIN, y + 0.05, fitted(name, width - 2 * MARGIN, SMALL), fontsize=SMALL)
-        page.picture(MARGIN, y + above - 0.05, side, side).imshow(original)
+        page.image(MARGIN, y + above - 0.05, side, side, original)
         for draw in range(n):
             x = MARGIN + side + gap + draw * (side + GAP)
-            page.picture(x, y + above - 0.05, side, side).imshow(draws[draw, row])
+            page.image(x, y + above - 0.05, side, side, draws[draw, row])
     return Picture(
         page.figure,
         title=f"Augmentation: {augmentation}",
@@ -151,7 +151,7 @@ def mean_images(
         x, y = MARGIN + place % across * cell[0], place // across * cell[1]
         if counts[name]:
             stretched = (means[place] - low) / max(high - low, 1e-6)
-            page.picture(x, y, side, side).imshow(stretched.clip(0, 1))
+            page.image(x, y, side, side, stretched.clip(0, 1))
         else:
             page.frame(x, y, side, side, color=QUIET)
         page.text(x, y + side + 0.06, fitted(name, side, SMALL), fontsize=SMALL)

@@ -3,12 +3,13 @@
 import math
 import warnings
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
@@ -16,6 +17,7 @@ from matplotlib.textpath import TextPath
 from cnnexp.reporting.style import FONT, MISSING_GLYPH, QUIET
 
 MARGIN = 0.2
+Place = tuple[float, float, float, float]  # x, y, width, height in inches, see `Page`
 TITLE, LINE = 0.36, 0.21  # the title's and a line's height
 
 
@@ -46,10 +48,22 @@ class Page:
         """Axes with that top left and size."""
         return self.figure.add_axes(self._box(x, y, width, height))
 
-    def picture(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Axes for an image: no ticks, no frame."""
-        axes = self.axes(x, y, width, height)
+    def image(
+        self, x: float, y: float, width: float, height: float, pixels: Any, **how: Any
+    ) -> AxesImage:
+        """pixels: (H, W) or (H, W, 3), as `Axes.imshow` takes them; stretched over the place."""
+        extent = (x, x + width, y + height, y)
+        return self.canvas.imshow(pixels, extent=extent, aspect="auto", **how)
+
+    @cached_property
+    def canvas(self) -> Axes:
+        """The whole page in its inches, for all that needs no axes of its own: those take longer
+        to make than all else.
+        """
+        axes = self.figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
+        axes.set(xlim=(0, self.width), ylim=(self.height - self.top, -self.top))
+        axes.set_autoscale_on(False)
         return axes
 
     def frame(self, x: float, y: float, width: float, height: float, **style: Any) -> None:

@@ -65,5 +65,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
     with whole_file(path, "wb") as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", MISSING_GLYPH)
-        with rc_context({"svg.hashsalt": path.stem}):  # else its ids are drawn anew each time
+        # Ids that are not drawn anew each time; images that stay apart, each in its own pixels.
+        with rc_context({"svg.hashsalt": path.stem, "image.composite_image": False}):
             figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)

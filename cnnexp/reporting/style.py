@@ -56,7 +56,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 10.0,
     "lines.linewidth": 2.0,
-    "image.interpolation": "nearest",  # pixels are what the network gets: show them
+    "image.interpolation": "none",  # pixels are what the network gets: as they are, in an SVG too
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "savefig.facecolor": "white",

@@ -139,7 +139,7 @@ def _figure(
     left = MARGIN + SIDE
     width = left + ACROSS * CELL + (ACROSS - 1) * 0.06 + MARGIN
     page = Page(width, 1.8 + sum(bands.values()), title)
-    page.picture(MARGIN, 0.05, 1.45, 1.45).imshow(pixels.permute(1, 2, 0).cpu().numpy())
+    page.image(MARGIN, 0.05, 1.45, 1.45, pixels.permute(1, 2, 0).cpu().numpy())
     for line, note in enumerate([*said, *notes]):
         style = {"fontsize": 12, "fontweight": "bold"} if note in said else {"color": QUIET}
         page.text(left, 0.05 + 0.22 * line, note, **style)
@@ -165,8 +165,8 @@ def _figure(
             x = left + (place % ACROSS) * (CELL + 0.06)
             down = y + (place // ACROSS) * (CELL + GAP)
             page.text(x, down, f"#{channel}", fontsize=7.5, color=QUIET)
-            axes = page.picture(x, down + 0.15, CELL, CELL)
-            axes.imshow(values[channel].numpy(), cmap=colours, norm=norm)
+            answer = values[channel].numpy()
+            page.image(x, down + 0.15, CELL, CELL, answer, cmap=colours, norm=norm)
         y += bands[name]
     return page.figure
 

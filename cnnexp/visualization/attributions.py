@@ -233,9 +233,11 @@ def attributions(
     projection.draw_rows(page, CELL, heads, pixels, probe.labels, shares, probe.classes)
     for column, name in enumerate(maps, start=1):
         for row, values in enumerate(maps[name].cpu().numpy()):
-            axes = projection.draw_cell(page, CELL, row, column, float(values.max()))
-            axes.imshow(shown[row].mean(dim=0).cpu().numpy(), cmap="gray", vmin=-0.5, vmax=1.1)
-            axes.imshow(values, cmap=HEAT, vmin=0, vmax=float(values.max()) or 1.0)
+            most = float(values.max())
+            place = projection.draw_strength(page, CELL, row, column, most)
+            grey = shown[row].mean(dim=0).cpu().numpy()
+            page.image(*place, grey, cmap="gray", vmin=-0.5, vmax=1.1)
+            page.image(*place, values, cmap=HEAT, vmin=0, vmax=most or 1.0)
     places = {name: MARGIN + SIDE + (CELL + GAP) * i for i, name in enumerate(maps, start=1)}
     faithfulness.draw_scores(page, bars, places, CELL, scores, chance)
     alt = f"Attribution maps of {len(shown)} images by {', '.join(maps)}; below, their scores."

@@ -133,8 +133,8 @@ def _page(
         x, y = MARGIN + (i % across) * (pair + BETWEEN), 0.32 + (i // across) * cell
         name = fitted(classes[mean.label], pair, 10, "bold")
         page.text(x, y - 0.06, name, va="bottom", fontweight="bold")
-        page.picture(x, y, SIDE, SIDE).imshow(mean.pixels.round().astype(np.uint8))
-        heat_over(page.picture(x + SIDE + GAP, y, SIDE, SIDE), mean.pixels, mean.heat, norm)
+        page.image(x, y, SIDE, SIDE, mean.pixels.round().astype(np.uint8))
+        heat_over(page, (x + SIDE + GAP, y, SIDE, SIDE), mean.pixels, mean.heat, norm)
         some = "1 image" if mean.images == 1 else f"{mean.images} images"
         said = f"{some} · {strength(float(mean.heat.max()))}"
         page.text(x, y + SIDE + 0.08, said, fontsize=9, color=QUIET)

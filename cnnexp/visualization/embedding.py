@@ -227,16 +227,14 @@ def _legend(
         rows.append((name, count, {"color": "#AEB7C0", "marker": "o"}))
     title = "Class (wrong of images)" if not others.any() else "Most mistakes (wrong of images)"
     page.text(x, 0.08, fitted(title, LEGEND, 9), fontsize=9, color=QUIET)
-    axes = page.picture(x, 0.55, 0.2, SIDE)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(SIDE, 0)  # inches
     for row, (name, count, look) in enumerate(rows):
         y = 0.12 + 0.26 * row
-        axes.add_line(Line2D([0.5], [y], linestyle="none", markersize=7, **look))
+        mark = Line2D([x + 0.1], [0.55 + y], linestyle="none", markersize=7, **look)
+        page.canvas.add_line(mark)
         room = LEGEND - 0.3 - 0.75
         page.text(x + 0.3, 0.55 + y, fitted(name, room, 9), fontsize=9, va="center")
         page.text(x + LEGEND, 0.55 + y, count, fontsize=9, va="center", ha="right", color=QUIET)
     y = 0.12 + 0.26 * len(rows)
     ring: dict[str, Any] = {"markersize": 10, "mfc": "none", "mec": INK, "mew": 0.8}
-    axes.add_line(Line2D([0.5], [y], linestyle="none", marker="o", **ring))
+    page.canvas.add_line(Line2D([x + 0.1], [0.55 + y], linestyle="none", marker="o", **ring))
     page.text(x + 0.3, 0.55 + y, "predicted wrong", fontsize=9, va="center")

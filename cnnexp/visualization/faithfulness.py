@@ -243,8 +243,7 @@ def draw_scores(
             bad = fails(scores[method]) if sign == 0 else sign * (value - reference) < -CLEAR
             colour = VERMILION if bad else BLUE
             page.text(x, top, f"{value:.2f}{' ✗' if bad else ''}", fontsize=9)
-            bar = page.picture(x, top + 0.2, width, 0.1)
-            bar.set(xlim=(0, 1), ylim=(0, 1))
-            bar.barh(0.5, 1, 1, color=FAINT)
-            bar.barh(0.5, abs(value), 1, color=colour)
-            bar.axvline(SAME if sign == 0 else reference, color=INK, lw=1.5)
+            page.canvas.barh(top + 0.25, width, 0.1, left=x, color=FAINT)
+            page.canvas.barh(top + 0.25, width * min(abs(value), 1), 0.1, left=x, color=colour)
+            mark = x + width * (SAME if sign == 0 else reference)
+            page.canvas.vlines(mark, top + 0.2, top + 0.3, color=INK, lw=1.5)

@@ -129,12 +129,12 @@ def _figure(result: Filters, searched: int) -> Figure:
         y = (i // ACROSS) * cell + 0.1
         page.text(x, y, f"#{channel}", fontweight="bold")
         y += 0.22
-        page.picture(x, y, SIDE, SIDE).imshow(result.made[i].permute(1, 2, 0).numpy())
+        page.image(x, y, SIDE, SIDE, result.made[i].permute(1, 2, 0).numpy())
         small = (SIDE - GAP) / 2
         for place, part in enumerate(result.found[i]):
             left = x + SIDE + GAP + (place % 2) * (small + GAP)
             down = y + (place // 2) * (small + GAP)
-            page.picture(left, down, small, small).imshow(part.permute(1, 2, 0).numpy())
+            page.image(left, down, small, small, part.permute(1, 2, 0).numpy())
         made, best = result.reached[i], result.best[i]
         style = {"color": QUIET} if made > best else {"color": VERMILION, "fontweight": "bold"}
         said = f"made {made:.3g} {'>' if made > best else '≤'} found {best:.3g}"

@@ -103,5 +103,5 @@ def _figure(found: Kernels, order: list[int], scale: float) -> Figure:
         x = MARGIN + (place % across) * (CELL + GAP / 2)
         y = (place // across) * (CELL + GAP)
         page.text(x, y, f"#{kernel}", fontsize=7.5, color=QUIET)
-        page.picture(x, y + 0.15, CELL, CELL).imshow(colours[kernel])
+        page.image(x, y + 0.15, CELL, CELL, colours[kernel])
     return page.figure

@@ -176,11 +176,11 @@ def _figure(
             x, y - 0.08, "\n".join(caption), va="bottom", color=INK if right else VERMILION,
             fontweight="normal" if right else "bold",
         )  # fmt: skip
-        page.picture(x, y, SIDE, SIDE).imshow(card.pixels)
+        page.image(x, y, SIDE, SIDE, card.pixels)
         most = max((float(heat.max()) for _, heat in card.maps), default=0.0) or 1.0
         for m, (target, heat) in enumerate(card.maps, start=1):
             at = x + m * (SIDE + GAP)
-            heat_over(page.picture(at, y, SIDE, SIDE), card.pixels, heat, Normalize(0, most))
+            heat_over(page, (at, y, SIDE, SIDE), card.pixels, heat, Normalize(0, most))
             name = fitted(f"for {probe.classes[target]}", SIDE, 9)
             page.text(at, y + SIDE + 0.07, name, fontsize=9)
             page.text(at, y + SIDE + 0.24, strength(float(heat.max())), fontsize=8, color=QUIET)

@@ -222,8 +222,7 @@ def _figure(
         page.text(x, 0.31, fitted(note, block, 9), fontsize=9, color=QUIET)
     for row, i in enumerate(shown):
         y = head + row * ROW
-        picture = page.picture(MARGIN, y, TILE, TILE)
-        picture.imshow(probe.images[i].permute(1, 2, 0).cpu().numpy())
+        page.image(MARGIN, y, TILE, TILE, probe.images[i].permute(1, 2, 0).cpu().numpy())
         said = verdict(int(labels[i]), probabilities[i], probe.classes, width=QUERY, size=8.5)
         right = not said[0].startswith(WRONG)
         page.text(
@@ -235,7 +234,7 @@ def _figure(
             tiles = probe.train.take(places).permute(0, 2, 3, 1).numpy()
             for j, tile in enumerate(tiles):
                 x = start + j * (TILE + GAP)
-                page.picture(x, y, TILE, TILE).imshow(tile)
+                page.image(x, y, TILE, TILE, tile)
                 same = space.labels[i, j] == labels[i]
                 name = probe.classes[space.labels[i, j]]
                 mark = "" if same else f"{WRONG} "

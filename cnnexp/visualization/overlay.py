@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
+from cnnexp.reporting.page import MARGIN, Page, Place, fitted, text_width
 from cnnexp.reporting.style import INK, QUIET, VERMILION
 from cnnexp.visualization.captions import RIGHT, verdict
 
@@ -75,8 +75,8 @@ def heat_overlays(
             fontweight="normal" if right else "bold",
         )
         pixels = image.transpose(1, 2, 0)
-        page.picture(x, y, side, side).imshow(pixels)
-        heat_over(page.picture(x + side + GAP, y, side, side), pixels, maps[i], norm)
+        page.image(x, y, side, side, pixels)
+        heat_over(page, (x + side + GAP, y, side, side), pixels, maps[i], norm)
         reached = strength(maxima[i])
         name = fitted(classes[targets[i]], pair - text_width(f"for  · {reached}", 9), 9)
         page.text(x, y + side + 0.1, f"for {name} · {reached}", fontsize=9, color=QUIET)
@@ -86,10 +86,12 @@ def heat_overlays(
     return page.figure
 
 
-def heat_over(axes: Axes, pixels: np.ndarray, heat: np.ndarray, norm: Normalize) -> None:
-    """A map (H, W) over the greyscale of pixels (H, W, 3) in 0 to 255."""
-    axes.imshow(_grey(pixels), cmap="gray", vmin=-128, vmax=288)
-    axes.imshow(heat, cmap=HEAT, norm=norm, interpolation="bilinear")
+def heat_over(
+    page: Page, place: Place, pixels: np.ndarray, heat: np.ndarray, norm: Normalize
+) -> None:
+    """A map (H, W) over the greyscale of pixels (H, W, 3) in 0 to 255; place: see `Page.image`."""
+    page.image(*place, _grey(pixels), cmap="gray", vmin=-128, vmax=288)
+    page.image(*place, heat, cmap=HEAT, norm=norm, interpolation="bilinear")
 
 
 def heat_scale(axes: Axes, norm: Normalize, unit: str) -> None:

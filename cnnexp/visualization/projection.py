@@ -15,14 +15,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from captum.attr import Deconvolution, GuidedBackprop, Saliency
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
 from cnnexp.config.types import NonNegativeInt, PositiveInt
 from cnnexp.errors import InputError
-from cnnexp.reporting.page import MARGIN, Page, fitted
+from cnnexp.reporting.page import MARGIN, Page, Place, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import INK, QUIET, VERMILION, house_style
 from cnnexp.visualization.captions import RIGHT, verdict
@@ -195,14 +193,15 @@ def projection(
     draw_rows(page, cell, heads, shown, probe.labels, shares, probe.classes, notes)
     for row in range(len(shown)):
         if box := reach(found.pixels["gradient"][row]):
-            axes = page.figure.axes[row]
-            corner = (box[0] - 0.5, box[1] - 0.5)
+            x, y = _corner(cell, row, 0)
+            left, top, wide, high = (cell * side / shown.shape[-1] for side in box)
             for colour, lw in (("white", 3.5), (VERMILION, 1.5)):  # seen on any image
-                axes.add_patch(Rectangle(corner, *box[2:], ec=colour, lw=lw, fill=False))
+                page.frame(x + left, y + top, wide, high, color=colour, linewidth=lw)
         for column, pixels in enumerate(found.pixels.values(), start=1):
             most = float(pixels[row].abs().max())
             shades = 0.5 + pixels[row].cpu().permute(1, 2, 0).numpy() / (2 * most or 1.0)
-            draw_cell(page, cell, row, column, most).imshow(shades.clip(0, 1))
+            place = draw_strength(page, cell, row, column, most)
+            page.image(*place, shades.clip(0, 1))
     reading = (
         "Each row starts from the one place where the channel responds most (the box: what that "
         "place sees and is moved by). Grey is zero, a colour says which way the pixel speaks; each "
@@ -235,15 +234,15 @@ def draw_rows(
         page.text(MARGIN, y, "\n".join(said), fontweight=weight, color=colour)
         for note in notes[row : row + 1]:
             page.text(MARGIN, y + 0.5, fitted(note, SIDE - 0.1, 9), fontsize=9, color=QUIET)
-        page.picture(x, y, cell, cell).imshow(image.permute(1, 2, 0).numpy())
+        page.image(x, y, cell, cell, image.permute(1, 2, 0).numpy())
 
 
-def draw_cell(page: Page, cell: float, row: int, column: int, largest: float) -> Axes:
-    """Axes for a map in its cell; its largest value is printed below."""
+def draw_strength(page: Page, cell: float, row: int, column: int, largest: float) -> Place:
+    """Print a map's largest value below its cell. The cell's place, see `Page.image`."""
     x, y = _corner(cell, row, column)
     strength = f"max {largest:.3g}" if largest > 0 else "zero everywhere"
     page.text(x, y + cell + 0.03, strength, fontsize=8, color=QUIET)
-    return page.picture(x, y, cell, cell)
+    return x, y, cell, cell
 
 
 def _corner(cell: float, row: int, column: int) -> tuple[float, float]:

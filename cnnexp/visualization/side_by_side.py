@@ -131,7 +131,7 @@ def side_by_side(
         y = tops[i]
         name = fitted(classes[label], SIDE + 0.2, 9, "bold")
         page.text(MARGIN, y - 0.07, name, va="bottom", fontsize=9, fontweight="bold")
-        page.picture(MARGIN, y, SIDE, SIDE).imshow(to_pixels(largest.images[i]))
+        page.image(MARGIN, y, SIDE, SIDE, to_pixels(largest.images[i]))
         page.text(MARGIN, y + SIDE + 0.06, fitted(path, SIDE + 0.2, 7.5), fontsize=7.5, color=QUIET)
     for number, (column, found) in enumerate(zip(columns, maps, strict=True)):
         x = MARGIN + left + number * (SIDE + BETWEEN)
@@ -214,7 +214,7 @@ def draw_column(
             color=INK if right else VERMILION, fontweight="normal" if right else "bold",
         )  # fmt: skip
         heat = np.zeros(image.shape[1:]) if found is None else found.maps[i].cpu().numpy()
-        heat_over(page.picture(x, y, SIDE, SIDE), to_pixels(image), heat, norm_of(found))
+        heat_over(page, (x, y, SIDE, SIDE), to_pixels(image), heat, norm_of(found))
         if not right:
             page.frame(
                 x - 0.03, y - 0.03, SIDE + 0.06, SIDE + 0.06, color=VERMILION, ls=(0, (4, 2))

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.maximisers import maximisers
 from cnnexp.visualization.probe import Probe, silently
 from cnnexp.visualization.responses import find_layers, layer_responses
+
+Tiles = Callable[..., list[list[Any]]]
 
 GREY = (torch.full((3,), 0.5), torch.eye(3))  # all colours alike
 KEY = "visualization.filters.layers"
@@ -286,7 +289,7 @@ def test_what_a_response_sees() -> None:
 # --- the pictures
 
 
-def test_numbers_are_those_of_the_network(probe: Probe) -> None:
+def test_numbers_are_those_of_the_network(probe: Probe, tiles: Tiles) -> None:
     """A map of one place sees the whole image: what is drawn is what was made."""
     whole = nn.Sequential(nn.Conv2d(3, 5, 16), nn.ReLU())
     nn.init.normal_(whole[0].weight, std=0.1)
@@ -296,7 +299,7 @@ def test_numbers_are_those_of_the_network(probe: Probe) -> None:
     numbers = picture.numbers
     responses = whole[0](probe.images / 255.0)[:, :, 0, 0].detach().numpy()
     assert numbers["channels"] == np.argsort(-responses.std(axis=0)).tolist()[:3]
-    cells = [axes.images[0].get_array() for axes in picture.figure.axes]
+    cells = [tile.get_array() for (tile,) in tiles(picture.figure)]
     assert len(cells) == 3 * 5
     for i, channel in enumerate(numbers["channels"]):
         made = torch.from_numpy(np.asarray(cells[5 * i])).permute(2, 0, 1)[None]
@@ -316,12 +319,12 @@ def test_numbers_are_those_of_the_network(probe: Probe) -> None:
     assert numbers["share_above_best_image"] == pytest.approx(sum(higher) / 3)
 
 
-def test_only_some_images_are_searched(probe: Probe) -> None:
+def test_only_some_images_are_searched(probe: Probe, tiles: Tiles) -> None:
     """Two of five, neither of them the first two: what is drawn is what is named."""
     network = chain(block=nn.Conv2d(3, 2, 16))
     picture = filters(replace(probe, network=network), searched=2, steps=1)["filters_block"]
     responses = network.block(probe.images / 255.0)[:, :, 0, 0].tolist()
-    cells = iter(axes.images[0].get_array() for axes in picture.figure.axes)
+    cells = iter(tile.get_array() for (tile,) in tiles(picture.figure))
     names = picture.numbers["images"]
     assert {name for row in names for name in row} == {"2.png", "4.png"}
     for channel, row, best in zip(

@@ -1,5 +1,6 @@
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from torch import nn
 from cnnexp.visualization.gradcam import gradcam_maps
 from cnnexp.visualization.mistakes import extremes, mistakes
 from cnnexp.visualization.probe import Probe
+
+Tiles = Callable[..., list[list[Any]]]
 
 CLASSES = ("cat", "dog", "tapir")
 # Test image -> what was said of it; labels 0, 0, 1, 1, 2.
@@ -30,7 +33,7 @@ def test_extremes_by_hand() -> None:
     assert extremes(np.array(LABELS), SAID, 1, 1) == ([2], [3], 3, 2)
 
 
-def test_pictures_by_hand(probe: Probe) -> None:
+def test_pictures_by_hand(probe: Probe, tiles: Tiles) -> None:
     pictures = mistakes(probe, wrong=2, right=1)
     assert list(pictures) == ["mistakes", "least_confident"]
     assert pictures["mistakes"].numbers == {
@@ -50,16 +53,16 @@ def test_pictures_by_hand(probe: Probe) -> None:
     expected = gradcam_maps(
         probe.network, probe.images[[2, 2, 4, 4, 3]], torch.tensor([0, 1, 1, 2, 1])
     )
-    *shown, _bar = pictures["mistakes"].figure.axes
+    shown = tiles(pictures["mistakes"].figure)
     plain, heats = (shown[0], shown[3]), (shown[1], shown[2], shown[4], shown[5])
-    for axes, i in zip(plain, (2, 4), strict=True):
-        assert np.array_equal(axes.images[0].get_array(), probe.images[i].permute(1, 2, 0))
-    for n, (axes, heat) in enumerate(zip(heats, expected.maps, strict=False)):
-        assert np.allclose(axes.images[1].get_array(), heat, atol=1e-6)
+    for (tile,), i in zip(plain, (2, 4), strict=True):
+        assert np.array_equal(tile.get_array(), probe.images[i].permute(1, 2, 0))
+    for n, (tile, heat) in enumerate(zip(heats, expected.maps, strict=False)):
+        assert np.allclose(tile[1].get_array(), heat, atol=1e-6)
         of_image = expected.maps[n // 2 * 2 :][:2]  # one scale for the two maps of an image
-        assert axes.images[1].norm.vmax == pytest.approx(float(of_image.max()))
-    *shown, _bar = pictures["least_confident"].figure.axes
-    assert np.allclose(shown[1].images[1].get_array(), expected.maps[4], atol=1e-6)
+        assert tile[1].norm.vmax == pytest.approx(float(of_image.max()))
+    shown = tiles(pictures["least_confident"].figure)
+    assert np.allclose(shown[1][1].get_array(), expected.maps[4], atol=1e-6)
     texts = [text.get_text() for text in pictures["mistakes"].figure.texts]
     assert "✗ dog → cat (70%)" in texts
     named = [text for text in texts if text.startswith("for ")]
@@ -82,18 +85,18 @@ def test_nothing_to_show(make_network, make_probe, images, labels, stem, sentenc
     assert picture.alt.startswith("There are no ")
 
 
-def test_a_network_without_maps_has_its_mistakes_shown(make_probe, images) -> None:
+def test_a_network_without_maps_has_its_mistakes_shown(make_probe, images, tiles) -> None:
     body = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network = nn.Sequential(OrderedDict(body=body, head=nn.Linear(3, 3))).eval()
     probe = make_probe(
         network, images.float() / 255, torch.tensor(LABELS), CLASSES, probabilities=SAID
     )
     figure = mistakes(probe)["mistakes"].figure
-    assert len(figure.axes) == 3
+    assert len(tiles(figure)) == 3
     assert any("No Grad-CAM: no block gives a map" in text.get_text() for text in figure.texts)
 
 
-def test_rehearsal_and_one_logit(make_network, make_probe, images) -> None:
+def test_rehearsal_and_one_logit(make_network, make_probe, images, tiles) -> None:
     """Uniform probabilities: class 0 is said of both."""
     probe = make_probe(
         make_network(outputs=1), images[:2], torch.tensor([0, 1]), ("a", "b"),
@@ -102,7 +105,7 @@ def test_rehearsal_and_one_logit(make_network, make_probe, images) -> None:
     pictures = mistakes(probe)
     assert [pictures[stem].numbers["total"] for stem in pictures] == [1, 1]
     one = gradcam_maps(probe.network, images[[1, 1]], torch.tensor([0, 1]))
-    axes = pictures["mistakes"].figure.axes
+    shown = tiles(pictures["mistakes"].figure)
     for place in (0, 1):
-        heat = axes[1 + place].images[1].get_array()
+        heat = shown[1 + place][1].get_array()
         assert np.allclose(heat, one.maps[place], atol=1e-6)

@@ -1,6 +1,7 @@
 """What stands in the pictures: read from their artists."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from cnnexp.visualization.captions import percent, verdict
 from cnnexp.visualization.gradcam import gradcam, gradcam_maps
 from cnnexp.visualization.overlay import HEAT, heat_overlays
 from cnnexp.visualization.probe import Probe
+
+Tiles = Callable[..., list[list[Any]]]
 
 CLASSES = ("cat", "dog", "tapir")
 
@@ -36,7 +39,7 @@ def words(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.texts]
 
 
-def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
+def test_gradcam_shows_images_maps_and_verdicts(probe: Probe, tiles: Tiles) -> None:
     figures = gradcam(probe, images=4)
     assert list(figures) == ["gradcam"]
     figure = figures["gradcam"].figure
@@ -45,14 +48,14 @@ def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
     maps, *_ = gradcam_maps(probe.network, probe.images[:4], said[:4], "block2")
     texts = words(figure)
     assert texts[0] == "Grad-CAM at block2, maps of 4x4"
-    *pairs, _bar = figure.axes
+    pairs = tiles(figure)
     assert len(pairs) == 8
     for i in range(4):
         plain, over = pairs[2 * i], pairs[2 * i + 1]
-        assert np.array_equal(plain.images[0].get_array(), probe.images[i].permute(1, 2, 0))
-        assert np.allclose(over.images[1].get_array(), maps[i])
-        assert over.images[1].norm.vmax == pytest.approx(float(maps.max()))
-        assert over.images[1].norm.vmin == 0
+        assert np.array_equal(plain[0].get_array(), probe.images[i].permute(1, 2, 0))
+        assert np.allclose(over[1].get_array(), maps[i])
+        assert over[1].norm.vmax == pytest.approx(float(maps.max()))
+        assert over[1].norm.vmin == 0
         true, name = CLASSES[probe.labels[i]], CLASSES[said[i]]
         sign = "✓" if i < 3 else "✗"
         assert f"{sign} {true} → {name} ({100 * probabilities[i, said[i]]:.0f}%)" in texts
@@ -60,8 +63,8 @@ def test_gradcam_shows_images_maps_and_verdicts(probe: Probe) -> None:
     # The wrong one, the fourth, has a dashed frame: a mark that needs no colour.
     (frame,) = figure.artists
     assert frame.get_linestyle() == (0, (4, 2))
-    inside = frame.get_bbox().contains
-    centres = [axes.get_position() for axes in pairs]
+    inside = frame.get_window_extent().contains
+    centres = [tile[0].get_window_extent() for tile in pairs]
     assert [inside((c.x0 + c.x1) / 2, (c.y0 + c.y1) / 2) for c in centres] == [False] * 6 + [
         True
     ] * 2
@@ -78,7 +81,7 @@ def test_gradcam_for_labels_and_for_a_class(probe: Probe) -> None:
         gradcam(probe, target="tapri")
 
 
-def test_zero_maps_are_drawn_as_zero() -> None:
+def test_zero_maps_are_drawn_as_zero(tiles: Tiles) -> None:
     figure = heat_overlays(
         images=np.zeros((2, 3, 8, 8), dtype=np.uint8),
         maps=np.zeros((2, 8, 8), dtype=np.float32),
@@ -91,8 +94,7 @@ def test_zero_maps_are_drawn_as_zero() -> None:
         unit="u",
     )
     assert words(figure).count("for a · zero everywhere") == 2
-    for axes in (figure.axes[1], figure.axes[3]):
-        heat = axes.images[1]
+    for _grey, heat in tiles(figure)[1::2]:
         assert (heat.norm.vmin, heat.norm.vmax) == (0, 1)
         assert not heat.to_rgba(heat.get_array())[..., 3].any()  # clear: only the image is seen
     assert HEAT(1.0)[3] > 0.8
@@ -100,7 +102,7 @@ def test_zero_maps_are_drawn_as_zero() -> None:
     assert [text.get_color() for text in wrong] == [VERMILION]
 
 
-def test_activations_show_the_channels_that_vary_most(probe: Probe) -> None:
+def test_activations_show_the_channels_that_vary_most(probe: Probe, tiles: Tiles) -> None:
     pictures = activations(probe, images=2, channels=3)
     assert list(pictures) == ["activations_1", "activations_2"]
     maps, _ = feature_maps(probe.network, probe.images)
@@ -110,14 +112,14 @@ def test_activations_show_the_channels_that_vary_most(probe: Probe) -> None:
         assert {"block1", "block2"} <= set(texts)
         assert any(text.startswith("4 channels of 8x8\n3 shown, ") for text in texts)
         assert any(text.startswith("6 channels of 4x4\n3 shown, ") for text in texts)
-        cells = [axes for axes in figure.axes if axes.images]
-        assert np.array_equal(cells[0].images[0].get_array(), probe.images[i].permute(1, 2, 0))
-        shown = iter(cells[1:])
+        (image,), *cells = tiles(figure)
+        assert np.array_equal(image.get_array(), probe.images[i].permute(1, 2, 0))
+        shown = iter(cells)
         numbers = iter(text for text in texts if text.startswith("#"))
         for values in maps.values():
             spread = np.std(values[i].numpy(), axis=(1, 2))
             for channel in np.argsort(-spread)[:3]:
-                picture = next(shown).images[0]
+                (picture,) = next(shown)
                 assert np.array_equal(picture.get_array(), values[i, channel])
                 assert next(numbers) == f"#{channel}"
                 assert picture.norm.vmin == 0
@@ -133,10 +135,10 @@ def test_activations_count_dead_channels_over_all_images(probe: Probe) -> None:
     assert "Dead: the same value everywhere in all 5 images at hand." in texts
 
 
-def test_negative_activations_have_zero_in_the_middle(probe: Probe) -> None:
+def test_negative_activations_have_zero_in_the_middle(probe: Probe, tiles: Tiles) -> None:
     probe.network.block2 = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.AvgPool2d(2))
     figure = activations(probe, images=1, blocks=["block2"])["activations_1"].figure
-    norms = {axes.images[0].norm for axes in figure.axes[1:] if axes.images}
+    norms = {tile.norm for (tile,) in tiles(figure)[1:]}
     (norm,) = norms
     reach = float(feature_maps(probe.network, probe.images[:1])[0]["block2"].abs().max())
     assert (norm.vmin, norm.vmax) == pytest.approx((-reach, reach))

@@ -4,6 +4,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from cnnexp.visualization.projection import (
     reach,
     why_not_modified,
 )
+
+Tiles = Callable[..., list[list[Any]]]
 
 Make = Callable[..., nn.Sequential]
 
@@ -243,17 +246,32 @@ def words_of(figure) -> str:
 
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_picture(
-    outputs: int, make_network: Make, make_probe: Callable[..., Probe], images: torch.Tensor
+    outputs: int,
+    make_network: Make,
+    make_probe: Callable[..., Probe],
+    images: torch.Tensor,
+    tiles: Tiles,
 ) -> None:
     probe = make_probe(
         make_network(outputs=outputs), images, torch.tensor([0, 1, 1, 0, 1]), ("cat", "dog", "owl")
     )
     (picture,) = projection(probe, images=2).values()
     found = project(probe.network, images[:2])
-    pictures = picture.figure.axes
-    assert len(pictures) == 2 * 4
-    assert [len(a.patches) for a in pictures] == [2, 2] + [0] * 6  # the box, in two colours
-    first = pictures[2].images[0].get_array()  # of row 0, the gradient
+    shown = tiles(picture.figure)
+    assert len(shown) == 2 * 4
+    assert len(picture.figure.artists) == 2 * 2  # the box, in two colours
+    for row in range(2):
+        box, place = picture.figure.artists[2 * row], shown[row][0].get_window_extent()
+        left, top, wide, high = (side / 16 for side in reach(found.pixels["gradient"][row]))
+        assert box.get_window_extent().bounds == pytest.approx(
+            (
+                place.x0 + left * place.width,
+                place.y1 - (top + high) * place.height,
+                wide * place.width,
+                high * place.height,
+            )
+        )
+    first = shown[2][0].get_array()  # of row 0, the gradient
     pixels = found.pixels["gradient"][0]
     expected = 0.5 + pixels / (2 * pixels.abs().max())
     assert np.allclose(first, expected.permute(1, 2, 0), atol=1e-6)
@@ -264,25 +282,26 @@ def test_picture(
 
 
 def test_picture_without_rules_says_why(
-    make_network: Make, make_probe: Callable[..., Probe], images: torch.Tensor
+    make_network: Make, make_probe: Callable[..., Probe], images: torch.Tensor, tiles: Tiles
 ) -> None:
     network = make_network()
     network.block1[2] = nn.SiLU()
     probe = make_probe(network, images, torch.tensor([0, 1, 2, 0, 1]), ("a", "b", "c"))
     (picture,) = projection(probe, images=2).values()
-    assert len(picture.figure.axes) == 2 * 2
+    assert len(tiles(picture.figure)) == 2 * 2
     assert "No deconvolution, no guided: block1 has Silu" in words_of(picture.figure)
 
 
 def test_zeros_are_grey(
-    make_network: Make, make_probe: Callable[..., Probe], images: torch.Tensor
+    make_network: Make, make_probe: Callable[..., Probe], images: torch.Tensor, tiles: Tiles
 ) -> None:
     network = make_network()
     nn.init.constant_(network.block2[1].weight, 0.0)
     probe = make_probe(network, images, torch.tensor([0, 1, 2, 0, 1]), ("a", "b", "c"))
     figure = projection(probe, images=1)["projection"].figure
     assert words_of(figure).count("zero everywhere") == 3
-    assert {float(x) for a in figure.axes[1:] for x in a.images[0].get_array().ravel()} == {0.5}
+    cells = tiles(figure)[1:]
+    assert {float(x) for (tile,) in cells for x in tile.get_array().ravel()} == {0.5}
 
 
 class Fails(nn.Module):

@@ -1,6 +1,7 @@
 """The same images through several networks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from cnnexp.visualization.side_by_side import (
     column_maps,
     side_by_side,
 )
+
+Tiles = Callable[..., list[list[Any]]]
 
 Make = Callable[..., nn.Sequential]
 
@@ -58,23 +61,25 @@ def test_rows_are_chosen_by_hand() -> None:
     assert choose_rows(apart, labels[[1, 4, 5]], 2) == Chosen([1, 2], 2, 3)
 
 
-def test_cells_are_each_networks_own(make_network: Make, images: torch.Tensor) -> None:
+def test_cells_are_each_networks_own(
+    make_network: Make, images: torch.Tensor, tiles: Tiles
+) -> None:
     """Two sizes of the same images: prediction and map come from the network's own."""
     small, large = make_network(), make_network(widths=(5,), size=32)
     double = images.repeat_interleave(2, 2).repeat_interleave(2, 3)  # (5, 3, 32, 32)
     columns = [column(small, images, "small"), column(large, double, "large")]
     labels = columns[0].probabilities.argmax(1).tolist()
     picture = draw(columns, labels)
-    axes = picture.figure.axes
-    assert len(axes) == 5 * 3 + 2
+    shown = tiles(picture.figure)
+    assert len(shown) == 5 * 3
     for i in range(5):
-        np.testing.assert_array_equal(axes[i].images[0].get_array(), double[i].permute(1, 2, 0))
-    for place, (network, given) in ((5, (small, images)), (11, (large, double))):
+        np.testing.assert_array_equal(shown[i][0].get_array(), double[i].permute(1, 2, 0))
+    for place, (network, given) in ((5, (small, images)), (10, (large, double))):
         with torch.no_grad():
             targets = network(given).argmax(1)
         maps = gradcam_maps(network, given, targets).maps.numpy()
         for i in range(5):
-            heat = axes[place + i].images[1]
+            heat = shown[place + i][1]
             assert heat.get_cmap() is HEAT
             np.testing.assert_allclose(heat.get_array(), maps[i], rtol=1e-5)
             assert heat.norm.vmax == pytest.approx(
