@@ -19,6 +19,17 @@ class Pruned(Exception):
         self.value = value
 
 
+def one_line(error: BaseException) -> str:
+    """All that it says."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Of libraries' long messages the beginning."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """`word` answered with the most similar of `allowed`: "; did you mean 'x'?", else ""."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)

@@ -13,7 +13,7 @@ from cnnexp.config.groups import listed
 from cnnexp.config.identity import PASSING
 from cnnexp.config.saved import completed
 from cnnexp.config.schema import DATASET_DEFAULTS
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, one_line
 from cnnexp.recording import flat
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.runs import read_json
@@ -86,7 +86,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         saved = yaml.load(path.read_text(encoding="utf-8"), LOADER)  # both are safe
     except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
         raise InputError(f"{path} cannot be read ({problem}); is this a run's folder?") from None
     if not isinstance(saved, dict):
         raise InputError(f"{path} is not a config")

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, one_line
 
 Key = tuple[str, str]  # sha256 and class of an image
 
@@ -62,7 +62,7 @@ class SplitFiles:
             if digest not in self._known:
                 self._known[digest] = _split(content)
         except (OSError, pa.ArrowInvalid, KeyError) as error:
-            problem = " ".join(str(error).split())
+            problem = one_line(error)
             raise InputError(
                 f"{path} cannot be read ({problem}); without it nobody knows what the run learned "
                 "from"
@@ -120,7 +120,7 @@ def read_numbers(folder: Path, classes: Sequence[str]) -> tuple[pa.ChunkedArray,
         table = _columns(path.read_bytes(), ["path", "prediction"])
         said = table["prediction"].combine_chunks().dictionary_encode()
     except (OSError, pa.ArrowInvalid, KeyError) as error:
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
         raise InputError(f"{path} cannot be read ({problem}); test the run again") from None
     number_of = {name: i for i, name in enumerate(classes)}
     numbers = np.array([number_of.get(name, -1) for name in said.dictionary.to_pylist()], np.int16)

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from cnnexp.config.check import shown
 from cnnexp.config.groups import Groups, listed
-from cnnexp.errors import InputError, nearest
+from cnnexp.errors import InputError, first_line, nearest, one_line
 
 # What is raised for a wrong config; anything else is a bug and keeps its traceback.
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
@@ -136,15 +136,6 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
         except HydraException:
             continue
     return found
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def last_word(error: BaseException) -> str:

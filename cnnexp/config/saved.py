@@ -11,7 +11,7 @@ import yaml
 from hydra.core.override_parser.types import Override
 
 from cnnexp.config.explain import parsed
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, one_line
 from cnnexp.files import shown_path
 
 
@@ -40,7 +40,7 @@ def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
     try:
         saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
         raise InputError(
             f"{key}={folder}: is not a run's folder: its config.yaml cannot be read ({problem})"
         ) from None

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
+from cnnexp.errors import one_line
+
 # What Pillow decodes by itself. EPS is not among them: that starts another program, Ghostscript.
 FORMATS = (
     "JPEG",
@@ -98,13 +100,13 @@ def read(content: bytes | np.ndarray, side: int | None = None) -> Image.Image | 
             image.load()
         except Exception as error:
             cut = "truncated" in str(error) or isinstance(error, (EOFError, IndexError))
-            return "truncated: the file ends too early" if cut else f"damaged: {_line(error)}"
+            return "truncated: the file ends too early" if cut else f"damaged: {one_line(error)}"
         try:
             turn = TURN.get(_orientation(image))
             upright = image.transpose(turn) if turn is not None else image
             return _rgb(upright)
         except Exception as error:
-            return f"cannot be converted to RGB: {_line(error)}"
+            return f"cannot be converted to RGB: {one_line(error)}"
 
 
 def _formats() -> list[str]:
@@ -164,7 +166,3 @@ def _looks_like(content: bytes) -> str:
         if all(c.isprintable() or c.isspace() for c in text)
         else "unknown format"
     )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

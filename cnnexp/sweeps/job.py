@@ -17,7 +17,7 @@ from cnnexp.command import checked, execute
 from cnnexp.config.identity import PASSING, config_hash
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.config.saved import record
-from cnnexp.errors import InputError, Pruned
+from cnnexp.errors import InputError, Pruned, one_line
 from cnnexp.runs import create_run_folder
 from cnnexp.sweeps import parent, search
 from cnnexp.sweeps.gpus import take_gpu
@@ -139,7 +139,7 @@ def _value(metrics: Mapping[str, float], monitor: str) -> float | None:
 def _told(problem: Exception, entry: Entry, ledger: Ledger) -> str:
     """One line; of a bug the traceback is kept beside the job."""
     if isinstance(problem, InputError):
-        return " ".join(str(problem).split())
+        return one_line(problem)
     path = ledger.path(entry.overrides).with_suffix(".txt")
     path.write_text(traceback.format_exc(), encoding="utf-8")
     lines = str(problem).strip().splitlines()

@@ -14,7 +14,7 @@ from cnnexp.tracking.store import (
     connect,
     database,
     ensure_store,
-    one_line,
+    masked_line,
     reach,
 )
 
@@ -66,7 +66,7 @@ def reopen(client: "MlflowClient", uri: str, run_id: str) -> "Run":
         return client.get_run(run_id)
     except MlflowException as problem:
         raise InputError(
-            f"tracking.uri: {mask(uri)} cannot go on with run '{run_id}': {one_line(problem)}; "
+            f"tracking.uri: {mask(uri)} cannot go on with run '{run_id}': {masked_line(problem)}; "
             "set tracking.uri to the store where it began, or tracking=none"
         ) from None
 
@@ -80,7 +80,7 @@ def set_killed(uri: str | None, run_id: str | None) -> None:
     try:
         connect(ensure_store(uri)).set_terminated(run_id, "KILLED")
     except (InputError, MlflowException) as problem:
-        log.warning("MLflow: run %s is not marked as killed: %s", run_id, one_line(problem))
+        log.warning("MLflow: run %s is not marked as killed: %s", run_id, masked_line(problem))
 
 
 def logged_steps(client: "MlflowClient", run_id: str, metric: str) -> set[int]:

@@ -54,7 +54,7 @@ class Outbox:
         return None
 
     def _failed(self, what_waits: str, problem: Exception) -> None:
-        said = f"{what_waits} to be sent: {store.one_line(problem)}"
+        said = f"{what_waits} to be sent: {store.masked_line(problem)}"
         if said not in self._said:
             log.warning("MLflow: %s", said)
             self._said.add(said)

@@ -154,7 +154,7 @@ def check(path: Path, uri: str) -> None:
             advice = "end the program that writes into it, or wait for it"
         else:
             advice = "name another file"
-        raise InputError(f"tracking.uri: {path}: {one_line(problem)}; {advice}") from None
+        raise InputError(f"tracking.uri: {path}: {masked_line(problem)}; {advice}") from None
 
 
 def locked(path: Path) -> bool:
@@ -184,7 +184,7 @@ def reach(uri: str, seconds: int = 30) -> None:
                 f"tracking.uri: {mask(uri)} {why} MLFLOW_TRACKING_USERNAME and "
                 f"MLFLOW_TRACKING_PASSWORD{' is wrong' if user else ''}"
             ) from None
-        reason = f"no MLflow server answers at {mask(uri)} ({one_line(problem)})"
+        reason = f"no MLflow server answers at {mask(uri)} ({masked_line(problem)})"
         raise UnreachableError(reason) from None
 
 
@@ -202,7 +202,7 @@ def _impatient(seconds: int) -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def one_line(problem: BaseException, length: int = 160) -> str:
+def masked_line(problem: BaseException, length: int = 160) -> str:
     """What went wrong, without passwords."""
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
     # SQLAlchemy may begin with advice on its own use.

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, first_line
 from cnnexp.files import shown_path, whole_file
 
 PREFIX = "network."
@@ -49,7 +49,9 @@ def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
             raise ValueError("it holds more than weights")
         return own
     except Exception as error:  # what is damaged makes zipfile and torch fail in any way
-        raise InputError(f"{shown_path(checkpoint)} cannot be loaded: {_line(error)}") from None
+        raise InputError(
+            f"{shown_path(checkpoint)} cannot be loaded: {first_line(error)[:200]}"
+        ) from None
 
 
 def load_network(network: nn.Module, checkpoint: Path) -> None:
@@ -59,11 +61,7 @@ def load_network(network: nn.Module, checkpoint: Path) -> None:
         network.load_state_dict(state)
     except RuntimeError as error:  # other names or shapes
         where = shown_path(checkpoint)
-        raise InputError(f"{where} cannot be loaded: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise InputError(f"{where} cannot be loaded: {first_line(error)[:200]}") from None
 
 
 def logged_bytes(checkpoint: Path | None) -> int | None:
