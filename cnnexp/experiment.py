@@ -20,13 +20,13 @@ from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_devic
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.prepare import prepare
 from cnnexp.datasets.source import Source
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, first_line
 from cnnexp.models.normalize import Normalize
 from cnnexp.models.whitening import Whiten
 from cnnexp.training.precision import resolve_precision
 
 Config = Mapping[str, Any]
-WHITENED = 5000  # training images that a whitening layer is computed from, at most
+WHITENED = 5000 * 32 * 32  # pixels that a whitening layer is computed from, at most
 
 
 def device_of(config: Config) -> torch.device:
@@ -132,13 +132,16 @@ def check_network(network: nn.Sequential, config: Config) -> None:
     options = config["dataset"]
     size = options["image_size"]
     mode = network.training
+    features = torch.zeros(1, 3, size, size)
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, size, size))
+        for name, block in network.eval().named_children():
+            where = f"{name}, given {'x'.join(map(str, features.shape[1:]))}"
+            with torch.no_grad():
+                features = block(features)
     except RuntimeError as error:
         raise InputError(
-            f"dataset.image_size={size}: the network cannot take such images "
-            f"({str(error).splitlines()[0]}); use larger images or fewer stages"
+            f"dataset.image_size={size}: the network cannot take such images ({where}: "
+            f"{first_line(error)}); use larger images or fewer stages"
         ) from None
     finally:
         network.train(mode)
@@ -161,7 +164,8 @@ def fit_to_images(network: nn.Sequential, images: ImageSet) -> None:
         normalize.fit(*channel_statistics(images.images, train))
     for layer in network.modules():
         if isinstance(layer, Whiten) and not layer.fitted:
-            some = np.sort(train)[:: -(-len(train) // WHITENED)]
+            most = max(1, WHITENED // images.images[0, ..., 0].size)
+            some = np.sort(train)[:: -(-len(train) // most)]
             layer.fit(normalize(as_tensor(images.images[some]).permute(0, 3, 1, 2)))
 
 
@@ -187,18 +191,18 @@ def build_batches(
     stored: what the first blocks made of the split's images, (views * N, ...), in place of them.
     part: see `Batches`.
     """
-    device, members = device_of(config), images.split[split]
+    device, indices = device_of(config), images.split[split]
     labels = torch.from_numpy(np.asarray(images.labels, dtype=np.int64))
     if stored is None:
         source = as_tensor(images.images)
     else:
-        source, labels, members = stored, labels[members], np.arange(len(members))
+        source, labels, indices = stored, labels[indices], np.arange(len(indices))
     pixels, labels = on_device(source, labels, device)
     size, train = config["dataset"]["batch_size"], split == "train"
     return Batches(
         pixels,
         labels,
-        members,
+        indices,
         # Without gradients there is room for more.
         batch_size=size if train else max(size, 256),
         shuffle_seed=seed if train else None,

@@ -13,7 +13,7 @@ from cnnexp.config.compose import search_folders
 from cnnexp.config.instantiate import call, named_folder
 from cnnexp.config.phases import laid_over
 from cnnexp.data.image_set import ImageSet
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, one_line
 from cnnexp.experiment import device_of, precision_of
 from cnnexp.processes import here_of
 from cnnexp.training.optimization import Optimization, parameter_groups
@@ -50,7 +50,7 @@ def check_optimization(phase: Phase, network: nn.Sequential) -> None:
         group = "scheduler"
         own.make_scheduler(optimizer, 100 * phase.epochs, phase.epochs)
     except (ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"phase {phase.name}, {group}: torch refuses it: {reason}") from None
 
 
@@ -159,7 +159,10 @@ def rate_of_another(config: Config) -> str:
     if chosen is None or "optimizer.lr" in typed or config["resume"] is not None:
         return ""
     paths = [folder / "optimizer" / f"{chosen}.yaml" for folder in search_folders(named_folder())]
-    own = float(yaml.safe_load(next(filter(Path.is_file, paths)).read_text()).get("lr", rate))
+    try:
+        own = float(yaml.safe_load(next(filter(Path.is_file, paths)).read_text())["lr"])
+    except (StopIteration, OSError, yaml.YAMLError, LookupError, TypeError, ValueError):
+        return ""  # not here any more, or its rate is no plain number
     if own == rate:
         return ""
     return (

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from cnnexp.config.instantiate import named_folder
 from cnnexp.errors import InputError, nearest
-from cnnexp.files import shown_path
+from cnnexp.files import our_command
 
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -45,9 +45,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments, rest = options.parse_known_intermixed_args(list(argv))
     if rest:
         names = [name for action in options._actions for name in action.option_strings]
-        raise InputError(
-            f"{rest[0]}: unknown option{nearest(rest[0], names) or ';'} see cnnexp --help"
-        )
+        key, _, value = rest[0].strip("-").partition("=")
+        near = nearest(key, [n.strip("-") for n in names]) and nearest(rest[0], names)
+        setting = f"; a setting has no dashes: {key}={value or '…'};" if len(key) > 1 else ";"
+        raise InputError(f"{rest[0]}: unknown option{near or setting} see cnnexp --help")
     if arguments.cfg and arguments.info:
         raise InputError("--cfg, --info: one of them")
     if "help" in arguments.overrides:
@@ -76,10 +77,9 @@ def hydra_argv(arguments: argparse.Namespace, overrides: Sequence[str]) -> list[
 
 def own_argv() -> list[str]:
     """The option that this command named its user's folder by, if it did."""
-    folder = named_folder()
-    return ["--config-dir", shown_path(folder)] if folder else []
+    return our_command(named_folder())[len(our_command()) :]
 
 
 def to_type(*words: str) -> str:
     """A command for people to type, which finds the same configs and code as this one."""
-    return shlex.join(["python", "-m", "cnnexp", *own_argv(), *words])
+    return shlex.join([*our_command(named_folder()), *words])

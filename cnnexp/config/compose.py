@@ -1,5 +1,6 @@
 """Overrides -> one composed config, as plain dicts and lists."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,16 +123,25 @@ def without_plus(overrides: Sequence[str]) -> list[str]:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """All but Hydra's node, with interpolations resolved. Raises InputError, also for `???`."""
+    """All but Hydra's node, with interpolations and `~` of `paths` resolved.
+
+    Raises InputError, also for `???`.
+    """
     former = HydraConfig.instance().cfg
     if "hydra" in config:
         HydraConfig.instance().cfg = cast(HydraConf, config)  # for ${hydra:runtime.choices.model}
     try:
-        return {str(key): plain(config, str(key)) for key in config if key != "hydra"}
+        found = {str(key): plain(config, str(key)) for key in config if key != "hydra"}
     except CONFIG_ERRORS as error:
         raise explained(error, [], {}) from None
     finally:
         HydraConfig.instance().cfg = former
+    if isinstance(paths := found.get("paths"), dict):
+        found["paths"] = {
+            key: os.path.expanduser(place) if isinstance(place, str) else place
+            for key, place in paths.items()
+        }
+    return found
 
 
 def plain(config: DictConfig, key: str) -> Any:

@@ -37,7 +37,11 @@ DOES = {  # and takes no run
     "train": "starts a new run",
     "data": "looks at a data set",
     "doctor": "looks at this machine",
+    "anatomy": "shows a config's network (a run's table is its anatomy.csv)",
+    "lr_find": "tries rates on a new network",
+    "suite": "starts new runs",
 }
+LOADS = ("train", "data", "lr_find")  # the images of the config, not of a run
 # A whole id or its beginning, or a run's folder by its name.
 RUN_ID = re.compile(r"(\d{8}-\d{6}_)?[0-9a-f]{4,32}")
 
@@ -215,9 +219,17 @@ def check_paths(config: Mapping[str, Any]) -> None:
         anew = "; where are the run's images now?" if task in NEEDS_RUN else ""
         anew += " the exported file is checked on them" if task == "export" else ""
         raise InputError(f"dataset.root={root}: no such file or folder{anew}")
+    if root is None and task in LOADS and wants_root(config["dataset"]):
+        raise InputError("dataset.root is not set; give the folder or zip that holds your images")
     outputs = Path(config["paths"]["outputs"])
     if outputs.exists() and not outputs.is_dir():
         raise InputError(f"paths.outputs={outputs}: is a file; name a folder")
+
+
+def wants_root(dataset: Mapping[str, Any]) -> bool:
+    """Whether it has no images but those that a person has."""
+    root = target_signature(dataset["_target_"], "dataset._target_").arguments.get("root")
+    return root is not None and root.required
 
 
 def newest(config: Mapping[str, Any]) -> str:

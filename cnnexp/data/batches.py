@@ -55,7 +55,13 @@ class Batches:
     def indices_of(self, number: int) -> torch.Tensor:
         """(B,) int64: in the store, of the epoch's batch, from 0, all processes' parts."""
         chosen = self._order().tensor_split(len(self))[number]
-        return chosen if self.members is None else torch.from_numpy(self.members)[chosen]
+        return self._in_store(chosen)
+
+    def _in_store(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows of `labels` -> indices in the store."""
+        if self.members is None:
+            return rows
+        return torch.from_numpy(self.members)[rows.cpu()].to(rows.device)
 
     def _order(self) -> torch.Tensor:
         if self.shuffle_seed is None:
@@ -71,7 +77,7 @@ class Batches:
             where = chosen.tensor_split(count)[number].to(self.images.device)
             # Whole rows, six times as fast as images[where], which goes byte by byte.
             gathered = self.images.index_select(0, where + view)
-            yield channels_first(gathered), self.labels[where], where
+            yield channels_first(gathered), self.labels[where], self._in_store(where)
 
 
 def channels_first(stored: torch.Tensor) -> torch.Tensor:

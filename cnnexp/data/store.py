@@ -120,7 +120,6 @@ def _build(folder: Path, source: Source, image_size: int, resize: str, more: Mor
         {
             "good": tried.good,
             "paths": [source.paths[i] for i in tried.good],
-            "labels": source.labels[tried.good].tolist(),
             "sha256": tried.sha256,
             "refused": tried.refused,
             "unread": tried.unread,

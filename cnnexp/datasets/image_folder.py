@@ -16,7 +16,7 @@ SPELLINGS = {
 }
 
 
-def image_folder(root: str | Path | None = None) -> Source:
+def image_folder(root: str | Path | None) -> Source:
     """root: a folder or zip of `LAYOUT`; folders around it that hold nothing else are ignored."""
     if root is None:
         raise InputError(f"dataset.root is not set; give a folder or zip: {LAYOUT}")

@@ -223,7 +223,7 @@ def test_the_newest_run_is_offered(run_main: Run, work: Path) -> None:
 
 def test_outputs_that_are_a_file(work: Path) -> None:
     (work / "outputs").write_text("")
-    config = {"task": {"name": "train"}, "dataset": {}, "model": {}}
+    config = {"task": {"name": "train"}, "dataset": {"root": "."}, "model": {}}
     config |= dict.fromkeys(("run", "input", "resume", "init_from"))
     with pytest.raises(InputError, match=r"paths\.outputs=outputs: is a file"):
         check_paths(config | {"paths": {"outputs": "outputs"}})

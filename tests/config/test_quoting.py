@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -55,7 +56,8 @@ def test_text_arrives_as_it_was_typed(value: str) -> None:
     config = resolved(compose([f"{key}={value}" for key in keys]).config)
     assert [config["run"], config["input"]] == [value, value]
     assert config["dataset"]["root"] == config["tracking"]["uri"] == value
-    assert config["paths"] == {"outputs": value, "cache": value}
+    place = os.path.expanduser(value)
+    assert config["paths"] == {"outputs": place, "cache": place}
 
 
 def typed() -> SearchStrategy[str]:
@@ -74,7 +76,8 @@ def test_any_text(value: str) -> None:
         return
     line = quoted(f"run={value}")
     assert quoted(line) == line, "quoted once"
-    assert resolved(compose([line]).config)["run"] == value
+    # With Hydra's own reader: a whole config for each of them would take a quarter of a second.
+    assert OverridesParser.create().parse_override(line).value() == value
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "no value": ("seed", ["seed: has no value", "key=value"]),
     "option without its group": ("lenet5", ["lenet5", "'model=lenet5'"]),
     "unknown option": ("--mutlirun", ["--mutlirun", "'--multirun'"]),
+    "setting written as an option": ("--model lenet5", ["--model: unknown option", "model=…"]),
+    "the same with its value": ("--seed=3", ["--seed=3: unknown option", "no dashes: seed=3"]),
     "option without its value": ("--config-dir", ["--config-dir", "expected one argument"]),
     "no such config folder": ("--config-dir nowhere", ["--config-dir nowhere", "no such folder"]),
     "wrong --cfg": ("--cfg jobs", ["--cfg", "'jobs'", "'job'"]),
@@ -139,14 +141,18 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "task without its run": ("task=evaluate", ["task=evaluate", "needs run="]),
     "prediction of nothing": (f"task=predict run={RUN}", ["task=predict", "needs input="]),
     "run that training ignores": (f"run={RUN}", [f"run={RUN}", "task=evaluate"]),
+    "run that a layer table ignores": (
+        f"task=anatomy run={RUN}", ["task=anatomy", "its anatomy.csv", "task=evaluate"],
+    ),
+    "run that a search for rates ignores": (f"task=lr_find run={RUN}", ["task=lr_find", "new"]),
     "no such run": ("task=evaluate run=outputs/no", ["run=outputs/no", "no such folder"]),
     "no such input": (f"task=predict run={RUN} input=no.jpg", ["input=no.jpg", "no such file"]),
+    "images are not named": ("dataset=image_folder", ["dataset.root", "folder or zip"]),
     "no such images": ("dataset=image_folder dataset.root=no", ["dataset.root=no", "no such file"]),
 }  # fmt: skip
 
 # Found only when the data or the network is there.
 LATER: dict[str, tuple[str, list[str]]] = {
-    "images are not named": ("dataset=image_folder", ["dataset.root", "folder or zip"]),
     "one class only": (
         "dataset=image_folder dataset.root={single} dataset.image_size=16", ["class", "two"],
     ),
@@ -212,6 +218,7 @@ HEAVY += "set(sys.modules))); sys.exit(code)"
     [
         (["model.kernel_sise=5"], 2),
         (["modle=lenet5"], 2),
+        (["dataset=image_folder"], 2),
         (["-m", "seed=0,1", "optimizer.lr=-1"], 2),
         (["--cfg", "job"], 0),
         (["--help"], 0),

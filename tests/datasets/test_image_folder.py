@@ -146,7 +146,7 @@ def test_one_split_under_two_names(lay_out: LayOut, refusal: Refusal, tmp_path: 
 def test_missing_root(lay_out: LayOut, refusal: Refusal, tmp_path: Path) -> None:
     lay_out(tmp_path / "pets", PETS)
     refusal(lambda: image_folder(tmp_path / "pest"), "does not exist", "did you mean 'pets'")
-    refusal(lambda: image_folder(), "not set")
+    refusal(lambda: image_folder(None), "not set")
 
 
 def test_root_of_another_kind(zip_up: LayOut, refusal: Refusal, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ COMMANDS = {
     "evaluate": ["task=evaluate", "run=given"],
     "visualize": ["task=visualize", "run=given", "visualization=kernels"],
     "predict": ["task=predict", "run=given", "input=photo.png"],
-    "anatomy": ["task=anatomy", "run=given"],
     "export": ["task=export", "run=given", "format=torch"],
     "compare": ["task=compare", "runs=[other,given]"],
     "diff": ["task=diff", "a=other", "b=given"],
