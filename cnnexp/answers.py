@@ -28,6 +28,7 @@ from cnnexp.visualization.probe import Images, Probe, Progress, silently
 
 Config = Mapping[str, Any]
 Item = TypeVar("Item")
+SHOWN = 64  # test images that pictures are made of, at most
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,11 @@ class Tested:
     indices: np.ndarray
 
 
-def answer(
-    config: Config, network: nn.Sequential, images: ImageSet, *, precision: str, split: str = "test"
-) -> Tested:
-    """Run `network` over a split once."""
+def answer(config: Config, network: nn.Sequential, images: ImageSet, *, precision: str) -> Tested:
+    """Run `network` over the test images once."""
     logits, labels, indices = predict_logits(
         network,
-        build_batches(config, images, split),
+        build_batches(config, images, "test"),
         precision=precision,
         device=device_of(config),
     )
@@ -58,7 +57,7 @@ def answer(
     metrics = classification_metrics(logits, shares, labels, images.classes)
     right = int((shares.argmax(1) == labels).sum())
     return Tested(
-        {f"{split}/{name}": value for name, value in metrics.items()},
+        {f"test/{name}": value for name, value in metrics.items()},
         accuracy_interval(right, len(labels)),
         shares.numpy(),
         labels.numpy(),
@@ -129,11 +128,10 @@ def make_probe(
     probabilities: np.ndarray,
     device: torch.device,
     *,
-    count: int = 64,
     rehearsal: bool = False,
     progress: Progress = silently,
 ) -> Probe:
-    """Shown are up to `count` test images: the first of each class, then the second, and so on.
+    """Shown are up to `SHOWN` test images: the first of each class, then the second, and so on.
 
     probabilities: (N, K), of the test images in the split's order.
     """
@@ -148,7 +146,7 @@ def make_probe(
         for split, members in images.split.items()
     }
     test = splits["test"]
-    chosen = in_turn(test.labels)[:count]
+    chosen = in_turn(test.labels)[:SHOWN]
     return Probe(
         network=network.eval().to(device),
         images=test.take(chosen, device),

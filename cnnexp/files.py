@@ -64,3 +64,9 @@ def shown_path(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def our_command(config_dir: str | Path | None = None) -> list[str]:
+    """The words that a command to type begins with; config_dir: where own configs and code are."""
+    own = [] if config_dir is None else ["--config-dir", shown_path(Path(config_dir))]
+    return ["python", "-m", "cnnexp", *own]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import harmonic_mean
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -120,7 +121,6 @@ def figures_of_merit(records: Records, tested: "Tested | None", monitor: str) ->
         low, high = tested.interval
         test = {**tested.metrics, "test/accuracy_low": low, "test/accuracy_high": high}
     last = list(records.values())[-1]
-    rows = [row for record in records.values() for row in record["history"]]
     after = {
         f"{phase}/{name}": record["test"][name]
         for phase, record in records.items()
@@ -135,5 +135,8 @@ def figures_of_merit(records: Records, tested: "Tested | None", monitor: str) ->
         ),
         "best/epoch": float(last["best_epoch"]),
         "train_s": sum(record["train_s"] for record in records.values()),
-        "images_per_s": sum(row["images_per_s"] for row in rows) / len(rows),
+        # An epoch has as many images as another: of all of them together.
+        "images_per_s": harmonic_mean(
+            row["images_per_s"] for record in records.values() for row in record["history"]
+        ),
     }

@@ -9,6 +9,7 @@ from torch import nn
 
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import named_folder
+from cnnexp.config.resume import AUTO
 from cnnexp.config.saved import record
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
@@ -21,6 +22,7 @@ from cnnexp.experiment import (
     precision_of,
     without_weights,
 )
+from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.plan import plan_phases
 from cnnexp.processes import here_of
@@ -40,6 +42,15 @@ from cnnexp.training.checkpoints import (
 from cnnexp.training.phases import Phase
 
 Config = Mapping[str, Any]
+
+
+def title(config: Config) -> str:
+    """Which run that is, and that it is a new one where an earlier one was looked for."""
+    sought = any(line.lstrip("+") == f"resume={AUTO}" for line in config.get("overrides", ()))
+    place = shown_path(Path(config["paths"]["outputs"]) / config["name"])
+    anew = sought and config["resume"] is None
+    none = f"; {place} holds no run of this very config: a new one begins" if anew else ""
+    return f"{config['name']}, seed {config['seed']}{none}"
 
 
 def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase], ImageSet]:

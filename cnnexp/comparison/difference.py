@@ -1,7 +1,6 @@
 """Two runs, fact by fact: what differs, and what is the same."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -152,9 +151,3 @@ def metric_differences(a: Run, b: Run) -> dict[str, float]:
         if left is not None and right is not None:
             found[name] = right - left
     return found
-
-
-def folder_text(folder: Path, width: int) -> str:
-    """The end of a long path: it holds the run's name."""
-    text = str(folder)
-    return text if len(text) <= width else f"…{text[1 - width :]}"

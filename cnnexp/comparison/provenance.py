@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnexp.comparison.groups import MISSING, Group, described, differing_keys
 from cnnexp.comparison.records import Run
-from cnnexp.files import shown_path
+from cnnexp.files import our_command, shown_path
 from cnnexp.reporting.json_values import at, mapping
 
 # Typed keys that say how a sweep was run and not what one of its runs is.
@@ -16,17 +16,19 @@ OF_A_SWEEP = ("seed", "sweep", "n_jobs", "search", "hydra")
 
 def commands(group: Group) -> list[str]:
     """One for all seeds where they were typed alike, else one for each."""
-    typed: dict[tuple[str, ...], list[Run]] = {}
+    typed: dict[tuple[str | None, tuple[str, ...]], list[Run]] = {}
     for run in group.runs:
-        typed.setdefault(tuple(words(run)), []).append(run)
+        mine = run.info.get("config_dir")
+        key = (mine if isinstance(mine, str) else None, tuple(words(run)))
+        typed.setdefault(key, []).append(run)
     found = []
-    for line, runs in typed.items():
+    for (mine, line), runs in typed.items():
         many = ["-m"] if len(runs) > 1 else []
         drawn = [f"seed={listed(run.config.get('seed') for run in runs)}"]
         folds = [fold for run in runs if (fold := at(run.config, "dataset", "fold")) is not None]
         if folds:
             drawn.append(f"dataset.fold={listed(folds)}")
-        found.append(shlex.join(["python", "-m", "cnnexp", *many, *line, *drawn]))
+        found.append(shlex.join([*our_command(mine), *many, *line, *drawn]))
     return found
 
 

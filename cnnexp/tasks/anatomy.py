@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_network, find_images
-from cnnexp.files import whole_file
+from cnnexp.files import shown_path, whole_file
 from cnnexp.models.anatomy import Layer, anatomy
 from cnnexp.runs import Result
 
@@ -82,7 +82,7 @@ def run_anatomy(config: Mapping[str, Any]) -> Result:
     console.print(
         anatomy_table(rows, f"input {size}x{size}x3, {classes} classes{how}"), highlight=False
     )
-    console.print(f"\nsaved to {path}", highlight=False, soft_wrap=True)
+    console.print(f"\nsaved to {shown_path(path)}", highlight=False, soft_wrap=True)
     parameters = float(sum(row.parameters for row in rows))
     return Result(
         {"parameters": parameters, "multiply_adds": float(sum(r.multiply_adds for r in rows))}

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from cnnexp.answers import answer, save_predictions, verdict
+from cnnexp.files import shown_path
 from cnnexp.finished import load_run, load_test_images
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, write_json
@@ -29,5 +30,5 @@ def evaluate(config: Mapping[str, Any]) -> Result:
         folder = run.folder / "evaluation"
         save_predictions(folder / "predictions.csv", tested, images)
         write_json(folder / "metrics.json", tested.metrics)
-        journal.topic("saved", f"{folder}  (predictions.csv, metrics.json)")
+        journal.topic("saved", f"{shown_path(folder)}  (predictions.csv, metrics.json)")
     return Result(tested.metrics, run.folder, run.network)

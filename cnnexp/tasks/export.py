@@ -11,11 +11,11 @@ from torch import nn
 
 from cnnexp import __version__
 from cnnexp.data.image_set import ImageSet
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, first_line
 from cnnexp.exporting.onnx_file import check_packages, load_onnx, write_onnx
 from cnnexp.exporting.program import to_program
 from cnnexp.exporting.torch_file import load_torch, write_torch
-from cnnexp.files import whole_file
+from cnnexp.files import shown_path, whole_file
 from cnnexp.finished import FinishedRun, load_run, load_test_images
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result
@@ -85,7 +85,7 @@ def export(config: Mapping[str, Any]) -> Result:
         path = run.folder / "export" / name
         with whole_file(path, "wb") as file:
             file.write(content)
-        journal.topic("saved", f"{path}  ({len(content) / 1e6:,.1f} MB)")
+        journal.topic("saved", f"{shown_path(path)}  ({len(content) / 1e6:,.1f} MB)")
         for number, line in enumerate(how_to_use(kind, path, run)):
             journal.topic("" if number else "next", line)
     metrics = {"test/accuracy": checked.accuracy, "largest_difference": checked.difference}
@@ -186,5 +186,4 @@ def reason(error: BaseException) -> str:
     """The first line of what all the rest came from."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return first_line(error)

@@ -16,6 +16,7 @@ from cnnexp.data.gate import quiet, read
 from cnnexp.data.resize import fit
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of
+from cnnexp.files import shown_path
 from cnnexp.finished import load_run
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.predictions import write_predictions
@@ -74,7 +75,7 @@ def predict(config: Mapping[str, Any]) -> Result:
             probabilities=table,
             labels=None,
         )
-        journal.topic("saved", str(target))
+        journal.topic("saved", shown_path(target))
     return Result({"images": float(len(good))}, run.folder, run.network)
 
 

@@ -104,7 +104,8 @@ def bring_in(
     tracker.log_tags({"cnnexp.data": info["data"]["digest"]})
     tracker.log_params(flat(own_keys(saved)))
     left = missing(tracker, logged(folder, info))
-    for (name, step), (value, clock.now_s) in left.items():
+    for (name, step), (value, logged_s) in left.items():
+        clock.now_s = logged_s
         tracker.log_metrics({name: value}, step)
     log_files(tracker, folder, (*BEGUN, *ENDED, RUN))
     tracker.log_folder(folder / "figures", "figures")

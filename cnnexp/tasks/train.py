@@ -43,7 +43,7 @@ from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
 from cnnexp.runs import Result, json_text, now, owned, write_json
-from cnnexp.start import begin, drawing_seed, finished_before, interrupted_run, new_run
+from cnnexp.start import begin, drawing_seed, finished_before, interrupted_run, new_run, title
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
@@ -100,7 +100,7 @@ def along(config: Mapping[str, Any], here: Place) -> None:
 def lead(config: Mapping[str, Any], here: Place) -> Result:
     with Journal() as journal, ExitStack() as to_the_end:
         try:
-            journal.topic("run", f"{config['name']}, seed {config['seed']}")
+            journal.topic("run", title(config))
             network, phases, images = begin(config, journal)
             for number, line in enumerate(summary(images)):
                 journal.topic("" if number else "data", line)

@@ -3,12 +3,11 @@
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnexp.files import shown_path
+from cnnexp.files import our_command, shown_path
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.run_report.run_files import SPLITS, RunFiles
 from cnnexp.reporting.statistics import accuracy_interval
@@ -163,9 +162,7 @@ def how(run: RunFiles) -> dict[str, Any]:
         "MLflow run": run.info.get("mlflow_run_id"),
     }
     mine = run.info.get("config_dir")
-    own = ["python", "-m", "cnnexp"]
-    if isinstance(mine, str):
-        own += ["--config-dir", shown_path(Path(mine))]
+    own = our_command(mine if isinstance(mine, str) else None)
     return {
         "command": None if typed is None else shlex.join([*own, *typed]),
         "check": shlex.join([*own, "task=reproduce", f"run={shown_path(run.folder)}"]),
