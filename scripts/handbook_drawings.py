@@ -1,7 +1,4 @@
-"""The handbook's drawings: boxes and arrows.
-
-python scripts/handbook_drawings.py docs/images/handbook
-"""
+"""The handbook's drawings, boxes and arrows, for scripts/handbook_pictures.py."""
 
 import itertools
 from collections.abc import Callable, Sequence

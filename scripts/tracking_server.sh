@@ -17,7 +17,7 @@ umask 077 # what follows is nobody else's to read
 MLFLOW_AUTH_ADMIN_PASSWORD=$(cat admin_password)
 MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat session_key)
 export MLFLOW_AUTH_ADMIN_PASSWORD MLFLOW_FLASK_SERVER_SECRET_KEY MLFLOW_DISABLE_TELEMETRY=true
-export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false # for language models; it would start ten more processes
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false # processes that only language models need
 
 echo "user admin, password in $folder/admin_password; http://127.0.0.1:$port"
 exec mlflow server --app-name basic-auth --host 127.0.0.1 --port "$port" --workers 2 \
