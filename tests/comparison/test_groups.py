@@ -1,5 +1,6 @@
 """Which runs are seeds of one group, and what a group is called."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,14 @@ def test_folds_are_one_group(make_run: MakeRun, grouped: Any) -> None:
     ]  # fmt: skip
     assert notes == []
     assert commands(groups[0]) == ["python -m cnnexp -m model=lenet5 seed=0,1 dataset.fold=0,1,2"]
+
+
+def test_a_command_finds_a_persons_own_configs(make_run: MakeRun, grouped: Any) -> None:
+    folder = make_run(overrides=["model=mine"])
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(info | {"config_dir": "/home/me/mine"}))
+    groups, _ = grouped(folder)
+    assert commands(groups[0]) == ["python -m cnnexp --config-dir /home/me/mine model=mine seed=0"]
 
 
 def test_the_models_name_stands_for_its_target(make_run: MakeRun, grouped: Any) -> None:

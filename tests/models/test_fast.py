@@ -1,10 +1,13 @@
 """The whitening layer against its definition, and what the fast network's layers begin as."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from cnnexp import experiment
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import fit_to_images, mark_fitted
@@ -67,6 +70,22 @@ def test_it_is_computed_once_and_kept_in_the_weights() -> None:
     images.images[...] = 255 - images.images
     fit_to_images(again, images)
     torch.testing.assert_close(again.state_dict(), kept)
+
+
+def test_its_memory_is_bounded_whatever_the_images_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 images of 16x16 the first, third, fifth, seventh, where 1,200 pixels are the most."""
+    monkeypatch.setattr(experiment, "WHITENED", 1200)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    images = ImageSet(
+        images=pixels, labels=np.arange(8) % 2, classes=("a", "b"), paths=tuple("x" * 8),
+        sha256=tuple(map(str, range(8))), split={"train": np.arange(8)}, name="noise",
+        digest="", left_out=(), notes=(),
+    )  # fmt: skip
+    network = nn.Sequential(OrderedDict(normalize=Normalize(), whiten=Whiten()))
+    fit_to_images(network, images)
+    alone = Whiten()
+    alone.fit(network.normalize(torch.from_numpy(pixels[::2]).permute(0, 3, 1, 2)))
+    torch.testing.assert_close(network.whiten.weight, alone.weight)
 
 
 def test_convolutions_begin_as_the_identity(smooth: torch.Tensor) -> None:

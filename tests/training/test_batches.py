@@ -64,5 +64,6 @@ def test_what_blocks_made_of_a_split_is_named_by_its_images() -> None:
     members = np.array([20, 21, 35, 36])
     stored = torch.arange(4.0).view(4, 1)
     batches = Batches(stored, torch.arange(4), np.arange(4), 2, shuffle_seed=3, members=members)
-    for number, (values, _, _) in enumerate(batches):
-        assert batches.indices_of(number).tolist() == [members[int(v)] for v in values]
+    for number, (values, _, indices) in enumerate(batches):
+        expected = [members[int(v)] for v in values]
+        assert batches.indices_of(number).tolist() == indices.tolist() == expected
