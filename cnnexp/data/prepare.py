@@ -153,18 +153,24 @@ def _more(
 
 
 def _copies(source: Source, pools: np.ndarray, tried: Tried) -> dict[int, int]:
-    """Index of each exact copy -> index of the one that is kept."""
-    first: dict[str, int] = {}
-    copies: dict[int, int] = {}
+    """Index of each exact copy -> index of the one that is kept: a given test image first.
+
+    Copies in two classes of one split have a label that nobody knows: none is kept, and each leads
+    to one in another class.
+    """
+    alike: dict[str, list[int]] = {}
     order = sorted(
         zip(tried.good, tried.sha256, strict=True),
         key=lambda item: (RANK[str(pools[item[0]])], source.paths[item[0]]),
     )
     for i, digest in order:
-        if digest in first:
-            copies[i] = first[digest]
-        else:
-            first[digest] = i
+        alike.setdefault(digest, []).append(i)
+    copies: dict[int, int] = {}
+    for first, *rest in alike.values():
+        copies |= dict.fromkeys(rest, first)
+        others = [i for i in rest if source.labels[i] != source.labels[first]]
+        if any(pools[i] == pools[first] for i in others):
+            copies |= {i: others[0] for i in (first, *rest) if i not in others}
     return copies
 
 

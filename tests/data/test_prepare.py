@@ -86,21 +86,29 @@ def test_duplicates_in_one_class(shelf: Shelf, prepared: Prepared, tmp_path: Pat
     assert used == set(books.paths) - {"cat/5"}
 
 
-def test_duplicates_across_classes_say_so(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+def test_duplicates_across_classes(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    """Nobody knows which label is right: none of them is used."""
     books = shelf()
-    books.contents[books.paths.index("dog/0")] = books.contents[books.paths.index("cat/3")]
+    twin = books.contents[books.paths.index("cat/3")]
+    for path in ("cat/5", "dog/0", "dog/4"):
+        books.contents[books.paths.index(path)] = twin
     images = prepared(books.source(), tmp_path)
+    dog = "exact duplicate of dog/0, which is in another class: dog"
+    cat = "exact duplicate of cat/3, which is in another class: cat"
     assert [(item.path, item.reason) for item in images.left_out] == [
-        ("dog/0", "exact duplicate of cat/3, which is in another class: cat")
-    ]
+        ("cat/3", dog), ("cat/5", dog), ("dog/0", cat), ("dog/4", cat),
+    ]  # fmt: skip
+    used = {images.paths[i] for index in images.split.values() for i in index}
+    assert used == set(books.paths) - {"cat/3", "cat/5", "dog/0", "dog/4"}
 
 
 def test_a_given_test_set_stays_whole(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
     books = shelf()
     books.given = {"cat/6": "test", "dog/6": "test"}
-    books.contents[books.paths.index("cat/1")] = books.contents[books.paths.index("cat/6")]
+    for path in ("cat/1", "dog/2"):
+        books.contents[books.paths.index(path)] = books.contents[books.paths.index("cat/6")]
     images = prepared(books.source(), tmp_path)
-    assert [item.path for item in images.left_out] == ["cat/1"]
+    assert [item.path for item in images.left_out] == ["cat/1", "dog/2"]
     assert set(reds(images, "test")) == {"cat/6", "dog/6"}
     assert any("no validation split is given" in note for note in images.notes)
 
