@@ -28,6 +28,8 @@ def test_runs_in_seconds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         chosen.append("model.weights=null")  # none can be downloaded here
     if name.startswith("cifar10"):
         chosen.append("dataset.classes=6")
+    if name not in LARGE:
+        chosen.append("visualization=[gradcam]")  # the slow ones draw what they draw by default
     result = cnnexp.run([*chosen, *IMAGES, "debug=smoke"])
     phases = list(config(*chosen)["phases"])
     assert 0 <= result.metrics["test/accuracy"] <= 1

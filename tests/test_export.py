@@ -34,8 +34,9 @@ CONFIGS = Path(__file__).parents[1] / "configs" / "model"
 SHORT = ["debug=smoke", "model.widths=[[8],[16]]", "visualization=none", "tracking=none"]
 RUNS = {
     "ten classes": ["dataset=digits", "trainer.precision=32-true"],
-    "one logit": ["dataset=shapes", "dataset.classes=2", "training.loss=bce",
-                  "dataset.resize=pad", "trainer.precision=32-true"],
+    "one logit": ["dataset=shapes", "dataset.images=240", "dataset.image_size=32",
+                  "dataset.classes=2", "training.loss=bce", "dataset.resize=pad",
+                  "trainer.precision=32-true"],
 }  # fmt: skip
 FILES = {"onnx": "model.onnx", "torch": "model.pt2"}
 
@@ -168,8 +169,7 @@ def test_onnx_names_what_goes_in_and_out(runs: Callable[[str], Result]) -> None:
     assert model.opset_import[0].version == 18
 
 
-@pytest.mark.parametrize("kind", FILES)
-@pytest.mark.parametrize("wrong", [0.3, float("nan")])
+@pytest.mark.parametrize(("wrong", "kind"), [(0.3, "onnx"), (float("nan"), "torch")])
 def test_a_file_that_answers_otherwise_is_not_kept(
     wrong: float,
     kind: str,

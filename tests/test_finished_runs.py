@@ -11,6 +11,7 @@ from PIL import Image
 
 import cnnexp
 from cnnexp.errors import InputError
+from cnnexp.runs import Result
 
 SHORT = [
     "dataset=image_folder",
@@ -33,17 +34,43 @@ def write_images(folder: Path, name: str, count: int, first: int = 0) -> None:
         Image.fromarray(noise).save(folder / name / f"{i:03}.png")
 
 
+def write_photos(folder: Path) -> Path:
+    photos = folder / "own photos, ü=1"
+    for name in ("left", "right"):
+        write_images(photos, name, 40)
+    return photos
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "own photos, ü=1"
-    for name in ("left", "right"):
-        write_images(folder, name, 40)
-    return folder
+    return write_photos(tmp_path)
 
 
-def test_moved_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """A finished run and its images; all that is in their folder lies in `kept`, too."""
+    work = tmp_path_factory.mktemp("once") / "work"
+    data = write_photos(work)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    shutil.copytree(work, work.with_name("kept"))
+    return result, data
+
+
+@pytest.fixture
+def finished(trained: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Result, Path]:
+    """The run and its images, in their place, as they were when it ended."""
+    work = trained[1].parent
+    shutil.rmtree(work)
+    shutil.copytree(work.with_name("kept"), work)
+    monkeypatch.chdir(work)
+    return trained
+
+
+def test_moved_data(finished: tuple[Result, Path]) -> None:
+    result, data = finished
     new = data.rename(data.parent / "moved")
     run = [f"run={result.folder}", "tracking=none"]
     with pytest.raises(InputError, match="no such file or folder"):
@@ -56,9 +83,9 @@ def test_moved_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_images_that_the_run_learned_from_are_not_tested_on(
-    data: Path, capsys: pytest.CaptureFixture[str]
+    finished: tuple[Result, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    result, data = finished
     for name in ("left", "right"):
         write_images(data, name, 10, first=500)
     run = [f"run={result.folder}", "tracking=none"]
@@ -72,8 +99,8 @@ def test_images_that_the_run_learned_from_are_not_tested_on(
     assert not tested & learned
 
 
-def test_an_image_that_is_gone_takes_no_other_with_it(data: Path) -> None:
-    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+def test_an_image_that_is_gone_takes_no_other_with_it(finished: tuple[Result, Path]) -> None:
+    result, data = finished
     run = [f"run={result.folder}", "tracking=none"]
     with (result.folder / "splits.csv").open() as file:
         tested = [row["path"] for row in csv.DictReader(file) if row["split"] == "test"]
@@ -86,15 +113,15 @@ def test_an_image_that_is_gone_takes_no_other_with_it(data: Path) -> None:
         cnnexp.run(["task=evaluate", *run])
 
 
-def test_other_classes_are_refused(data: Path) -> None:
-    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+def test_other_classes_are_refused(finished: tuple[Result, Path]) -> None:
+    result, data = finished
     shutil.move(data / "left", data / "zebra")
     with pytest.raises(InputError, match="classes are right, zebra, the run learned left, right"):
         cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none"])
 
 
-def test_a_strangers_config_calls_nothing(data: Path) -> None:
-    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+def test_a_strangers_config_calls_nothing(finished: tuple[Result, Path]) -> None:
+    result, _ = finished
     path = result.folder / "config.yaml"
     config = yaml.safe_load(path.read_text())
     for target in ("os.system", "subprocess.run", "torch.load", "cnnexp.tasks.train.train"):
@@ -104,10 +131,10 @@ def test_a_strangers_config_calls_nothing(data: Path) -> None:
             cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none"])
 
 
-def test_a_strangers_checkpoint_is_not_unpickled(data: Path) -> None:
+def test_a_strangers_checkpoint_is_not_unpickled(finished: tuple[Result, Path]) -> None:
     import torch
 
-    result = cnnexp.run([*SHORT, f"dataset.root={data}"])
+    result, data = finished
     bait = data.parent / "executed"
 
     class Trap:

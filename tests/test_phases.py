@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,21 @@ SHORT = [line for line in TWO if "phases" not in line]
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], Result]:
+    """The run of these words that nothing interrupts: trained when first asked for."""
+    folder, done = tmp_path_factory.mktemp("whole"), dict[str, Result]()
+
+    def get(words: list[str]) -> Result:
+        if str(words) not in done:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(folder)
+                done[str(words)] = cnnexp.run(words)
+        return done[str(words)]
+
+    return get
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -87,7 +103,9 @@ def test_same_figures_with_and_without_the_cache() -> None:
 def test_augmented_views(capsys: pytest.CaptureFixture[str]) -> None:
     options = [*SHORT, "phases=frozen", "augmentation=crop_flip"]
     cnnexp.run(options)
-    assert "block1 … block2 run 1,677 images in all" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "block1 … block2 run 1,677 images in all" in said
+    assert "block1, block2 are frozen with the weights that were drawn" in said
     cnnexp.run([*options, "training.views=2"])
     assert "block1 … block2 run 759 images once, not 1,677" in capsys.readouterr().out
 
@@ -96,12 +114,8 @@ class Killed(BaseException):
     """As if the machine went off: nothing catches it."""
 
 
-@pytest.mark.parametrize("epoch", [1, 4, 5])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(
-    epoch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed in its first phase, at the second one's beginning, and within it."""
-    whole = cnnexp.run([*TWO, "paths.outputs=whole"])
+def killed_after(epoch: int, words: list[str], patch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run that dies at the end of the epoch after this one."""
     save = RowAtEpochEnd.on_train_epoch_end
 
     def die(self: RowAtEpochEnd, trainer: object, module: object) -> None:
@@ -109,19 +123,21 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
             raise Killed
         save(self, trainer, module)  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", die)
+    with patch.context() as own:
+        own.setattr(RowAtEpochEnd, "on_train_epoch_end", die)
         with pytest.raises(Killed):
-            cnnexp.run([*TWO, "paths.outputs=cut"])
+            cnnexp.run([*words, "paths.outputs=cut"])
     (folder,) = Path("cut").glob("*/*")
-    assert not (folder / ".lock").exists()
-    with pytest.raises(InputError, match=r"seed=3: the run goes on with its own config"):
-        cnnexp.run([f"resume={folder}", "tracking=none", "seed=3"])
-    with owned(folder), pytest.raises(InputError, match="another process is training it"):
-        cnnexp.run([f"resume={folder}", "tracking=none"])
-    assert json.loads((folder / "run.json").read_text())["status"] == "FAILED", "as it was"
-    again = [*TWO, "paths.outputs=cut", "resume=auto"]
-    resumed = cnnexp.run(again)
+    return folder
+
+
+@pytest.mark.parametrize("epoch", [1, 4, pytest.param(5, marks=pytest.mark.slow)])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(
+    epoch: int, never_stopped: Callable[[list[str]], Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in its first phase, at the second one's beginning, and within it."""
+    whole, folder = never_stopped(TWO), killed_after(epoch, TWO, monkeypatch)
+    resumed = cnnexp.run([*TWO, "paths.outputs=cut", "resume=auto"])
     assert resumed.folder == folder.absolute()
     for phase in ("head", "finetune"):
         assert moved(weights(resumed, phase), weights(whole, phase)) == set()
@@ -130,12 +146,32 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert whole.folder is not None
     for name in ("predictions.csv", "splits.csv"):
         assert (folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_what_goes_on_with_a_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own config alone, one process at a time, as long as it is not finished."""
+    words = [*SHORT, "trainer.max_epochs=2"]
+    folder = killed_after(1, words, monkeypatch)
+    assert not (folder / ".lock").exists()
+    with pytest.raises(InputError, match=r"seed=3: the run goes on with its own config"):
+        cnnexp.run([f"resume={folder}", "tracking=none", "seed=3"])
+    with owned(folder), pytest.raises(InputError, match="another process is training it"):
+        cnnexp.run([f"resume={folder}", "tracking=none"])
+    assert json.loads((folder / "run.json").read_text())["status"] == "FAILED", "as it was"
+    again = [*words, "paths.outputs=cut", "resume=auto"]
+    resumed = cnnexp.run(again)
     assert json.loads((folder / "run.json").read_text())["status"] == "FINISHED"
     with pytest.raises(InputError, match=r"resume=.*: the run is finished; .*task=evaluate"):
         cnnexp.run([f"resume={folder}", "tracking=none"])
     done = cnnexp.run(again)  # as a job does that is queued once more
     assert (done.folder, done.metrics) == (folder.absolute(), resumed.metrics)
+    assert "a new one begins" not in capsys.readouterr().out
     assert cnnexp.run([*again, "seed=5", "trainer.max_epochs=1"]).folder != folder.absolute()
+    assert "cut/digits_baseline holds no run of this very config: a new one begins\n" in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_run_that_was_to_stop_early_stops_when_it_is_gone_on_with(
@@ -161,11 +197,14 @@ def test_a_run_that_was_to_stop_early_stops_when_it_is_gone_on_with(
     assert "goes on   after epoch 2 of 3\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("place", [(1, 0), (4, 3), (5, -1)])
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [((1, 0), signal.SIGTERM), ((4, 3), signal.SIGINT), ((5, -1), signal.SIGTERM)],
+)
 def test_a_signal_waits_for_the_step_and_nothing_is_lost(
     place: tuple[int, int],
     number: int,
+    never_stopped: Callable[[list[str]], Result],
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
@@ -176,7 +215,7 @@ def test_a_signal_waits_for_the_step_and_nothing_is_lost(
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     options = [*TWO, "training.ema=0.9", "trainer.log_every_n_steps=1", "training.mixup=0.2"]
-    whole = cnnexp.run([*options, "paths.outputs=whole"])
+    whole = never_stopped(options)
     step = Classifier.training_step
 
     def signalled(self: Classifier, batch: Any, number_of: int) -> torch.Tensor:
@@ -238,25 +277,39 @@ def test_a_start_from_a_run_does_not_repeat_its_draws(monkeypatch: pytest.Monkey
         seen.append(batch[2].tolist())
         return step(self, batch, number)
 
-    monkeypatch.setattr(Classifier, "training_step", noted)
+    def last(self: Classifier, batch: Any, number: int) -> torch.Tensor:
+        loss = noted(self, batch, number)
+        if number == int(self.trainer.num_training_batches) - 1:
+            raise Killed
+        return loss
 
-    def batches(*more: str) -> tuple[Path, list[list[int]]]:
+    def trained(*more: str) -> tuple[Path, list[list[int]]]:
         seen.clear()
+        monkeypatch.setattr(Classifier, "training_step", noted)
         folder = cnnexp.run([*SHORT, "trainer.max_epochs=1", *more]).folder
         assert folder is not None
         return folder, list(seen)
 
-    first, own = batches()
-    second, then = batches(f"init_from={first}")
-    _, third = batches(f"init_from={second}")
+    def drawn(*more: str) -> list[list[int]]:
+        """Of a run that nobody starts from: its batches are enough."""
+        seen.clear()
+        monkeypatch.setattr(Classifier, "training_step", last)
+        with pytest.raises(Killed):
+            cnnexp.run([*SHORT, "trainer.max_epochs=1", *more])
+        return list(seen)
+
+    first, own = trained()
+    second, then = trained(f"init_from={first}")
+    third = drawn(f"init_from={second}")
+    assert len(own) == 7  # 200 images in batches of at most 32
     assert len({str(order) for order in (own, then, third)}) == 3
-    assert batches(f"init_from={first}")[1] == then
-    assert batches()[1] == own
+    assert drawn(f"init_from={first}") == then
+    assert drawn() == own
 
 
 def test_a_start_from_another_runs_weights(capsys: pytest.CaptureFixture[str]) -> None:
     first = cnnexp.run(SHORT)
-    start = [f"init_from={first.folder}", *SHORT, "optimizer.lr=1e-12"]
+    start = [f"init_from={first.folder}", *SHORT, "optimizer.lr=1e-12", "trainer.max_epochs=1"]
     again = cnnexp.run(start)
     # With no rate to speak of the weights are still the first run's; batch norm's statistics move.
     assert again.metrics["test/accuracy"] == pytest.approx(first.metrics["test/accuracy"], abs=0.1)
@@ -301,13 +354,6 @@ def test_ctrl_c_says_how_to_go_on(
     assert f"python -m cnnexp resume={folder}" in capsys.readouterr().out
     assert json.loads((folder / "run.json").read_text())["status"] == "KILLED"
     assert cnnexp.run([f"resume={folder}", "tracking=none"]).metrics["test/accuracy"] > 0
-
-
-def test_frozen_blocks_that_nobody_trained_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    first = cnnexp.run([*SHORT, "phases=frozen"])
-    assert "block1, block2 are frozen with the weights that were drawn" in capsys.readouterr().out
-    cnnexp.run([*SHORT, "phases=frozen", f"init_from={first.folder}"])
-    assert "that were drawn" not in capsys.readouterr().out
 
 
 def test_misspelt_blocks_leave_nothing_behind(work: Path) -> None:

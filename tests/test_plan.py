@@ -6,9 +6,10 @@ import pytest
 
 from cnnexp.command import checked
 from cnnexp.config.compose import compose, user_folder
+from cnnexp.config.instantiate import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_network
-from cnnexp.plan import plan_phases, rate_of_another, views_of_none
+from cnnexp.plan import frozen_as_drawn, plan_phases, rate_of_another, views_of_none
 
 EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
 
@@ -33,9 +34,12 @@ def test_a_rate_that_was_chosen_for_another_optimizer(
     own = "# Mine.\n_target_: torch.optim.SGD\nlr: 5e-1\n"
     (tmp_path / "optimizer" / "mine.yaml").write_text(own)
     composed = compose(typed, user_folder(tmp_path))
-    line = rate_of_another(checked(composed.config, composed.overrides))
+    config = checked(composed.config, composed.overrides)
+    line = rate_of_another(config)
     assert said in line
     assert bool(line) == bool(said)
+    allow_folder(None)  # the run is gone through again where its configs are not
+    assert rate_of_another(config) == (line if "optimizer=mine" not in typed else "")
 
 
 def test_forms_that_nothing_draws_are_said() -> None:
@@ -45,6 +49,22 @@ def test_forms_that_nothing_draws_are_said() -> None:
 
     assert line("training.views=3").startswith("training.views=3: without an augmentation")
     assert line("training.views=3", "augmentation=crop_flip") == line("training.views=1") == ""
+
+
+def test_frozen_blocks_that_nobody_trained_are_said() -> None:
+    """Another run's weights, or those of the run that goes on, are no noise."""
+
+    def line(*typed: str, resume: str | None = None) -> str:
+        composed = compose(["model.widths=[[4],[4]]", "model.dense=[]", *typed])
+        config = {**checked(composed.config, composed.overrides), "resume": resume}
+        network = build_network(config, 10)
+        return frozen_as_drawn(config, network, plan_phases(config, network))
+
+    said = "block1, block2 are frozen with the weights that were drawn"
+    assert line("phases=frozen").startswith(said)
+    assert line() == ""
+    assert line("phases=frozen", "init_from=0123456789ab") == ""
+    assert line("phases=frozen", resume="outputs/first") == ""
 
 
 def test_what_torch_refuses_is_known_before_the_run_begins() -> None:

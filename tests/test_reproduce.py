@@ -1,6 +1,7 @@
 """task=reproduce: the same run again is the same to the bit, and what is not is said."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,29 @@ SMALL = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
-    done = cnnexp.run(SMALL).folder
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run; all that is in the working folder lies in `kept`, too."""
+    work = tmp_path_factory.mktemp("once") / "work"
+    work.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        patch.setenv("CNNEXP_CACHE", str(work / "cache"))
+        done = cnnexp.run(SMALL).folder
     assert done is not None
+    shutil.copytree(work, work.with_name("kept"))
     return done
+
+
+@pytest.fixture
+def folder(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run's folder in its place, as it was when the run ended."""
+    work = trained.parents[2]
+    shutil.rmtree(work)
+    shutil.copytree(work.with_name("kept"), work)
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("CNNEXP_CACHE", str(work / "cache"))
+    return trained
 
 
 def test_the_same_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

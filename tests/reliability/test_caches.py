@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import cnnexp
-from cnnexp.runs import Result
 from cnnexp.training.checkpoints import network_state
 from cnnexp.training.fit import RowAtEpochEnd
 
@@ -40,16 +39,30 @@ def shorten(cache: Path) -> None:
         path.with_name("short").replace(path)
 
 
-def best(result: Result) -> dict[str, torch.Tensor]:
-    assert result.folder is not None
-    return network_state(result.folder / "checkpoints" / "finetune" / "best.ckpt")
+def best(folder: Path | None) -> dict[str, torch.Tensor]:
+    assert folder is not None
+    return network_state(folder / "checkpoints" / "finetune" / "best.ckpt")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the cache of a run, and the run's folder, `whole`."""
+    folder = tmp_path_factory.mktemp("once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CNNEXP_CACHE", str(folder / "cache"))
+        done = cnnexp.run(SMALL).folder
+    assert done is not None
+    done.rename(folder / "whole")
+    return folder
 
 
 @pytest.mark.parametrize("harm", [remove, spoil, shorten])
 def test_within_each_phase(
-    harm: Callable[[Path], None], work: Path, monkeypatch: pytest.MonkeyPatch
+    harm: Callable[[Path], None], trained: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = best(cnnexp.run(SMALL))
+    whole = best(trained / "whole")
+    shutil.copytree(trained / "cache", work / "cache")
     save, harmed = RowAtEpochEnd.on_train_epoch_end, []
 
     def harming(self: RowAtEpochEnd, *others: Any) -> None:
@@ -60,8 +73,8 @@ def test_within_each_phase(
 
     with monkeypatch.context() as patch:
         patch.setattr(RowAtEpochEnd, "on_train_epoch_end", harming)
-        again = best(cnnexp.run(SMALL))
+        again = best(cnnexp.run(SMALL).folder)
     assert harmed == [0, 2]
-    after = best(cnnexp.run(SMALL))  # what is left of the cache is not believed
+    after = best(cnnexp.run(SMALL).folder)  # what is left of the cache is not believed
     for state in (again, after):
         assert all(torch.equal(state[key], value) for key, value in whole.items())

@@ -1,11 +1,11 @@
 """Passwords and tokens, in the environment and in the store's address, stay where they are."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 SECRET = "s3cr3t-0f-th3-u53r"
 SMALL = [
@@ -18,16 +18,27 @@ VARIABLES = (
     "AWS_SECRET_ACCESS_KEY", "SLURM_JWT", "PGPASSWORD", "GITHUB_TOKEN",
 )  # fmt: skip
 NOBODY = f"tracking.uri=http://alice:{SECRET}@127.0.0.1:9"
+# Of folders and the commands in each, one after the other; what a command ends with.
+COMMANDS = """
+import json, os, sys
+from cnnexp.__main__ import main
+for folder, commands in json.loads(sys.argv[1]).items():
+    os.mkdir(folder)
+    for words in commands:
+        os.environ["CNNEXP_CACHE"] = os.path.join(folder, "cache")
+        os.chdir(folder)
+        print("ends with", main(words), flush=True)
+"""
 
 
-def cnnexp(folder: Path, *words: str) -> str:
-    """What the command said, with all that libraries and a failure may say."""
+def said(folder: Path, *words: str) -> str:
+    """By Python, with all that libraries and a failure may say."""
     environment = {
         **os.environ, **dict.fromkeys(VARIABLES, SECRET), "CNNEXP_CACHE": str(folder / "cache"),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_LOGGING_LEVEL": "DEBUG",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-m", "cnnexp", *words],
+        [sys.executable, *words],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     return f"{done.returncode}\n{done.stdout}{done.stderr}"
@@ -50,25 +61,24 @@ def test_the_search_finds_it(tmp_path: Path) -> None:
 
 def test_of_the_environment(tmp_path: Path) -> None:
     """With a store that takes everything; below, what is said where none does."""
-    said = cnnexp(tmp_path, *SMALL)
-    assert said.startswith("0\n")
-    assert SECRET not in said
+    told = said(tmp_path, "-m", "cnnexp", *SMALL)
+    assert told.startswith("0\n")
+    assert SECRET not in told
     assert kept(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [*SMALL],
-        [*SMALL, "-m", "seed=0,1"],
-        [*SMALL, "model=baselin"],
-        ["task=doctor"],
-        ["task=sync", "runs=[outputs]"],
-    ],
-    ids=" ".join,
-)
-def test_of_the_address_of_a_store(tmp_path: Path, words: list[str]) -> None:
+def test_of_the_address_of_a_store(tmp_path: Path) -> None:
     """One that nobody serves: every way to fail is gone."""
-    said = cnnexp(tmp_path, *words, NOBODY)
-    assert SECRET not in said
+    folders = {
+        "run": [[*SMALL, NOBODY]],
+        "sweep": [[*SMALL, "-m", "seed=0,1", NOBODY]],
+        "misspelt": [[*SMALL, "model=baselin", NOBODY]],
+        "doctor": [["task=doctor", NOBODY]],
+        "sync": [[*SMALL, "tracking=none"], ["task=sync", "runs=[outputs]", NOBODY]],
+    }
+    typed = {str(tmp_path / name): commands for name, commands in folders.items()}
+    told = said(tmp_path, "-c", COMMANDS, json.dumps(typed))
+    assert re.findall("ends with (.*)", told) == ["2", "1", "2", "1", "0", "2"]
+    assert told.count("no MLflow server answers at http://***@127.0.0.1:9") >= 4
+    assert SECRET not in told
     assert kept(tmp_path) == []

@@ -5,6 +5,7 @@ import os
 import pickle
 import tarfile
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 import yaml
 
 from cnnexp.__main__ import main
+from cnnexp.training.classifier import Classifier
 
 TRACE = "executed"  # in the working folder, when a payload ran
 
@@ -54,6 +56,10 @@ KINDS = {
 }
 
 
+class Trains(BaseException):
+    """At the first step: what is read before has been read."""
+
+
 @pytest.fixture(autouse=True)
 def nothing_was_executed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Asked before monkeypatch leaves the test's folder."""
@@ -75,10 +81,16 @@ def test_every_file_of_a_run(
     command: str,
     commands: dict[str, list[str]],
     record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One after the other is a payload of the kind that its readers would execute."""
     files = [path for path in give(command).rglob("*") if path.suffix in KINDS]
     assert {"best.ckpt", "config.yaml", "predictions.csv"} <= {path.name for path in files}
+    unread = []
+
+    def stop(self: Classifier, *others: object) -> None:
+        raise Trains
+
     for path in files:
         if command == "reproduce" and path.suffix != ".ckpt":
             continue  # it would train: checkpoints are read before
@@ -86,13 +98,27 @@ def test_every_file_of_a_run(
         for kind in KINDS[path.suffix]:
             path.write_bytes(PAYLOADS[kind][0]())
             record_property("payloads", 1)
-            assert main(["tracking=none", *commands[command]]) in (0, 2), path
+            with monkeypatch.context() as patch:
+                if command == "init_from":
+                    patch.setattr(Classifier, "training_step", stop)
+                try:
+                    assert main(["tracking=none", *commands[command]]) in (0, 2), path
+                except Trains:
+                    unread.append((path, kind))
             assert not Path(TRACE).exists(), path
         path.write_bytes(good)
+    if command == "init_from":  # and once to the end, where all that let it train are payloads
+        assert unread
+        for path, kind in unread:
+            path.write_bytes(PAYLOADS[kind][0]())
+        assert main(["tracking=none", *commands[command]]) == 0
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".npz"])
-@pytest.mark.parametrize("kind", PAYLOADS)
+# Only .safetensors has a reader of its own: all else is torch's, whatever its name says.
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [*product(PAYLOADS, [".pth", ".safetensors"]), ("pickle", ".bin"), ("array", ".npz")],
+)
 def test_weights(
     work: Path, kind: str, suffix: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -148,13 +174,15 @@ def test_what_a_config_asks_the_environment_for(
 ) -> None:
     """Of one that is typed Hydra resolves it; of one that lies in a run's folder nobody does."""
     monkeypatch.setenv("PRIVATE", "k3y-0f-th3-h0us3")
-    stranger = give("evaluate")
-    config = yaml.safe_load((stranger / "config.yaml").read_text())
-    for section, key in (("dataset", "root"), ("training", "monitor"), ("model", "activation")):
+    asked = [("model", "activation", name) for name in commands]
+    asked += product(("dataset",), ("root",), ("evaluate", "resume"))
+    asked += product(("training",), ("monitor",), ("evaluate", "resume"))
+    for section, key, name in asked:
+        path = give(name) / "config.yaml"
+        config = yaml.safe_load(path.read_text())
         asks = {**config, section: {**config[section], key: "${oc.env:PRIVATE}"}}
-        (stranger / "config.yaml").write_text(yaml.safe_dump(asks))
-        for words in commands.values():
-            main(["tracking=none", *words])
+        path.write_text(yaml.safe_dump(asks))
+        main(["tracking=none", *commands[name]])
     said = capsys.readouterr()
     assert "k3y-0f" not in said.out + said.err
     files = [path for path in Path().rglob("*") if path.is_file()]
