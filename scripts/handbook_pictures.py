@@ -40,6 +40,13 @@ def grey(image: torch.Tensor) -> torch.Tensor:
     return (image * weights).sum(1, keepdim=True)
 
 
+def bare(page: Page, x: float, y: float, width: float, height: float) -> Axes:
+    """Axes without ticks and a frame."""
+    axes = page.axes(x, y, width, height)
+    axes.set_axis_off()
+    return axes
+
+
 @house_style
 def windows() -> Figure:
     """The handbook's image of 4x4 through ones of 3x3: what padding, stride, dilation change."""
@@ -66,11 +73,11 @@ def windows() -> Figure:
         framed = F.pad(image.sum(1, keepdim=True), (pad,) * 4)[0, 0]
         side = len(framed) * CELL
         seen = {(row * step, col * step) for row in range(3) for col in range(3)}
-        numbers(page.picture(x, 0.3, side, side), framed, seen, pad)
+        numbers(bare(page, x, 0.3, side, side), framed, seen, pad)
         result = F.conv2d(image, torch.ones(1, 3, 3, 3), **how)[0, 0]
         below = 0.3 + 8 * CELL + 0.2
         numbers(
-            page.picture(x, below, result.shape[1] * CELL, len(result) * CELL), result, {(0, 0)}, 0
+            bare(page, x, below, result.shape[1] * CELL, len(result) * CELL), result, {(0, 0)}, 0
         )
         x += max(side, 1.9) + 0.35
     return page.figure
@@ -238,7 +245,7 @@ def picture(page: Page, x: float, y: float, side: float, pixels: torch.Tensor, n
     shift = 0.25 if name else 0.0
     if name:
         page.text(x, y, name)
-    axes = page.picture(x, y + shift, side, side * pixels.shape[-2] / pixels.shape[-1])
+    axes = bare(page, x, y + shift, side, side * pixels.shape[-2] / pixels.shape[-1])
     shown = pixels.permute(1, 2, 0) if pixels.ndim == 3 else pixels
     axes.imshow(shown.numpy(), cmap="gray")
     return axes

@@ -11,21 +11,27 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
-    subprocess.run([*pip, "wheel", str(ROOT), *options], check=True)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True
-    )
+    subprocess.run([*PIP, "wheel", str(ROOT), *options], check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run([*PIP, "install", "--no-deps", "--target", str(folder), str(wheel)], check=True)
     return folder
 
 
 def python(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(installed / "site")}
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
     return subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
@@ -36,14 +42,14 @@ def python(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProce
     )
 
 
-def test_every_config_is_in_the_wheel(installed: Path) -> None:
-    (wheel,) = installed.glob("*.whl")
+def test_every_config_is_in_the_wheel(wheel: Path) -> None:
     inside = {name.removeprefix("cnnexp/") for name in zipfile.ZipFile(wheel).namelist()}
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert configs <= inside
     assert not [name for name in inside if name.startswith("tests")]
 
 
+@pytest.mark.slow
 def test_it_runs_elsewhere(installed: Path, tmp_path: Path) -> None:
     where = python(installed, tmp_path, "-c", "import cnnexp; print(cnnexp.__file__)")
     assert Path(where.stdout.strip()).is_relative_to(installed)

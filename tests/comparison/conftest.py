@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,16 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_run(work: Path, base: dict[str, Any]) -> MakeRun:
+    return maker(work, base)
+
+
+@pytest.fixture(scope="session")
+def make_run_in(base: dict[str, Any]) -> Callable[[Path], MakeRun]:
+    """For a folder that several tests read."""
+    return partial(maker, base=base)
+
+
+def maker(work: Path, base: dict[str, Any]) -> MakeRun:
     """outputs/<name>/<time>_<id>: 30 test images, 10 of each class, of which `wrong` (numbers) are
     taken for the next class. keys: of the config, dotted. Each run is newer than those before.
     """

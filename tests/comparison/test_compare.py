@@ -1,13 +1,16 @@
 """task=compare: made runs -> the answer on the terminal, tables, a page; then trained ones."""
 
 import base64
+import contextlib
 import csv
+import io
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from PIL import Image
@@ -20,14 +23,37 @@ MakeRun = Callable[..., Path]
 ODD = 'a_b & <i>"$x$"'  # in HTML, LaTeX and Markdown
 
 
-@pytest.fixture
-def three_groups(make_run: MakeRun) -> None:
+def make_three_groups(make_run: MakeRun) -> None:
     """good: three seeds, two or three wrong; poor: two seeds, 16 wrong; and one run with lr."""
     for seed, wrong in enumerate([[0, 1], [1, 2], [0, 1, 3]]):
         make_run("good", seed, wrong, overrides=["name=good", "experiment=x"])
     for seed in (0, 1):
         make_run("poor", seed, range(5, 21), overrides=["name=poor", f"seed={seed}", "n_jobs=2"])
     make_run("poor", 0, range(4, 21), optimizer__lr=0.5, metrics={"parameters": 9e6})
+
+
+@pytest.fixture
+def three_groups(make_run: MakeRun) -> None:
+    make_three_groups(make_run)
+
+
+class Compared(NamedTuple):
+    work: Path
+    result: Result
+    out: str
+
+
+@pytest.fixture(scope="module")
+def compared(
+    tmp_path_factory: pytest.TempPathFactory, make_run_in: Callable[[Path], MakeRun]
+) -> Compared:
+    """The three groups, once for all tests that read what came of it."""
+    work, out = tmp_path_factory.mktemp("work"), io.StringIO()
+    make_three_groups(make_run_in(work))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.chdir(work)
+        result = compare("outputs/good", "outputs/poor")
+    return Compared(work, result, out.getvalue())
 
 
 def compare(*runs: object, typed: tuple[str, ...] = ()) -> Result:
@@ -40,11 +66,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.usefixtures("three_groups")
-def test_the_answer(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_answer(compared: Compared) -> None:
     """Accuracies by hand: (28 + 28 + 27) / 90, 14 / 30, 13 / 30."""
-    result = compare("outputs/good", "outputs/poor")
-    out = capsys.readouterr().out
+    work, result, out = compared
     assert out.startswith("compare   6 runs in 3 groups, on 30 test images\n")
     table = [line.split() for line in out.splitlines()[2:6]]
     assert table[1][:3] == ["good", "3", "92.2%"]
@@ -76,9 +100,8 @@ def test_the_answer(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (result.folder / "log.txt").read_text() in out.replace("\r", "")
 
 
-@pytest.mark.usefixtures("three_groups")
-def test_the_tables() -> None:
-    folder = compare("outputs/*").folder
+def test_the_tables(compared: Compared) -> None:
+    folder = compared.result.folder
     assert folder is not None
     table = rows(folder / "table.csv")
     assert [row["seeds"] for row in table] == ["0 1 2", "0 1", "0"]
@@ -136,9 +159,8 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.mark.usefixtures("three_groups")
-def test_the_page() -> None:
-    folder = compare("outputs/good", "outputs/poor").folder
+def test_the_page(compared: Compared) -> None:
+    folder = compared.result.folder
     assert folder is not None
     page = Page(folder / "comparison.html")
     assert "good is the best of 3: better than all 2 others" in page.text

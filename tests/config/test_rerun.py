@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from cnnexp.command import checked
-from cnnexp.config.compose import compose, resolved
+from cnnexp.config.compose import Composed, compose, resolved
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import saved_config
 from cnnexp.config.validate import validate
@@ -44,8 +45,13 @@ def trained() -> dict[str, Any]:
     return {**validate(resolved(compose(typed).config)), "overrides": typed}
 
 
+@cache
+def command(*typed: str) -> Composed:
+    return compose([f"run={ID}", "task=evaluate", *typed])
+
+
 def again(saved: dict[str, Any], *typed: str) -> dict[str, Any]:
-    composed = compose([f"run={ID}", "task=evaluate", *typed])
+    composed = command(*typed)
     before = copy.deepcopy(saved)
     merged = rerun(saved, resolved(composed.config), composed.overrides)
     assert saved == before, "the run's is left alone"

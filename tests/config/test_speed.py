@@ -27,11 +27,11 @@ def seconds(argv: list[str], folder: Path) -> float:
     "typed", [["--cfg", "job"], ["modle=lenet5"], ["model.kernel_sise=5"], ["--help"]], ids=" ".join
 )
 def test_quick(typed: list[str], tmp_path: Path) -> None:
-    """Beside the import of Hydra alone, in turns, for a machine is not always as fast. (Importing
-    torch, too, is more than twenty times that.)
+    """Beside the import of Hydra alone, again where a machine was busy meanwhile. (Importing torch,
+    too, is more than twenty times that.)
     """
-    ratios = [
-        seconds(["-m", "cnnexp", *typed], tmp_path) / seconds(["-c", "import hydra"], tmp_path)
-        for _ in range(REPEATS)
-    ]
-    assert min(ratios) <= (1 if typed == ["--help"] else 8), ratios
+    limit, ratios = 1 if typed == ["--help"] else 8, []
+    while len(ratios) < REPEATS and not (ratios and ratios[-1] <= limit):
+        ours = seconds(["-m", "cnnexp", *typed], tmp_path)
+        ratios.append(ours / seconds(["-c", "import hydra"], tmp_path))
+    assert ratios[-1] <= limit, ratios

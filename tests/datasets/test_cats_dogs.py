@@ -10,9 +10,6 @@ LayOut = Callable[[Path, list[str]], Path]
 Make = Callable[[list[str]], Path]
 Refusal = Callable[..., None]
 Table = Callable[[Source], dict[str, tuple[str, str]]]
-PETS = ["cats/1.jpg", "cats/2.jpg", "dogs/1.jpg"]
-
-
 OFFICIAL = ["PetImages/Cat/0.jpg", "PetImages/Cat/1.jpg", "PetImages/Dog/0.jpg", "readme[1].txt"]
 
 

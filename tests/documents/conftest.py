@@ -36,7 +36,7 @@ def write_mine(folder: Path) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """photos/, new/, scans/, mine/; in outputs/ two finished runs, and one that was stopped."""
     folder = tmp_path_factory.mktemp("world")
-    write_photos(folder / "photos", 24)
+    write_photos(folder / "photos", 32)  # as many as debug=smoke takes
     write_mine(folder / "mine")
     for name, kind in (("new", "jpg"), ("scans", "png")):
         (folder / name).mkdir()
@@ -48,6 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 [
                     "dataset=image_folder", "dataset.root=photos", "dataset.image_size=32",
                     "name=photos", "trainer.max_epochs=1", "visualization=none", f"seed={seed}",
+                    "model.widths=[[4],[4],[8]]", "model.dense=[8]", "tracking=none",
                 ]
             )  # fmt: skip
     stopped = folder / "outputs" / "stopped" / "run"

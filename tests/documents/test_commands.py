@@ -66,6 +66,8 @@ def test_the_documents_have_commands() -> None:
     assert len(COMMANDS) > 50
     assert len(set(COMMANDS.values())) > 8
     assert len(SHOWN) >= 3
+    suites = {f"suite={path.stem}" for path in (ROOT / "configs" / "suite").glob("*.yaml")}
+    assert suites <= {word for command in COMMANDS for word in shlex.split(command)}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -75,7 +77,9 @@ def test_is_taken(command: str, here: Path) -> None:
         return
     words, folder = arguments.overrides, user_folder(arguments.config_dir)
     if any(word.startswith("suite=") for word in words):
-        read_suite(words, folder)
+        suite = read_suite(words, folder)
+        assert suite.seeds == (0, 1, 2)
+        assert len(suite.steps) >= 4
         return
     if arguments.multirun or names_sweep(words):
         check_sweep(words, folder)

@@ -58,9 +58,17 @@ TIMM = {
     "vit_tiny_patch16_224": (64, ["patch_embed", *(f"blocks_{i}" for i in range(12))]),
     "hrnet_w18_small": (64, ["backbone"]),  # lists of maps go from stage to stage
 }
+# Slow: what is large, and every network whose structure a quick one of this list has, too.
 HEAVY = {
-    "torchvision vgg11_bn", "torchvision vit_b_16", "torchvision maxvit_t",
-    "torchvision regnet_x_400mf", "timm densenet121", "timm inception_v3", "timm hrnet_w18_small",
+    *(f"torchvision {name}" for name in (
+        "alexnet", "convnext_tiny", "efficientnet_b0", "inception_v3", "maxvit_t", "mnasnet0_5",
+        "mobilenet_v2", "regnet_x_400mf", "regnet_y_400mf", "resnext50_32x4d", "vgg11_bn",
+        "vit_b_16",
+    )),
+    *(f"timm {name}" for name in (
+        "densenet121", "efficientnet_b0", "ghostnet_050", "hrnet_w18_small", "inception_v3",
+        "resnet18",
+    )),
 }  # fmt: skip
 ALL = [f"torchvision {name}" for name in TORCHVISION] + [f"timm {name}" for name in TIMM]
 TRANSFORMERS = ("vit",)  # tokens between their blocks, no maps

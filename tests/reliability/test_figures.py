@@ -1,5 +1,6 @@
 """docs/reliability.md: its figures are counted, and refused where a test failed or did not run."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def figures(folder: Path, **files: str) -> tuple[int, str]:
     (folder / "page.md").write_text(PAGE)
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=it.xml"],
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # none of them is needed
         cwd=folder, capture_output=True, check=False,
     )  # fmt: skip
     done = subprocess.run(

@@ -66,26 +66,40 @@ def test_a_best_checkpoint_that_is_gone(give: Give, capsys: pytest.CaptureFixtur
     assert line.endswith("the best.ckpt of phase train is gone; put it back")
 
 
-def started(words: Sequence[str], stdout: int, folder: Path) -> "subprocess.Popen[str]":
+def started(
+    words: Sequence[str], stdout: int, folder: Path, *python: str, stderr: int = subprocess.PIPE
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "cnnexp", *words],
-        cwd=folder, text=True, stdout=stdout, stderr=subprocess.PIPE,
+        [sys.executable, *python, "-m", "cnnexp", *words],
+        cwd=folder, text=True, stdout=stdout, stderr=stderr,
     )  # fmt: skip
 
 
+def imported(said: str) -> set[str]:
+    """What was imported, as `-X importtime` says it."""
+    lines = [line for line in said.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
 def test_nobody_reads_what_a_run_says(work: Path, small: list[str]) -> None:
-    """`python -m cnnexp … | grep -m1 training`: it stops, and stderr says how it goes on."""
-    process = started(small, subprocess.PIPE, work)
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("training "):
-        assert process.poll() is None
-    process.stdout.close()
-    _, said = process.communicate()
-    assert process.returncode == 141  # 128 + SIGPIPE
+    """`python -m cnnexp … | grep -m1 training`: it stops, and stderr says how it goes on.
+
+    Nor does a run that is not tracked wait for MLflow to be imported.
+    """
+    path = work / "stderr"  # a pipe would be full before its reader comes
+    with path.open("w") as stderr:
+        process = started(small, subprocess.PIPE, work, "-X", "importtime", stderr=stderr.fileno())
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("training "):
+            assert process.poll() is None
+        process.stdout.close()
+        assert process.wait() == 141  # 128 + SIGPIPE
+    said = path.read_text()
     (record,) = (work / "outputs" / "small").glob("*/run.json")
     assert json.loads(record.read_text())["status"] == "KILLED"
     assert "go on     python -m cnnexp resume=outputs/small/" in said
     assert "Traceback" not in said
+    assert {"pytorch_lightning", "cnnexp.tracking.logger", "mlflow"} - imported(said) == {"mlflow"}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -97,10 +111,14 @@ def test_a_full_disk_takes_what_a_run_says(work: Path, small: list[str]) -> None
     assert said == "error: standard output: No space left on device; send it elsewhere\n"
 
 
+@pytest.mark.slow
 def test_no_standard_output_at_all(work: Path, small: list[str]) -> None:
-    command = f"exec {sys.executable} -m cnnexp {' '.join(map(repr, small))} >&-"
-    done = subprocess.run(["bash", "-c", command], cwd=work, capture_output=True, check=False)
+    command = f"exec {sys.executable} -X importtime -m cnnexp {' '.join(map(repr, small))} >&-"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=work, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
+    assert {"cnnexp.tracking.logger", "mlflow"} - imported(done.stderr) == {"mlflow"}
     assert list((work / "outputs" / "small").glob("*/report.html"))
 
 

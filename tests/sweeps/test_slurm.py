@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -120,8 +121,10 @@ echo "{job}|$(head -n 1 {answers})|node1"
 """)
     sacct.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(slurm, "ASK_SECONDS", 0.5)
-    monkeypatch.setattr(slurm, "REQUEUE_SECONDS", 600.0 if requeued else 3.0)
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 20))
+    monkeypatch.setattr(slurm, "ASK_SECONDS", 0.025)
+    monkeypatch.setattr(slurm, "REQUEUE_SECONDS", 600.0 if requeued else 0.2)
     ledger = Ledger(tmp_path / "sweep")
     entry = ledger.plan(Entry(1, "seed=0", ["seed=0"]))
     slurm.wait(ledger, {SlurmJob(tmp_path, job): entry})

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -112,10 +113,12 @@ def test_a_run_waits_for_its_server_but_not_for_ever(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box, _ = box_of(server)
-    monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 1)
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 20))
+    monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 0.05)
     assert not box.wait()
     monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 60)
-    threading.Timer(1, server.start).start()
+    threading.Timer(0.2, server.start).start()
     assert box.wait()
 
 

@@ -48,6 +48,7 @@ def error(call: Callable[[], Any]) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_four_processes_on_a_fresh_store(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FOUR], cwd=tmp_path, capture_output=True, text=True

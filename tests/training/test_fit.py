@@ -1,4 +1,4 @@
-"""Averaged weights and checkpoints."""
+"""Weights averaged over the steps of a training."""
 
 import pytest
 import torch

@@ -1,17 +1,13 @@
 """Filters by gradient ascent: the response before the activation, what raises it, what is drawn."""
 
-import importlib
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
@@ -432,15 +428,3 @@ def test_the_network_stays_as_it_was(probe: Probe, fails: bool) -> None:
     assert state() == before
     assert network.block2[0].weight.grad is grad
     assert bool((grad == 1).all())
-
-
-@pytest.mark.parametrize("name", ["filters", "kernels"])
-def test_configs_give_each_option_its_default(name: str) -> None:
-    text = (Path(__file__).parents[2] / "configs" / "visualization" / f"{name}.yaml").read_text()
-    assert text.startswith(f"# @package visualization.{name}\n# ")
-    config = yaml.safe_load(text)
-    assert config.pop("_target_") == f"cnnexp.visualization.{name}.{name}"
-    module = importlib.import_module(f"cnnexp.visualization.{name}")
-    options = dict(inspect.signature(getattr(module, name)).parameters)
-    del options["probe"]
-    assert config == {option: parameter.default for option, parameter in options.items()}

@@ -1,6 +1,5 @@
 """What looks at a network leaves nothing behind, also where it fails."""
 
-import contextlib
 import inspect
 import json
 from collections.abc import Callable
@@ -63,6 +62,7 @@ def probe(
     network.block1.requires_grad_(False)
     network.block2[0].weight.grad = torch.ones_like(network.block2[0].weight)
     network.block2[2].register_forward_hook(lambda module, given, gave: None)
+    network.head[1].register_forward_pre_hook(lambda module, given: None)
     network.head.register_full_backward_hook(lambda module, before, after: None)
     return probe
 
@@ -126,13 +126,15 @@ def test_all_are_in_all() -> None:
     assert set(CONFIGS["all"]["defaults"]) == set(VISUALISERS)
 
 
+@pytest.mark.parametrize("place", ["block2", "head"])
 @pytest.mark.parametrize("visualise", VISUALISERS.values(), ids=VISUALISERS)
-def test_all_is_as_before_after_a_failure(probe: Probe, visualise: Callable) -> None:
-    probe.network.block2.append(Fails())
-    before = state(probe.network)
-    with contextlib.suppress(RuntimeError):  # some need no block2
+def test_all_is_as_before_after_a_failure(probe: Probe, visualise: Callable, place: str) -> None:
+    getattr(probe.network, place).append(Fails())
+    before, dice = state(probe.network), torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="planted"):
         visualise(probe)
     assert state(probe.network) == before
+    assert torch.equal(torch.get_rng_state(), dice)
 
 
 def test_all_is_as_before_after_a_failing_gradient(probe: Probe) -> None:

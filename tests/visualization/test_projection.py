@@ -1,15 +1,12 @@
 """Deconvolution and guided backpropagation: right, or refused with a reason."""
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import nn
 from torch.nn import functional as F
 
@@ -347,12 +344,3 @@ def test_all_is_as_before(
         projection(probe)
     assert state(network) == before
     assert torch.equal(torch.get_rng_state(), random)
-
-
-def test_the_config_gives_each_option_its_default() -> None:
-    path = Path(__file__).parents[2] / "configs" / "visualization" / "projection.yaml"
-    config = yaml.safe_load(path.read_text())
-    assert config.pop("_target_") == "cnnexp.visualization.projection.projection"
-    options = dict(inspect.signature(projection).parameters)
-    del options["probe"]
-    assert config == {name: option.default for name, option in options.items()}
