@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page.parent.name != "reference"]  # made when the site is
 COMMAND = re.compile(r"^(?:\$ )?(?:python -m cnnexp|cnnexp)\b(.*)$", re.MULTILINE)
+INLINE = re.compile(r"`python -m cnnexp\b([^`]*)`")
 FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # What a reader fills in.
 FILLED = {
@@ -36,11 +37,15 @@ def found() -> dict[str, str]:
     """Command -> the page that has it, those that are shown with their error left out."""
     commands = {}
     for page in PAGES:
-        for block in FENCED.findall(page.read_text()):
+        text = page.read_text()
+        lines = INLINE.findall(FENCED.sub("", text))
+        for block in FENCED.findall(text):
             for line in COMMAND.finditer(block):
                 if not re.match(r"\nerror:", block[line.end() :]):
-                    words = shlex.split(line[1], comments=True)
-                    commands[shlex.join(words)] = page.relative_to(ROOT).as_posix()
+                    lines.append(line[1])
+        for line in lines:
+            words = shlex.split(line, comments=True)
+            commands[shlex.join(words)] = page.relative_to(ROOT).as_posix()
     return commands
 
 

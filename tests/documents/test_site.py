@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -33,7 +31,6 @@ def test_the_site(tmp_path: Path) -> None:
         assert 'stylesheet" href="http' not in text, page
 
 
-@pytest.mark.slow
 def test_the_notebooks(tmp_path: Path) -> None:
     site = build(tmp_path)
     inside = (site / "notebooks" / "looking_inside.html").read_text()
