@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from cnnexp.cores import usable_cores
 from cnnexp.errors import InputError
 
 PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")  # to the processes
@@ -71,8 +72,7 @@ def start(config: Mapping[str, Any], argv: Sequence[str]) -> int:
     count = config["trainer"]["devices"]
     if count == "auto":
         count = gpus()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // count)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // count)))
     import logging
 
     from torch.distributed.elastic.multiprocessing.api import SignalException

@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cnnexp"
 CONFIGS = ROOT / "configs"
-COMMON = {"errors", "files", "interrupts", "config.types"}
+COMMON = {"cores", "errors", "files", "interrupts", "config.types"}
 
 # folder -> what of ours it may import beside itself and COMMON.
 ALLOWED = {

@@ -1,7 +1,6 @@
 """A dataset's files through the gate and to their size, on all cores, in their order."""
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections import deque
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cnnexp.cores import usable_cores
 from cnnexp.data import gate
 from cnnexp.data.resize import fit
 from cnnexp.datasets.source import Source
@@ -41,7 +41,7 @@ def decode(
 
     A few slices per core are decoded ahead, no more: memory stays bounded.
     """
-    workers = _cores()
+    workers = usable_cores()
     waiting: deque[Future] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for at in range(0, len(indices), SLICE):
@@ -87,8 +87,3 @@ def _sha256(content: bytes | np.ndarray) -> str:
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()
-
-
-def _cores() -> int:
-    usable = getattr(os, "sched_getaffinity", None)  # a SLURM job may use fewer than the node has
-    return len(usable(0)) if usable else os.cpu_count() or 1

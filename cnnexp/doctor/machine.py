@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from cnnexp.cores import usable_cores
 from cnnexp.doctor.finding import Finding, note, ok, problem
 
 GIB = 2**30
@@ -52,12 +53,6 @@ def cpu(threads: int, environment: Mapping[str, str], cgroups: Path = CGROUPS) -
     else:
         findings.append(ok(text))
     return findings
-
-
-def usable_cores() -> int | None:
-    """By affinity; None where the system has none."""
-    process = psutil.Process()
-    return len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else None
 
 
 def memory(cgroups: Path = CGROUPS) -> Finding:

@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from cnnexp.cores import usable_cores
+
 PACKAGES = (
     "cnnexp", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "mlflow", "hydra-core",
     "omegaconf", "numpy", "scikit-learn", "captum", "pillow", "timm",
@@ -37,9 +39,7 @@ def capture(code: Sequence[Path] = ()) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "usable_cores": len(psutil.Process().cpu_affinity())  # fewer in a container or SLURM job
-        if hasattr(psutil.Process, "cpu_affinity")
-        else os.cpu_count(),
+        "usable_cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": _gpus(),
         "packages": _versions(),
