@@ -5,6 +5,7 @@ A config here is a plain dict that the command line has composed and checked.
 
 import inspect
 import re
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from cnnexp.config.instantiate import call, resolve
+from cnnexp.config.instantiate import call, named_folder, resolve
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.prepare import prepare
@@ -138,10 +139,15 @@ def check_network(network: nn.Sequential, config: Config) -> None:
             where = f"{name}, given {'x'.join(map(str, features.shape[1:]))}"
             with torch.no_grad():
                 features = block(features)
+            if not isinstance(features, torch.Tensor):
+                raise InputError(
+                    f"model: {name} gives a {type(features).__name__}; between blocks, and "
+                    "from the head, there is one tensor"
+                )
     except RuntimeError as error:
         raise InputError(
-            f"dataset.image_size={size}: the network cannot take such images ({where}: "
-            f"{first_line(error)}); use larger images or fewer stages"
+            f"dataset.image_size={size}: the network cannot take such images ({where}"
+            f"{own_line(error)}: {first_line(error)}); use larger images or fewer stages"
         ) from None
     finally:
         network.train(mode)
@@ -151,6 +157,14 @@ def check_network(network: nn.Sequential, config: Config) -> None:
             "dataset.batch_size=1: batch norm cannot train on one image at a time; "
             "use at least 2, or model.norm=group"
         )
+
+
+def own_line(error: BaseException) -> str:
+    """`, dense.py line 12`: the last one of a person's own code that led to the error, else ""."""
+    frames = traceback.extract_tb(error.__traceback__)
+    folder = named_folder()
+    own = [at for at in frames if folder and Path(at.filename).resolve().is_relative_to(folder)]
+    return f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""
 
 
 def fit_to_images(network: nn.Sequential, images: ImageSet) -> None:

@@ -20,6 +20,7 @@ from cnnexp.config.groups import config_folder, default_groups, read_groups
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.config.quoting import in_quotes, quoted
 from cnnexp.errors import InputError
+from cnnexp.files import shown_path
 
 VERSION_BASE = "1.3"
 PRIMARY = "config"
@@ -68,8 +69,23 @@ def user_folder(config_dir: str | Path | None) -> Path | None:
     folder = Path(config_dir).expanduser().absolute()
     if not folder.is_dir():
         raise InputError(f"--config-dir {config_dir}: no such folder")
+    check_names(folder)
     allow_folder(folder)
     return folder
+
+
+def check_names(folder: Path) -> None:
+    """Raises InputError for an option that cnnexp has, too: Hydra would take that one."""
+    own = config_folder()
+    if folder.resolve() == own.resolve():
+        return
+    for path in sorted(own.rglob("*.yaml")):
+        name = path.relative_to(own)
+        if (folder / name).is_file():
+            raise InputError(
+                f"--config-dir {shown_path(folder)}: cnnexp has a {name.as_posix()} of its own, "
+                "which would be taken; rename yours"
+            )
 
 
 @contextmanager

@@ -6,10 +6,11 @@ A config may come with somebody's checkpoint: what it names is called only where
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cnnexp.config.source import forget
 from cnnexp.errors import InputError, nearest
@@ -141,9 +142,21 @@ def call(node: Mapping[str, Any], **injected: Any) -> Any:
     function = resolve(target)
     arguments = {key: value for key, value in node.items() if key != "_target_"} | injected
     try:
-        inspect.signature(function).bind(**arguments)
+        takes = inspect.signature(function)
+        takes.bind(**arguments)
     except TypeError as error:  # "missing a required argument: 'root'"
         raise InputError(f"{target}: {error}") from None
     except ValueError:  # built in: has no signature
-        pass
+        return function(**arguments)
+    for name in arguments.keys() & takes.parameters.keys():
+        if isinstance(arguments[name], str) and wants_path(takes.parameters[name].annotation):
+            arguments[name] = Path(arguments[name])
     return function(**arguments)
+
+
+def wants_path(annotation: Any) -> bool:
+    """Path, or Path | None: what takes text as well gets the text."""
+    if isinstance(annotation, str):  # from __future__ import annotations
+        return re.fullmatch(r"(pathlib\.)?Path( \| None)?", annotation) is not None
+    kinds = set(get_args(annotation)) or {annotation}
+    return Path in kinds and str not in kinds

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnexp.errors import InputError
+
 FOLLOWED = 8  # re-exports from one file to the next, before giving up
 
 
@@ -88,14 +90,16 @@ def module_path(name: str) -> Path | None:
 
 @functools.lru_cache(maxsize=128)
 def read_module(name: str) -> Module | None:
-    """None where there is no source, or where it does not parse: importing it will say why."""
+    """None where there is no source. Raises InputError where a person's own does not parse."""
     path = module_path(name)
     if path is None:
         return None
     try:
         return Module(name, path, ast.parse(path.read_bytes(), str(path)))
-    except SyntaxError:
-        return None
+    except SyntaxError as error:
+        if "site-packages" in path.parts:
+            return None  # a library may have files for other versions of Python
+        raise InputError(f"{path}, line {error.lineno}: {error.msg}") from None
 
 
 def forget() -> None:

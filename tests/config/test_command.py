@@ -245,6 +245,23 @@ def test_a_config_folder_is_not_left_behind(run_main: Run, mine: Path) -> None:
     assert run_main("+experiment=mine")[0] == 2
 
 
+def test_an_option_that_cnnexp_has_too(run_main: Run, mine: Path) -> None:
+    """Hydra would take ours, and the person's own would never be used."""
+    (mine / "model").mkdir(exist_ok=True)
+    (mine / "model" / "lenet5.yaml").write_text("# Mine.\n_target_: mine.make\n")
+    code, _, err = run_main("--config-dir", str(mine), "model=lenet5")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cnnexp has a model/lenet5.yaml of its own" in err
+    assert run_main("--config-dir", str(config_folder()), "--cfg", "job")[0] == 0
+
+
+def test_a_syntax_error_names_its_line(run_main: Run, mine: Path) -> None:
+    (mine / "cut.py").write_text("def make(outputs, image_size):\n    return (\n")
+    code, _, err = run_main("--config-dir", str(mine), "model._target_=cut.make")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cut.py, line 2: '(' was never closed" in err
+
+
 def test_broken_yaml_is_one_line(run_main: Run, mine: Path) -> None:
     (mine / "experiment" / "broken.yaml").write_text("# @package _global_\nseed: [1\nname: x\n")
     code, _, err = run_main("--config-dir", str(mine), "experiment=broken")

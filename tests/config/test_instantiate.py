@@ -182,3 +182,15 @@ def test_errors_inside_are_left_alone(folder: Path) -> None:
     allow_folder(folder)
     with pytest.raises(KeyError, match=r"^'key'$"):
         call({"_target_": "tinymod.make"})
+
+
+def test_text_becomes_a_path_where_one_is_wanted(folder: Path) -> None:
+    (folder / "tinymod.py").write_text(
+        "from pathlib import Path\n"
+        "def make(a: Path, b: Path | None = None, c: str | Path = '', d: 'Path' = Path()):\n"
+        "    return a, b, c, d\n"
+    )
+    allow_folder(folder)
+    node = {"_target_": "tinymod.make", "a": "x", "b": "y", "c": "z", "d": "w"}
+    assert call(node) == (Path("x"), Path("y"), "z", Path("w"))
+    assert call({"_target_": "tinymod.make", "a": "x", "b": None})[1] is None

@@ -152,8 +152,9 @@ def test_classes() -> None:
     ]
 
 
-def test_what_does_not_parse_is_left_to_the_import() -> None:
-    assert target_signature("written.broken.f", "key").open
+def test_what_does_not_parse_names_its_line() -> None:
+    with pytest.raises(InputError, match=r"broken\.py, line 1: "):
+        target_signature("written.broken.f", "key")
 
 
 @pytest.mark.parametrize(
