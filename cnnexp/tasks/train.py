@@ -80,7 +80,7 @@ def train(config: Mapping[str, Any]) -> Result | None:
 
 
 def along(config: Mapping[str, Any], here: Place) -> None:
-    """Each phase, when the first process has begun the run; nothing is said or written."""
+    """Each phase; it meets `lead` at every `from_first` (the folder, each phase, the end)."""
     begun = from_first(here)
     if begun is None:
         sys.exit()  # the first one says why
