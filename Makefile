@@ -9,8 +9,9 @@ BIN := .venv/bin
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
 
-# Two workers of one thread each: workers that both want all cores wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Two workers of one thread each: workers that both want all cores wait for each other. The files as
+# they come: else the few long tests of the smallest files are left for the end, and for one worker.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) $(ARGS)

@@ -19,6 +19,18 @@ class Parser(argparse.ArgumentParser):
         raise InputError(message)
 
 
+# What other programs call them.
+OFTEN_MEANT = {
+    "epochs": "trainer.max_epochs",
+    "batch": "dataset.batch_size",
+    "learning_rate": "optimizer.lr",
+    "lr": "optimizer.lr",
+    "data": "dataset.root",
+    "device": "trainer.accelerator",
+    "gpus": "trainer.accelerator",
+}
+
+
 def parser() -> Parser:
     """Hydra's options without those that would load a pickle or swap the primary config."""
     options = Parser("cnnexp", add_help=False, allow_abbrev=False)
@@ -47,7 +59,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         names = [name for action in options._actions for name in action.option_strings]
         key, _, value = rest[0].strip("-").partition("=")
         near = nearest(key, [n.strip("-") for n in names]) and nearest(rest[0], names)
-        setting = f"; a setting has no dashes: {key}={value or '…'};" if len(key) > 1 else ";"
+        typed = f"{OFTEN_MEANT.get(key, key)}={value or '…'}"
+        setting = f"; a setting has no dashes: {typed};" if len(key) > 1 else ";"
         raise InputError(f"{rest[0]}: unknown option{near or setting} see cnnexp --help")
     if arguments.cfg and arguments.info:
         raise InputError("--cfg, --info: one of them")

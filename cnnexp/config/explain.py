@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -19,11 +20,13 @@ from yaml import YAMLError
 
 from cnnexp.config.check import shown
 from cnnexp.config.groups import Groups, listed
+from cnnexp.config.schema import Config
 from cnnexp.errors import InputError, first_line, nearest, one_line
 
 # What is raised for a wrong config; anything else is a bug and keeps its traceback.
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
+LISTS = ("visualization",)  # groups of which several options may be chosen at once
 # Of Hydra's grammar.
 FUNCTIONS = ("interval", "tag", "choice", "range", "glob", "sort", "shuffle", "int", "float", "str",
              "bool")  # fmt: skip
@@ -68,8 +71,8 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
     if re.fullmatch(r"[+~]*[\w./-]+", word) and not word.startswith("~"):
         group = next((name for name, options in groups.items() if word in options), None)
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)
-        if "." in word:  # a key, and its value stands apart: optimizer.lr 3e-4
-            hint = f"; did you mean '{word}=…'?"
+        if "." in word or word in get_type_hints(Config):  # its value stands apart: seed = 3
+            hint = f"; did you mean '{word}=…', without spaces?"
         return f"{word}: has no value{hint or ';'} write key=value, such as model=lenet5"
     called = [name for name in re.findall(r"(\w+)\(", word) if name not in FUNCTIONS]
     if called:
@@ -105,7 +108,8 @@ def wrong_override(override: Override, groups: Groups) -> str | None:
     line = override.input_line or group
     if override.is_sweep_override():
         inner = line.partition("=")[2]
-        listing = f"; a list is written {group}=[{inner}]" if "(" not in inner else ""
+        lists = "(" not in inner and (group not in groups or group in LISTS)
+        listing = f"; a list is written {group}=[{inner}]" if lists else ""
         return f"{line}: several values make a sweep: add -m{listing}"
     if group in groups and not override.is_delete():
         value = override.value()

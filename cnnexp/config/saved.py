@@ -26,6 +26,12 @@ def record(folder: Path) -> dict[str, Any]:
 
 def check_not_several(folder: Path, key: str) -> None:
     """Raises InputError for a folder of runs, outputs/<name>: the newest is named."""
+    if (folder / "jobs").is_dir() and not (folder / "run.json").exists():
+        typed = f"task=compare 'runs=[{shown_path(folder)}]'"
+        raise InputError(
+            f"{key}={shown_path(folder)}: is a sweep of several runs; name the folder of one, or "
+            f"compare them: {typed}"
+        )
     inside = sorted(folder.glob("*/run.json"))
     if inside and not (folder / "run.json").exists():
         raise InputError(

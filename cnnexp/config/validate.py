@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints, is_typeddict
 
+from cnnexp.config.arguments import OFTEN_MEANT
 from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.instantiate import check_allowed
 from cnnexp.config.phases import check_meant, check_phase, filled, laid_over
@@ -100,17 +101,6 @@ def check_phases(config: Mapping[str, Any]) -> None:
         check_phase(str(name), phase, nodes["scheduler"])
 
 
-# What other programs call them.
-OFTEN_MEANT = {
-    "epochs": "trainer.max_epochs",
-    "batch": "dataset.batch_size",
-    "learning_rate": "optimizer.lr",
-    "data": "dataset.root",
-    "device": "trainer.accelerator",
-    "gpus": "trainer.accelerator",
-}
-
-
 def check_top(config: Mapping[str, Any]) -> None:
     """Unknown top-level keys; `lr=0.1` is answered with the key that ends in it."""
     allowed = get_type_hints(Config)
@@ -166,6 +156,11 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
     for key in sorted(given.keys() & filled_in):
         raise InputError(
             f"{path}.{key}={shown(given[key])}: is filled in by the program; take it out"
+        )
+    if group == "dataset" and "root" in given and "root" not in allowed and not takes.open:
+        raise InputError(
+            f"dataset.root={shown(given['root'])}: {target} brings its own images; to read yours "
+            "add dataset=image_folder"
         )
     if not takes.open or group == "trainer":
         check_keys(given, allowed, f"{path}.")

@@ -301,3 +301,11 @@ def test_a_folder_of_runs_names_the_newest(tmp_path: Path) -> None:
         (tmp_path / name / "run.json").write_text("{}")
     with pytest.raises(InputError, match=r"holds 2 runs; name one: run=.*20260102-000000_bbbbbb"):
         saved_config(tmp_path)
+
+
+def test_a_sweep_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    with pytest.raises(
+        InputError, match=r"is a sweep of several runs; .*task=compare 'runs=\[.*\]'"
+    ):
+        saved_config(tmp_path)

@@ -111,6 +111,11 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "unset variable": ("'name=${oc.env:CNNEXP_NO_SUCH}'", ["name", "CNNEXP_NO_SUCH"]),
     "must be given": ("name=???", ["name: must be given", "name=…"]),
     "sweep without -m": ("seed=0,1", ["seed=0,1", "add -m", "[0,1]"]),
+    "sweep over a group without -m": ("model=lenet5,baseline", ["several values", "add -m\n"]),
+    "several pictures without brackets": (
+        "visualization=gradcam,kernels", ["visualization=[gradcam,kernels]"],
+    ),
+    "spaces around the sign": ("seed = 3", ["seed: has no value", "'seed=…', without spaces"]),
     "range without -m": ("'seed=range(0,3)'", ["seed=range(0,3)", "add -m"]),
     "half a list": ("seed=[1", ["seed=[1", "key=value"]),
     "no such function": (
@@ -125,6 +130,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "unknown option": ("--mutlirun", ["--mutlirun", "'--multirun'"]),
     "setting written as an option": ("--model lenet5", ["--model: unknown option", "model=…"]),
     "the same with its value": ("--seed=3", ["--seed=3: unknown option", "no dashes: seed=3"]),
+    "another program's option": ("--epochs 3", ["--epochs", "trainer.max_epochs=…"]),
     "option without its value": ("--config-dir", ["--config-dir", "expected one argument"]),
     "no such config folder": ("--config-dir nowhere", ["--config-dir nowhere", "no such folder"]),
     "wrong --cfg": ("--cfg jobs", ["--cfg", "'jobs'", "'job'"]),
@@ -148,6 +154,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "no such run": ("task=evaluate run=outputs/no", ["run=outputs/no", "no such folder"]),
     "no such input": (f"task=predict run={RUN} input=no.jpg", ["input=no.jpg", "no such file"]),
     "images are not named": ("dataset=image_folder", ["dataset.root", "folder or zip"]),
+    "own images for a set that has its own": (
+        "dataset.root=photos", ["dataset.root=photos", "add dataset=image_folder"],
+    ),
     "no such images": ("dataset=image_folder dataset.root=no", ["dataset.root=no", "no such file"]),
 }  # fmt: skip
 
