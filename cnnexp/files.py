@@ -66,7 +66,11 @@ def shown_path(path: Path) -> str:
         return str(path)
 
 
-def our_command(config_dir: str | Path | None = None) -> list[str]:
-    """The words that a command to type begins with; config_dir: where own configs and code are."""
-    own = [] if config_dir is None else ["--config-dir", shown_path(Path(config_dir))]
-    return ["python", "-m", "cnnexp", *own]
+def config_dir_argv(config_dir: str | Path | None) -> list[str]:
+    """The option that names a person's folder of configs and code; [] for None."""
+    return [] if config_dir is None else ["--config-dir", shown_path(Path(config_dir))]
+
+
+def our_command(config_dir: str | Path | None) -> list[str]:
+    """The words that a command to type begins with."""
+    return ["python", "-m", "cnnexp", *config_dir_argv(config_dir)]

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from cnnexp.config.instantiate import named_folder
 from cnnexp.errors import InputError, nearest
-from cnnexp.files import our_command
+from cnnexp.files import config_dir_argv, our_command
 
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -90,7 +90,7 @@ def hydra_argv(arguments: argparse.Namespace, overrides: Sequence[str]) -> list[
 
 def own_argv() -> list[str]:
     """The option that this command named its user's folder by, if it did."""
-    return our_command(named_folder())[len(our_command()) :]
+    return config_dir_argv(named_folder())
 
 
 def to_type(*words: str) -> str:

@@ -47,13 +47,18 @@ def test_only_the_bias_of_whitening_learns(smooth: torch.Tensor) -> None:
     assert "weight" in layer.state_dict()
 
 
-def test_it_is_computed_once_and_kept_in_the_weights() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
-    images = ImageSet(
-        images=pixels, labels=np.arange(40) % 2, classes=("a", "b"), paths=tuple("x" * 40),
-        sha256=tuple(map(str, range(40))), split={"train": np.arange(30)}, name="noise",
+def noise(count: int, train: int) -> ImageSet:
+    """Images of 16x16, of which the first `train` are trained on."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    return ImageSet(
+        images=pixels, labels=np.arange(count) % 2, classes=("a", "b"), paths=tuple("x" * count),
+        sha256=tuple(map(str, range(count))), split={"train": np.arange(train)}, name="noise",
         digest="", left_out=(), notes=(),
     )  # fmt: skip
+
+
+def test_it_is_computed_once_and_kept_in_the_weights() -> None:
+    images = noise(40, train=30)
     network = nn.Sequential()
     network.add_module("normalize", Normalize())
     for name, block in fast(16, 2, widths=(8, 8)).named_children():
@@ -75,16 +80,11 @@ def test_it_is_computed_once_and_kept_in_the_weights() -> None:
 def test_its_memory_is_bounded_whatever_the_images_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 8 images of 16x16 the first, third, fifth, seventh, where 1,200 pixels are the most."""
     monkeypatch.setattr(experiment, "WHITENED", 1200)
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
-    images = ImageSet(
-        images=pixels, labels=np.arange(8) % 2, classes=("a", "b"), paths=tuple("x" * 8),
-        sha256=tuple(map(str, range(8))), split={"train": np.arange(8)}, name="noise",
-        digest="", left_out=(), notes=(),
-    )  # fmt: skip
+    images = noise(8, train=8)
     network = nn.Sequential(OrderedDict(normalize=Normalize(), whiten=Whiten()))
     fit_to_images(network, images)
     alone = Whiten()
-    alone.fit(network.normalize(torch.from_numpy(pixels[::2]).permute(0, 3, 1, 2)))
+    alone.fit(network.normalize(torch.from_numpy(images.images[::2]).permute(0, 3, 1, 2)))
     torch.testing.assert_close(network.whiten.weight, alone.weight)
 
 
