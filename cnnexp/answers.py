@@ -91,7 +91,7 @@ def check_pictures(config: Config, network: nn.Sequential, images: ImageSet) -> 
     shares = np.full((len(few.split["test"]), len(images.classes)), 1 / len(images.classes))
     probe = make_probe(network, few, shares, device_of(config), rehearsal=True)
     for name, visualise in visualisers(config).items():
-        for stem, picture in visualise(probe).items():
+        for stem, picture in named(name, visualise, probe).items():
             if not isinstance(picture, Picture):
                 raise InputError(
                     f"visualization.{name}: '{stem}' is a {type(picture).__name__}; return a "
@@ -118,8 +118,17 @@ def draw(
     probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
-        pictures |= visualise(probe)
+        pictures |= named(name, visualise, probe)
     return save_pictures(pictures, folder)
+
+
+def named(name: str, visualise: Callable[..., dict], probe: Probe) -> dict[str, Picture]:
+    """The visualiser's pictures; an error of its own says whose it is below the traceback."""
+    try:
+        return visualise(probe)
+    except Exception as error:
+        error.add_note(f"raised by visualization.{name}")
+        raise
 
 
 def make_probe(

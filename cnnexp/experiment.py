@@ -7,7 +7,7 @@ import inspect
 import re
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,23 @@ def find_images(config: Config, download: bool = True) -> Source:
     injected: dict[str, Any] = {"cache": cache_of(config)} if "cache" in accepted else {}
     if "download" in accepted and not download:
         injected["download"] = False
-    return call(own, **injected)
+    source = call(own, **injected)
+    check_apart(config, source.classes)
+    return source
+
+
+def check_apart(config: Config, classes: Sequence[str]) -> None:
+    """The runs' folder must not become a class of its own: `dataset.root=.` the second time."""
+    given, outputs = config["dataset"].get("root"), Path(config["paths"]["outputs"]).expanduser()
+    if given is None:
+        return
+    root = Path(given).expanduser().resolve()
+    below = outputs.resolve().is_relative_to(root)
+    if below and any((root / name).is_dir() for name in classes):
+        raise InputError(
+            f"dataset.root={given}: the runs' folder (paths.outputs={outputs}) lies in it, where "
+            "folders are classes; put the class folders into a folder of their own"
+        )
 
 
 def cache_of(config: Config) -> Path:

@@ -54,9 +54,16 @@ def parser() -> Parser:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Options and overrides in any order. Raises InputError."""
     options = parser()
-    arguments, rest = options.parse_known_intermixed_args(list(argv))
+    names = [name for action in options._actions for name in action.option_strings]
+    # argparse would take -model=lenet5 for -m with a value.
+    rest = [
+        word
+        for word in argv
+        if word.startswith("-") and "=" in word and word.partition("=")[0] not in names
+    ]
+    if not rest:
+        arguments, rest = options.parse_known_intermixed_args(list(argv))
     if rest:
-        names = [name for action in options._actions for name in action.option_strings]
         key, _, value = rest[0].strip("-").partition("=")
         near = nearest(key, [n.strip("-") for n in names]) and nearest(rest[0], names)
         typed = f"{OFTEN_MEANT.get(key, key)}={value or '…'}"

@@ -78,6 +78,13 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
     if called:
         near = nearest(called[0], FUNCTIONS)
         return f"{word}: no such function: {called[0]}{near or ';'} allowed: {listed(FUNCTIONS)}"
+    key, _, value = word.partition("=")
+    closing = {"{": "}", "[": "]"}.get(value[:1])
+    if closing and closing not in value:
+        whole = f"'{key}={value[0]}…{closing}'"
+        return f"{word}: the bracket is not closed; a value with spaces needs quotes: {whole}"
+    if re.fullmatch(r"\{[\w./-]+(,[\w./-]+)+\}", value):
+        return f"{word}: several values are written {key}={value[1:-1]}, with -m before them"
     problem = first_line(error).partition("See ")[0].strip()
     because = "" if "Exception" in problem else f" ({problem})"
     return (

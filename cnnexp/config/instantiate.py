@@ -8,12 +8,14 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from cnnexp.config.source import forget
-from cnnexp.errors import InputError, nearest
+from cnnexp.errors import InputError, nearest, one_line
+from cnnexp.files import shown_path
 
 # What each group may name: a whole name, or with a dot at its end all that begins so.
 ROLES: dict[str, tuple[str, ...]] = {
@@ -100,9 +102,9 @@ def resolve(target: str, key: str = "_target_") -> Callable[..., Any]:
         except ModuleNotFoundError as error:
             if error.name is not None and f"{name}.".startswith(f"{error.name}."):
                 continue  # this part of the target is no module: perhaps a class
-            raise InputError(f"{key}={target}: {error}") from error
+            raise InputError(f"{key}={target}: {one_line(error)}{importer(error)}") from error
         except ImportError as error:
-            raise InputError(f"{key}={target}: {' '.join(str(error).split())}") from error
+            raise InputError(f"{key}={target}: {one_line(error)}{importer(error)}") from error
         for part in parts[length:]:
             if not hasattr(found, part):
                 names = [entry for entry in dir(found) if not entry.startswith("_")]
@@ -110,6 +112,14 @@ def resolve(target: str, key: str = "_target_") -> Callable[..., Any]:
             found = getattr(found, part)
         return callable_and_at_home(found, target, key)
     raise InputError(f"{key}={target}: there is no module '{parts[0]}'; is it installed?")
+
+
+def importer(error: ImportError) -> str:
+    """`, in mine/dense.py line 3`: the import that failed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    files = [at for at in frames if Path(at.filename).is_file() and "importlib" not in at.filename]
+    at = files[-1]
+    return f", in {shown_path(Path(at.filename))} line {at.lineno}"
 
 
 def callable_and_at_home(found: Any, target: str, key: str) -> Callable[..., Any]:

@@ -9,12 +9,14 @@ from typing import Any, get_type_hints
 from hydra.core.override_parser.types import Override
 
 from cnnexp.config.check import shown
+from cnnexp.config.instantiate import named_folder
 from cnnexp.config.resume import AUTO, found_again, resumed
-from cnnexp.config.saved import completed, saved_config, typed
+from cnnexp.config.saved import completed, record, saved_config, typed
 from cnnexp.config.schema import COMPARES, NEEDS_RUN, Config
 from cnnexp.config.several import check_comparison, check_runs, each_run, of_runs, task_name
 from cnnexp.config.validate import check_paths, validate
 from cnnexp.errors import InputError, nearest
+from cnnexp.files import config_dir_argv
 
 OF_THE_COMMAND = ("paths", "tracking", "run", "runs", "input", "format", "task")
 TYPED = ("dataset", "visualization", "trainer")
@@ -136,8 +138,17 @@ def rerun(
         known = {*OF_THE_COMMAND, *(line.key_or_group.partition(".")[0] for line in lines)}
         if group and group[0] in known:
             raise
-        raise InputError(f"run={config['run']}: its config.yaml: {error}") from None
+        own = own_code(Path(config["run"])) if "_target_=" in str(error) else ""
+        raise InputError(f"run={config['run']}: its config.yaml: {error}{own}") from None
     return {**checked, "overrides": list(overrides)}
+
+
+def own_code(folder: Path) -> str:
+    """`; the run was made with --config-dir mine`, where this command names another or none."""
+    mine = record(folder).get("config_dir")
+    if not isinstance(mine, str) or Path(mine) == named_folder():
+        return ""
+    return f"; the run was made with {' '.join(config_dir_argv(mine))}"
 
 
 def check_typed(lines: Sequence[Override]) -> None:

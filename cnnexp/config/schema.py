@@ -238,8 +238,8 @@ def check_together(config: Mapping[str, Any]) -> None:
     split = config["dataset"]["split"]
     if len({isinstance(size, int) for size in split.values()}) > 1:
         raise InputError(
-            f"dataset.split={shown(split)}: mixes images per class and fractions; "
-            "give three integers or three fractions"
+            f"dataset.split={shown(split)}: mixes images per class and fractions (a share that "
+            "is not given is the dataset's own); give three integers or three fractions"
         )
     if all(isinstance(size, float) for size in split.values()) and sum(split.values()) > 1 + 1e-9:
         raise InputError(

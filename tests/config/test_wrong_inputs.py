@@ -117,7 +117,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "spaces around the sign": ("seed = 3", ["seed: has no value", "'seed=…', without spaces"]),
     "range without -m": ("'seed=range(0,3)'", ["seed=range(0,3)", "add -m"]),
-    "half a list": ("seed=[1", ["seed=[1", "key=value"]),
+    "half a list": ("seed=[1", ["seed=[1", "the bracket is not closed"]),
     "no such function": (
         "optimizer.lr=tag(log,intervall(1e-4,1e-1))",
         ["no such function: intervall", "did you mean 'interval'?"],
@@ -130,6 +130,16 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "unknown option": ("--mutlirun", ["--mutlirun", "'--multirun'"]),
     "setting written as an option": ("--model lenet5", ["--model: unknown option", "model=…"]),
     "the same with its value": ("--seed=3", ["--seed=3: unknown option", "no dashes: seed=3"]),
+    "setting after one dash": ("-model=lenet5", ["-model=lenet5", "no dashes: model=lenet5"]),
+    "several options in braces": (
+        "'model={lenet5,baseline}'", ["several values are written model=lenet5,baseline", "-m"],
+    ),
+    "mapping that a shell took apart": (
+        "dataset.split={train: 9, test: 9}", ["{train:: the bracket is not", "'dataset.split={…}'"],
+    ),
+    "a share of the split, and the others' numbers": (
+        "'dataset.split={train: 300}'", ["is not given is the dataset's own", "three integers"],
+    ),
     "another program's option": ("--epochs 3", ["--epochs", "trainer.max_epochs=…"]),
     "option without its value": ("--config-dir", ["--config-dir", "expected one argument"]),
     "no such config folder": ("--config-dir nowhere", ["--config-dir nowhere", "no such folder"]),
@@ -164,6 +174,10 @@ WRONG: dict[str, tuple[str, list[str]]] = {
 LATER: dict[str, tuple[str, list[str]]] = {
     "one class only": (
         "dataset=image_folder dataset.root={single} dataset.image_size=16", ["class", "two"],
+    ),
+    "runs among the classes": (
+        "dataset=image_folder dataset.root={both} paths.outputs={both}/outputs",
+        ["the runs' folder", "of their own"],
     ),
     "model too deep for the images": (
         "dataset.image_size=8 model.widths=[[4],[4],[4],[4]]", ["model.widths", "larger dataset"],
@@ -205,14 +219,16 @@ def test_wrong(name: str, run_main: Run, work: Path) -> None:
 
 @pytest.mark.parametrize("name", LATER)
 def test_wrong_data(name: str, run_main: Run, work: Path, tmp_path: Path) -> None:
-    single = tmp_path / "single"
-    (single / "cat").mkdir(parents=True)
+    single, both = tmp_path / "single", tmp_path / "both"
     noise = np.random.default_rng(0)
-    for number in range(6):
-        pixels = noise.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(single / "cat" / f"{number}.png")
+    for folder in (single / "cat", both / "cat", both / "dog"):
+        folder.mkdir(parents=True)
+        for number in range(6):
+            pixels = noise.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
     typed, parts = LATER[name]
-    check(run_main(*words(typed.format(single=single)), "tracking=none"), parts, work)
+    typed = typed.format(single=single, both=both)
+    check(run_main(*words(typed), "tracking=none"), parts, work)
 
 
 HEAVY = "import sys; from cnnexp.__main__ import main; code = main(sys.argv[1:]); "
