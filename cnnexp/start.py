@@ -1,6 +1,7 @@
 """Where a run starts: in a new folder or where it was; with new weights or another run's."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,17 @@ from cnnexp.training.checkpoints import (
 from cnnexp.training.phases import Phase
 
 Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run whose parts fit together, in its folder. info: run.json's; filled as the run goes."""
+
+    network: nn.Sequential
+    phases: list[Phase]
+    images: ImageSet
+    folder: Path
+    info: dict[str, Any]
 
 
 def title(config: Config) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -40,6 +41,11 @@ class Journal:
     def topic(self, name: str, text: str) -> None:
         """`data      digits: 1,797 images`: the first word in a column of its own."""
         self.say(f"{name:<9} {text}")
+
+    def topics(self, name: str, lines: Iterable[str]) -> None:
+        """Several of one topic, which is named once."""
+        for number, line in enumerate(lines):
+            self.topic("" if number else name, line)
 
     def open(self, folder: Path) -> None:
         self._file = (folder / "log.txt").open("a", encoding="utf-8")

@@ -43,8 +43,7 @@ def show_data(config: Mapping[str, Any]) -> Result:
     with Journal() as journal:
         source = find_images(config)
         images = load_images(config, source)
-        for number, line in enumerate(summary(images)):
-            journal.topic("" if number else "data", line)
+        journal.topics("data", summary(images))
         pictures = draw_pictures(config, source, images)
         drawn = pictures["augmentation"].numbers if "augmentation" in pictures else {}
         of = ", {draws} draws of {images} images".format(**drawn) if drawn else ""
@@ -52,8 +51,7 @@ def show_data(config: Mapping[str, Any]) -> Result:
         folder = create_run_folder(Path(config["paths"]["outputs"]) / "data", config["name"])
         written = save_pictures(pictures, folder / "figures")
         write_left_out(folder / "left_out.csv", images.left_out)
-        for number, path in enumerate(written):
-            journal.topic("" if number else "pictures", shown_path(path))
+        journal.topics("pictures", [shown_path(path) for path in written])
         journal.topic("next", next_command(config["overrides"]))
     total = sum(len(members) for members in images.split.values())
     return Result({"images": float(total), "left_out": float(len(images.left_out))}, folder)

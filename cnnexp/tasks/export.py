@@ -86,8 +86,7 @@ def export(config: Mapping[str, Any]) -> Result:
         with whole_file(path, "wb") as file:
             file.write(content)
         journal.topic("saved", f"{shown_path(path)}  ({len(content) / 1e6:,.1f} MB)")
-        for number, line in enumerate(how_to_use(kind, path, run)):
-            journal.topic("" if number else "next", line)
+        journal.topics("next", how_to_use(kind, path, run))
     metrics = {"test/accuracy": checked.accuracy, "largest_difference": checked.difference}
     return Result(metrics, run.folder, run.network)
 

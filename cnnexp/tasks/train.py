@@ -6,16 +6,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from cnnexp.answers import (
-    answer,
-    check_pictures,
-    draw,
-    save_predictions,
-    verdict,
-)
+from cnnexp.answers import Tested, answer, check_pictures, save_predictions, verdict
+from cnnexp.conclusion import conclude
 from cnnexp.config.arguments import to_type
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
@@ -27,7 +21,6 @@ from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name
 from cnnexp.processes import Place, from_first, here_of, joined, last_to_leave
 from cnnexp.recording import (
     BEGUN,
-    ENDED,
     RUN,
     Records,
     check_store,
@@ -37,13 +30,17 @@ from cnnexp.recording import (
     open_tracker,
     own_keys,
 )
-from cnnexp.reporting.curves import learning_curves
-from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
-from cnnexp.reporting.picture import save_pictures
-from cnnexp.reporting.run_report.report import REPORT, findings, write_report
-from cnnexp.runs import Result, json_text, now, owned, write_json
-from cnnexp.start import begin, drawing_seed, finished_before, interrupted_run, new_run, title
+from cnnexp.runs import Result, owned, write_json
+from cnnexp.start import (
+    Begun,
+    begin,
+    drawing_seed,
+    finished_before,
+    interrupted_run,
+    new_run,
+    title,
+)
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
@@ -100,123 +97,127 @@ def along(config: Mapping[str, Any], here: Place) -> None:
 def lead(config: Mapping[str, Any], here: Place) -> Result:
     with Journal() as journal, ExitStack() as to_the_end:
         try:
-            journal.topic("run", title(config))
-            network, phases, images = begin(config, journal)
-            for number, line in enumerate(summary(images)):
-                journal.topic("" if number else "data", line)
-            check_pictures(config, network, images)
-            check_store(config)
-            new = config["resume"] is None
-            folder, info = new_run(config, images) if new else interrupted_run(config, images)
-            if "job" not in config:  # whose run that is, its sweep's ledger knows
-                to_the_end.enter_context(owned(folder))
-            clear_parts(folder)
+            begun = started(config, journal, to_the_end)
         except BaseException as problem:
             from_first(here, None)
             if why := refused_by_disk(problem, Path(config["paths"]["outputs"])):
                 raise InputError(f"{why}, and try again") from problem
             raise
-        from_first(here, (folder, info))
-        journal.open(folder)
+        from_first(here, (begun.folder, begun.info))
+        journal.open(begun.folder)
         try:
-            with open_tracker(config, folder, info) as tracker:
-                info["mlflow_run_id"] = tracker.run_id or info.get("mlflow_run_id")
-                write_json(folder / "run.json", info)
-                saved = None if new else newest_checkpoint(folder, list(config["phases"]))
-                logger = RunLogger(folder, tracker, None if new else logged_bytes(saved))
-                # Of a run that goes on, too: it may have been killed before they had arrived.
-                tracker.log_params(flat(own_keys({**config, "resume": None})))
-                tracker.log_dataset(images, str(config["dataset"].get("root") or images.name))
-                log_files(tracker, folder, BEGUN)
-
-                rows = anatomy(network, config["dataset"]["image_size"])
-                write_anatomy(folder / "anatomy.csv", rows)
-                parameters = sum(row.parameters for row in rows)
-                products = sum(row.multiply_adds for row in rows)
-                journal.topic(
-                    "network",
-                    f"{short_name(config['model'])}: {parameters:,} parameters, "
-                    f"{products / 1e6:,.1f} million multiply-adds per image",
-                )
-                for number, line in enumerate(plan_lines(config, network, phases, images)):
-                    journal.topic("" if number else "training", line)
-                for line in (
-                    frozen_as_drawn(config, network, phases),
-                    rate_of_another(config),
-                    views_of_none(config),
-                ):
-                    if line:
-                        journal.topic("note", line)
-
-                records: Records = info["phases"]
-                tested = None
-                for phase in phases:
-                    train_once(config, network, images, phase, folder, info, logger, journal)
-                    write_json(folder / "run.json", info)
-                    if "test" in records[phase.name] and phase is not phases[-1]:
-                        continue  # done before the interruption
-                    if not config["training"]["test"]:
-                        continue
-                    tested = answer(config, network, images, precision=info["precision"])
-                    records[phase.name]["test"] = tested.metrics
-                    after = f"after {phase.name}: " if len(phases) > 1 else ""
-                    of = f"weights of epoch {records[phase.name]['best_epoch']}"
-                    journal.topic("test", f"{after}{verdict(tested)}, {of}")
-
-                if tested is not None:
-                    save_predictions(folder / "predictions.csv", tested, images)
-                metrics = figures_of_merit(records, tested, config["training"]["monitor"]) | {
-                    "parameters": float(parameters),
-                    "multiply_adds": float(products),
-                }
-                logger.log_summary(
-                    metrics,
-                    sum(record["steps"] for record in records.values()),
-                    sum(len(record["history"]) for record in records.values()),
-                )
-                logger.flush()
-                info["metrics"] = metrics
-                write_json(folder / "run.json", info)
-
-                figures = folder / "figures"
-                curves = learning_curves(
-                    [row for record in records.values() for row in record["history"]],
-                    monitor=config["training"]["monitor"],
-                    phases={name: len(record["history"]) for name, record in records.items()},
-                    chosen=records[phases[-1].name]["best_epoch"],
-                )
-                save_pictures({"learning_curves": curves}, figures)
-                if tested is not None:
-                    draw(config, network, images, tested, figures,
-                         lambda s: journal.topic("picture", s))  # fmt: skip
-                network.cpu()
-                pixels = images.images[images.split["train"][:2]]  # (2, S, S, 3)
-                tracker.log_model(
-                    network, np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), images.classes
-                )
-                finished = {**info, "status": "FINISHED", "finished": now()}
-                for line in [finding.line for finding in findings(folder)] or [NOTHING]:
-                    journal.topic("noticed", line)
-                write_report(folder, finished)
-                for topic, text in last_words(folder, tracker):
-                    journal.topic(topic, text)
-                tracker.log_folder(figures, "figures")
-                log_files(tracker, folder, ENDED)
-                tracker.log_text(json_text(finished), RUN)
-                tracker.finish()
-                write_json(folder / RUN, finished)  # last: a run that says so lacks nothing
+            with open_tracker(config, begun.folder, begun.info) as tracker:
+                carried_out(config, begun, tracker, journal)
         except BaseException as problem:
-            again = to_type(f"resume={shown_path(folder)}")
-            info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
-            with suppress(OSError):  # of what it may be that is said here
-                write_json(folder / "run.json", info)
-            if why := refused_by_disk(problem, folder):
-                how = "begin the sweep again" if "job" in config else f"go on with: {again}"
-                raise InputError(f"{why}, and {how}") from problem
-            if info["status"] == "KILLED" and "job" not in config:  # a sweep says its own
-                journal.topic("go on", again)
+            broken_off(config, begun, problem, journal)
             raise
-    return Result(metrics, folder, network)
+    return Result(begun.info["metrics"], begun.folder, begun.network)
+
+
+def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) -> Begun:
+    """All is found to fit, then the folder is made; to_the_end: what ends the run's hold of it."""
+    journal.topic("run", title(config))
+    network, phases, images = begin(config, journal)
+    journal.topics("data", summary(images))
+    check_pictures(config, network, images)
+    check_store(config)
+    new = config["resume"] is None
+    folder, info = new_run(config, images) if new else interrupted_run(config, images)
+    if "job" not in config:  # whose run that is, its sweep's ledger knows
+        to_the_end.enter_context(owned(folder))
+    clear_parts(folder)
+    return Begun(network, phases, images, folder, info)
+
+
+def carried_out(
+    config: Mapping[str, Any], begun: Begun, tracker: NullTracker, journal: Journal
+) -> None:
+    """All phases, and what is made of the trained network."""
+    folder, info = begun.folder, begun.info
+    info["mlflow_run_id"] = tracker.run_id or info.get("mlflow_run_id")
+    write_json(folder / RUN, info)
+    logged = None
+    if config["resume"] is not None:
+        logged = logged_bytes(newest_checkpoint(folder, list(config["phases"])))
+    logger = RunLogger(folder, tracker, logged)
+    # Of a run that goes on, too: it may have been killed before they had arrived.
+    tracker.log_params(flat(own_keys({**config, "resume": None})))
+    tracker.log_dataset(begun.images, str(config["dataset"].get("root") or begun.images.name))
+    log_files(tracker, folder, BEGUN)
+    sizes = announce(config, begun, journal)
+    tested = train_phases(config, begun, logger, journal)
+    info["metrics"] = figures_of_merit(info["phases"], tested, config["training"]["monitor"])
+    info["metrics"] |= sizes
+    logger.log_summary(
+        info["metrics"],
+        sum(record["steps"] for record in info["phases"].values()),
+        sum(len(record["history"]) for record in info["phases"].values()),
+    )
+    logger.flush()
+    write_json(folder / RUN, info)
+    conclude(config, begun, tested, tracker, journal)
+
+
+def announce(config: Mapping[str, Any], begun: Begun, journal: Journal) -> dict[str, float]:
+    """The network, and how it will be trained; its parameters and multiply-adds."""
+    rows = anatomy(begun.network, config["dataset"]["image_size"])
+    write_anatomy(begun.folder / "anatomy.csv", rows)
+    parameters = sum(row.parameters for row in rows)
+    products = sum(row.multiply_adds for row in rows)
+    journal.topic(
+        "network",
+        f"{short_name(config['model'])}: {parameters:,} parameters, "
+        f"{products / 1e6:,.1f} million multiply-adds per image",
+    )
+    journal.topics("training", plan_lines(config, begun.network, begun.phases, begun.images))
+    for line in (
+        frozen_as_drawn(config, begun.network, begun.phases),
+        rate_of_another(config),
+        views_of_none(config),
+    ):
+        if line:
+            journal.topic("note", line)
+    return {"parameters": float(parameters), "multiply_adds": float(products)}
+
+
+def train_phases(
+    config: Mapping[str, Any], begun: Begun, logger: RunLogger, journal: Journal
+) -> Tested | None:
+    """One after the other, each tested where tests are wanted; the last one's answers."""
+    network, images, folder, info = begun.network, begun.images, begun.folder, begun.info
+    records: Records = info["phases"]
+    tested = None
+    for phase in begun.phases:
+        train_once(config, network, images, phase, folder, info, logger, journal)
+        write_json(folder / RUN, info)
+        if "test" in records[phase.name] and phase is not begun.phases[-1]:
+            continue  # done before the interruption
+        if not config["training"]["test"]:
+            continue
+        tested = answer(config, network, images, precision=info["precision"])
+        records[phase.name]["test"] = tested.metrics
+        after = f"after {phase.name}: " if len(begun.phases) > 1 else ""
+        of = f"weights of epoch {records[phase.name]['best_epoch']}"
+        journal.topic("test", f"{after}{verdict(tested)}, {of}")
+    if tested is not None:
+        save_predictions(folder / "predictions.csv", tested, images)
+    return tested
+
+
+def broken_off(
+    config: Mapping[str, Any], begun: Begun, problem: BaseException, journal: Journal
+) -> None:
+    """run.json says why; InputError where a person can mend it, else how to go on."""
+    folder, info = begun.folder, begun.info
+    again = to_type(f"resume={shown_path(folder)}")
+    info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
+    with suppress(OSError):  # of what it may be that is said here
+        write_json(folder / RUN, info)
+    if why := refused_by_disk(problem, folder):
+        how = "begin the sweep again" if "job" in config else f"go on with: {again}"
+        raise InputError(f"{why}, and {how}") from problem
+    if info["status"] == "KILLED" and "job" not in config:  # a sweep says its own
+        journal.topic("go on", again)
 
 
 def train_once(
@@ -262,18 +263,3 @@ def train_once(
         raise InputError(f"{folder}: the best.ckpt of phase {phase.name} is gone; put it back")
     load_network(network, best)
     check_frozen(network, record["frozen"], phase.name)
-
-
-def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
-    """Where everything is, and what to type next."""
-    predict = to_type("task=predict", f"run={shown_path(folder)}")
-    lines = [
-        ("saved", f"{shown_path(folder)}  (figures/, predictions.csv, metrics.csv)"),
-        ("report", f"{shown_path(folder / REPORT)}  (open it in a browser)"),
-    ]
-    if tracker.hint:
-        lines.append(("compare", tracker.hint))
-    return [
-        *lines,
-        ("next", f"{predict} input=<file, folder or glob>"),
-    ]
