@@ -7,7 +7,7 @@ BIN := .venv/bin
 # With uv, a few times faster: make INSTALL="uv pip install --python .venv"
 INSTALL ?= $(BIN)/python -m pip install --no-compile
 
-.PHONY: run test docs docs-links test-slow test-slurm test-containers reliability lint audit clean
+.PHONY: run test docs docs-links test-slow test-slurm test-containers reliability ruff lint audit clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
@@ -16,7 +16,8 @@ run: .venv/run.stamp
 # they come: else the few long tests of the smallest files are left for the end, and for one worker.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: lint
+# The types are one of the tests: mypy has one thread.
+test: ruff
 	$(PYTEST) $(ARGS)
 
 # A warning fails it; the notebooks are executed: about two minutes.
@@ -52,9 +53,11 @@ reliability: .venv/dev.stamp
 	$(MAKE) test-slurm ARGS=--junitxml=build/slurm.xml
 	$(BIN)/python scripts/reliability_figures.py build/reliability.xml build/slow.xml build/slurm.xml
 
-lint: .venv/dev.stamp
+ruff: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint: ruff
 	$(BIN)/mypy
 
 # Known holes in what is installed, as PyPI lists them; wants a network.

@@ -1,6 +1,8 @@
-"""Rules of the house: who may import whom, and what stands beside what."""
+"""Rules of the house: who may import whom, what stands beside what, and which types fit."""
 
 import ast
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -113,3 +115,10 @@ def test_an_experiment_is_named_as_its_file(path: Path) -> None:
 def test_files_fit_one_sitting() -> None:
     long = {p.name: n for p in FILES if (n := len(p.read_text().splitlines())) > 280}
     assert long == {}
+
+
+def test_types() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

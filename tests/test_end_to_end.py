@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -247,17 +245,3 @@ def test_a_failed_run_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     (run,) = MlflowClient("sqlite:///mlflow.db").search_runs(["1"])
     assert run.info.status == "FAILED"
-
-
-def test_as_a_process(tmp_path: Path) -> None:
-    """`python -m cnnexp`, and its store beside it. Sweeps: tests/sweeps/."""
-    words = ["-m", "cnnexp", "dataset=shapes", "dataset.images=40", "dataset.image_size=24", *SMALL,
-             "trainer.max_epochs=1", "visualization=none", "name=one"]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert len(list((tmp_path / "outputs" / "one").iterdir())) == 1
-    assert (tmp_path / "mlflow.db").is_file()
-    assert "next" in done.stdout

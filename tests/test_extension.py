@@ -43,8 +43,6 @@ def test_all_four_together(mine: Path) -> None:
     report = (result.folder / "report.html").read_text()
     assert "needs no convolutions" in report
     assert "The mean image of each of 2 classes." in report
-    with pytest.raises(InputError, match=r"what a config may call.*made with --config-dir .*mine$"):
-        cnnexp.run(["task=evaluate", f"run={result.folder}"])
 
 
 def test_a_picture_has_words(mine: Path) -> None:
@@ -55,10 +53,13 @@ def test_a_picture_has_words(mine: Path) -> None:
 
 
 def test_a_picture_that_fails_is_named(mine: Path) -> None:
-    (mine / "bare.py").write_text("def bare(probe):\n    return {'bare': probe.no_such_thing}\n")
+    (mine / "fails.py").write_text("def fails(probe):\n    return probe.no_such_thing\n")
+    (mine / "visualization" / "fails.yaml").write_text(
+        "# @package visualization.fails\n# Nothing.\n_target_: fails.fails\n"
+    )
     with pytest.raises(AttributeError) as caught:
-        cnnexp.run([*OVERRIDES[:3], "visualization=[bare]"], config_dir=str(mine))
-    assert caught.value.__notes__ == ["raised by visualization.bare"]
+        cnnexp.run([*OVERRIDES[:3], "visualization=[fails]"], config_dir=str(mine))
+    assert caught.value.__notes__ == ["raised by visualization.fails"]
 
 
 def test_their_annotations_are_checked(mine: Path) -> None:

@@ -309,3 +309,12 @@ def test_a_sweep_is_no_run(tmp_path: Path) -> None:
         InputError, match=r"is a sweep of several runs; .*task=compare 'runs=\[.*\]'"
     ):
         saved_config(tmp_path)
+
+
+def test_a_run_with_code_of_its_own(trained: dict[str, Any], folder: Path) -> None:
+    own = {**trained, "model": {"_target_": "their_dense.dense"}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(own))
+    (folder / "run.json").write_text('{"config_dir": "/theirs"}')
+    composed = compose([f"run={folder}", "task=evaluate"])
+    with pytest.raises(InputError, match=r"may call.*; the run was made with --config-dir /theirs"):
+        checked(composed.config, composed.overrides)

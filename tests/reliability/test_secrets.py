@@ -33,15 +33,19 @@ for folder, commands in json.loads(sys.argv[1]).items():
 
 def said(folder: Path, *words: str) -> str:
     """By Python, with all that libraries and a failure may say."""
+    done = python(folder, *words, MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_LOGGING_LEVEL="DEBUG")
+    return f"{done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def python(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ, **dict.fromkeys(VARIABLES, SECRET), "CNNEXP_CACHE": str(folder / "cache"),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_LOGGING_LEVEL": "DEBUG",
+        **variables,
     }  # fmt: skip
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, *words],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
-    return f"{done.returncode}\n{done.stdout}{done.stderr}"
 
 
 def kept(folder: Path) -> list[Path]:
@@ -60,10 +64,14 @@ def test_the_search_finds_it(tmp_path: Path) -> None:
 
 
 def test_of_the_environment(tmp_path: Path) -> None:
-    """With a store that takes everything; below, what is said where none does."""
-    told = said(tmp_path, "-m", "cnnexp", *SMALL)
-    assert told.startswith("0\n")
-    assert SECRET not in told
+    """`python -m cnnexp` with a store that takes all; below, what is said where none does."""
+    done = python(tmp_path, "-m", "cnnexp", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "next" in done.stdout
+    assert SECRET not in done.stdout
+    assert (tmp_path / "mlflow.db").is_file()
+    assert len(list((tmp_path / "outputs" / "small").iterdir())) == 1
     assert kept(tmp_path) == []
 
 
