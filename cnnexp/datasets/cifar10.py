@@ -1,11 +1,15 @@
 """CIFAR-10 and CIFAR-100 in their official pickled form (Krizhevsky 2009), not freely unpickled."""
 
 import hashlib
+import json
 import logging
 import tarfile
+import threading
 import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 
@@ -16,6 +20,8 @@ from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError, nearest
 
 log = logging.getLogger("cnnexp")
+
+Contents = Callable[[], Iterator[tuple[str, IO[bytes]]]]
 
 URL = "https://www.cs.toronto.edu/~kriz/"
 LARGEST = 256 << 20  # bytes of one batch; the largest official one has 155 MB
@@ -63,47 +69,57 @@ def cifar10(
             f"dataset.variant={variant} is unknown; allowed: {allowed}{nearest(variant, VARIANTS)}"
         )
     _, _, _, batches, meta, (names_key, labels_key) = VARIANTS[variant]
-    where, members = _members(root, cache, download, variant)
-    missing = [name for name in (*batches, meta) if name not in members]
+    where, contents = _contents(root, cache, download, variant)
+    classes: tuple[str, ...] = ()
+    labels: dict[str, np.ndarray] = {}
+    digests: dict[str, str] = {}
+    for name, file in contents():  # one after the other: all together they take 184 MB
+        if name == meta:
+            classes = read_names(file, names_key, f"{where}: {name}")
+        else:
+            rows, labels[name] = read_batch(file, labels_key, f"{where}: {name}")
+            digests[name] = hashlib.sha256(rows.data).hexdigest()
+            del rows
+    missing = [name for name in batches if name not in labels] + [meta] * (not classes)
     if missing:
         raise InputError(
             f"{where} lacks {', '.join(missing)}; expected the official {variant} files"
         )
-    classes = read_names(members[meta], names_key, f"{where}: {meta}")
-    pixels, labels, paths, given = [], [], [], []
     for name in batches:
-        rows, marks = read_batch(members.pop(name), labels_key, len(classes), f"{where}: {name}")
-        pixels.append(rows)
-        labels += marks
-        paths += [f"{name}/{i:05d}" for i in range(len(marks))]
-        given += ["test" if name.startswith("test") else ""] * len(marks)
-    starts = np.cumsum([0] + [len(rows) for rows in pixels])
-    digest = hashlib.sha256()
-    for rows in pixels:
-        digest.update(rows.data)
+        if labels[name].min() < 0 or labels[name].max() >= len(classes):
+            raise InputError(f"{where}: {name}: it has labels outside 0..{len(classes) - 1}")
+    starts = np.cumsum([0] + [len(labels[name]) for name in batches])
+    lock = threading.Lock()
+    pixels: dict[str, np.ndarray] = {}
 
     def read(i: int) -> np.ndarray:
+        with lock:  # read again, where no store has them yet
+            if not pixels:
+                found = ((name, file) for name, file in contents() if name != meta)
+                pixels.update((name, read_batch(file, labels_key, name)[0]) for name, file in found)
         batch = int(np.searchsorted(starts, i, side="right")) - 1
-        planes = pixels[batch][i - starts[batch]].reshape(3, 32, 32)  # all red, green, blue
+        planes = pixels[batches[batch]][i - starts[batch]].reshape(3, 32, 32)  # red, green, blue
         return np.ascontiguousarray(planes.transpose(1, 2, 0))  # (32, 32, 3)
 
     return Source(
         name=variant,
         classes=classes,
-        paths=paths,
-        labels=np.array(labels, dtype=np.int64),
+        paths=[f"{name}/{i:05d}" for name in batches for i in range(len(labels[name]))],
+        labels=np.concatenate([labels[name] for name in batches]),
         read=read,
-        fingerprint=digest.hexdigest(),
-        given=np.array(given),
+        fingerprint=hashlib.sha256(json.dumps([digests[n] for n in batches]).encode()).hexdigest(),
+        given=np.array(
+            ["test" if n.startswith("test") else "" for n in batches for _ in labels[n]]
+        ),
     )
 
 
-def _members(
+def _contents(
     root: str | Path | None, cache: str | Path, download: bool, variant: str
-) -> tuple[Path, dict[str, bytes]]:
-    """Where the official files are, and their bytes by name."""
+) -> tuple[Path, Contents]:
+    """Where the official files are, and what opens them, one after the other."""
     archive, md5, folder, batches, meta, _ = VARIANTS[variant]
-    wanted = {*batches, meta}
+    wanted = (*batches, meta)
     if root is None:
         path = Path(cache).expanduser() / "downloads" / archive
         if not download and not path.exists():
@@ -111,11 +127,12 @@ def _members(
                 f"{variant} is not at {path} and dataset.download=false; "
                 "set dataset.download=true or dataset.root=<archive or folder>"
             )
-        return path, _from_archive(fetch(URL + archive, path, md5=md5), wanted)
+        fetch(URL + archive, path, md5=md5)
+        return path, partial(_from_archive, path, wanted)
     path = Path(root).expanduser()
     for place in (path, path / folder):
         if (place / batches[0]).is_file():
-            return place, _from_folder(place, wanted)
+            return place, partial(_from_folder, place, wanted)
     if path.is_dir():
         path = path / archive
     if not path.is_file():
@@ -125,20 +142,18 @@ def _members(
         )
     if checksum(path, "md5") != md5:
         log.warning("%s is not the official %s: its md5 differs from %s", path, archive, md5)
-    return path, _from_archive(path, wanted)
+    return path, partial(_from_archive, path, wanted)
 
 
-def _from_folder(folder: Path, wanted: set[str]) -> dict[str, bytes]:
-    members = {}
+def _from_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     for name in wanted:
         if (folder / name).is_file():
             _check_size(folder, name, (folder / name).stat().st_size)
-            members[name] = (folder / name).read_bytes()
-    return members
+            with (folder / name).open("rb") as file:
+                yield name, file
 
 
-def _from_archive(path: Path, wanted: set[str]) -> dict[str, bytes]:
-    members: dict[str, bytes] = {}
+def _from_archive(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     try:
         with tarfile.open(path, "r|*") as archive:  # as a stream: once through, nothing unpacked
             for member in archive:
@@ -147,13 +162,12 @@ def _from_archive(path: Path, wanted: set[str]) -> dict[str, bytes]:
                     _check_size(path, name, member.size)
                     file = archive.extractfile(member)
                     assert file is not None  # it is a regular file
-                    members[name] = file.read()
+                    yield name, file
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InputError(
             f"{path} is not CIFAR's archive, a whole tar.gz ({error}); download it again, or set "
             "dataset.root to where it is"
         ) from error
-    return members
 
 
 def _check_size(where: Path, name: str, size: int) -> None:

@@ -5,14 +5,13 @@ use (protocol 2; dicts, lists, ints, byte strings, one uint8 array) leads to a s
 keeps what it is given; any other name is refused.
 """
 
-import io
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, one_line
 
 ROW = 3 * 32 * 32  # bytes of one image: 1024 red, 1024 green, 1024 blue
 
@@ -54,11 +53,9 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside itself")
 
 
-def read_batch(
-    content: bytes, key: bytes, classes: int, where: str
-) -> tuple[np.ndarray, list[int]]:
-    """Pixels (N, 3072) uint8 and N labels below `classes`; InputError naming `where`."""
-    batch = _load(content, where)
+def read_batch(file: IO[bytes], key: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 3072) uint8 and labels (N,) int64; InputError naming `where`."""
+    batch = _load(file, where)
     array, labels = batch.get(b"data"), batch.get(key)
     try:
         assert isinstance(array, _Kept)
@@ -73,14 +70,14 @@ def read_batch(
         raise InputError(f"{where}: its data is not an array (N, {ROW}) of bytes") from error
     if not isinstance(labels, list) or len(labels) != count or count == 0:
         raise InputError(f"{where}: it has no list of {count} labels under {key.decode()!r}")
-    if not all(type(label) is int and 0 <= label < classes for label in labels):
-        raise InputError(f"{where}: it has labels outside 0..{classes - 1}")
-    return pixels, labels
+    if not all(type(label) is int and abs(label) < 2**31 for label in labels):
+        raise InputError(f"{where}: it has labels that are no numbers")
+    return pixels, np.array(labels, dtype=np.int64)
 
 
-def read_names(content: bytes, key: bytes, where: str) -> tuple[str, ...]:
+def read_names(file: IO[bytes], key: bytes, where: str) -> tuple[str, ...]:
     """Class names of the meta file."""
-    names = _load(content, where).get(key)
+    names = _load(file, where).get(key)
     if (
         not isinstance(names, list)
         or len(names) < 2
@@ -90,12 +87,12 @@ def read_names(content: bytes, key: bytes, where: str) -> tuple[str, ...]:
     return tuple(name.decode("utf-8", "replace") for name in names)
 
 
-def _load(content: bytes, where: str) -> dict:
+def _load(file: IO[bytes], where: str) -> dict:
     try:
-        batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        batch = _Unpickler(file, encoding="bytes").load()
     except Exception as error:  # damaged pickles raise nearly anything
         raise InputError(
-            f"{where} is not an official CIFAR batch: {' '.join(str(error).split())}"
+            f"{where} is not an official CIFAR batch ({one_line(error)}); download it again"
         ) from error
     if not isinstance(batch, dict):
         raise InputError(
