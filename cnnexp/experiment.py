@@ -5,8 +5,6 @@ A config here is a plain dict that the command line has composed and checked.
 
 import inspect
 import re
-import traceback
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,15 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from cnnexp.config.instantiate import call, named_folder, resolve
+from cnnexp.config.instantiate import call, resolve
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.prepare import prepare
 from cnnexp.datasets.source import Source
-from cnnexp.errors import InputError, first_line
+from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
 from cnnexp.models.whitening import Whiten
+from cnnexp.spine import as_spine, has_batch_norm, try_out
 from cnnexp.training.precision import resolve_precision
 
 Config = Mapping[str, Any]
@@ -54,6 +53,11 @@ def find_images(config: Config, download: bool = True) -> Source:
     if "download" in accepted and not download:
         injected["download"] = False
     source = call(own, **injected)
+    if not isinstance(source, Source):
+        raise InputError(
+            f"dataset._target_={options['_target_']}: gives a {type(source).__name__}; it must "
+            "give a cnnexp.datasets.source.Source"
+        )
     check_apart(config, source.classes)
     return source
 
@@ -119,21 +123,13 @@ def build_network(config: Config, classes: int) -> nn.Sequential:
             f"model: the network does not fit into this machine's memory (a layer of it has "
             f"{int(wanted[1]) / 1e9:,.0f} GB); use fewer or smaller layers"
         ) from None
-    if not isinstance(chain, nn.Sequential):  # what another module does in `forward` would be lost
+    network = as_spine(chain, config["model"]["_target_"])
+    try_out(network, size, outputs)
+    if config["dataset"]["batch_size"] == 1 and has_batch_norm(network):
         raise InputError(
-            f"model._target_={config['model']['_target_']}: gives a {type(chain).__name__}; it "
-            "must give a torch.nn.Sequential of named blocks, the last of them 'head'"
+            "dataset.batch_size=1: batch norm cannot train on one image at a time; "
+            "use at least 2, or model.norm=group"
         )
-    blocks = OrderedDict(chain.named_children())
-    if list(blocks)[-1:] != ["head"]:
-        raise InputError(
-            f"model._target_={config['model']['_target_']}: the last block of a network is named "
-            f"'head', this one's are {', '.join(blocks)}"
-        )
-    if "normalize" not in blocks:
-        blocks = OrderedDict([("normalize", Normalize()), *blocks.items()])
-    network = nn.Sequential(blocks)
-    check_network(network, config)
     return network
 
 
@@ -144,43 +140,26 @@ def without_weights(config: Config) -> Config:
     return {**config, "model": {**config["model"], "weights": None}}
 
 
-def check_network(network: nn.Sequential, config: Config) -> None:
-    """Refuse what would fail in the first batch: maps that vanish, batch norm over one image."""
-    options = config["dataset"]
-    size = options["image_size"]
-    mode = network.training
-    features = torch.zeros(1, 3, size, size)
-    try:
-        for name, block in network.eval().named_children():
-            where = f"{name}, given {'x'.join(map(str, features.shape[1:]))}"
-            with torch.no_grad():
-                features = block(features)
-            if not isinstance(features, torch.Tensor):
-                raise InputError(
-                    f"model: {name} gives a {type(features).__name__}; between blocks, and "
-                    "from the head, there is one tensor"
-                )
-    except RuntimeError as error:
+def try_augmentation(config: Config, images: ImageSet) -> None:
+    """With the first two training images: its mistakes come before the training."""
+    rows = images.images[images.split["train"][:2]]
+    given = as_tensor(rows).permute(0, 3, 1, 2)
+    with torch.random.fork_rng(devices=[]):
+        made = call(config["augmentation"])(given)
+    name = f"augmentation._target_={config['augmentation']['_target_']}"
+    if not isinstance(made, torch.Tensor):
+        raise InputError(f"{name}: gives a {type(made).__name__}; it must give a tensor")
+    if made.shape != given.shape:
         raise InputError(
-            f"dataset.image_size={size}: the network cannot take such images ({where}"
-            f"{own_line(error)}: {first_line(error)}); use larger images or fewer stages"
-        ) from None
-    finally:
-        network.train(mode)
-    norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
-    if norms and options["batch_size"] == 1:
-        raise InputError(
-            "dataset.batch_size=1: batch norm cannot train on one image at a time; "
-            "use at least 2, or model.norm=group"
+            f"{name}: of images {tuple(given.shape)} it makes {tuple(made.shape)}; the shape stays"
         )
-
-
-def own_line(error: BaseException) -> str:
-    """`, dense.py line 12`: the last one of a person's own code that led to the error, else ""."""
-    frames = traceback.extract_tb(error.__traceback__)
-    folder = named_folder()
-    own = [at for at in frames if folder and Path(at.filename).resolve().is_relative_to(folder)]
-    return f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""
+    if made.dtype not in (torch.uint8, torch.float32):
+        raise InputError(f"{name}: gives {made.dtype}; it must give uint8, or float32 in [0, 1]")
+    low, high = (float(value) for value in made.aminmax())
+    if made.dtype == torch.float32 and not (low >= -1e-3 and high <= 1 + 1e-3):  # or not a number
+        raise InputError(
+            f"{name}: gives float32 from {low:g} to {high:g}; it must lie in [0, 1], or be uint8"
+        )
 
 
 def fit_to_images(network: nn.Sequential, images: ImageSet) -> None:

@@ -21,6 +21,7 @@ from cnnexp.experiment import (
     load_images,
     mark_fitted,
     precision_of,
+    try_augmentation,
     without_weights,
 )
 from cnnexp.files import shown_path
@@ -72,6 +73,7 @@ def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase],
     phases = plan_phases(config, network)
     images = load_images(config, source)
     fit_to_images(network, images)
+    try_augmentation(config, images)
     check_parts(config, len(images.split["train"]))
     return network, phases, images
 

@@ -88,6 +88,31 @@ WRONG = {
         "model/empty.yaml", "# Nothing.\n_target_: other.empty\n", "model=empty",
         r"the last block of a network is named 'head'",
     ),
+    "a network that counts the classes itself": (
+        "model/five.yaml", "# Five.\n_target_: other.five\n", "model=five",
+        r"head gives \(2, 5\) and not \(2, 2\)",
+    ),
+    "a dataset that is a tuple": (
+        "dataset/pair.yaml",
+        FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.pair"),
+        "dataset=pair", r"dataset\._target_=other\.pair: gives a tuple; .*Source",
+    ),
+    "images that shrink": (
+        "augmentation/cut.yaml", "# Cut.\n_target_: other.cut\n", "augmentation=cut",
+        r"augmentation\._target_=other\.cut: of images \(2, 3, .* the shape stays",
+    ),
+    "images up to 255": (
+        "augmentation/loud.yaml", "# Loud.\n_target_: other.loud\n", "augmentation=loud",
+        r"other\.loud: gives float32 from .* it must lie in \[0, 1\]",
+    ),
+    "images in double precision": (
+        "augmentation/double.yaml", "# Double.\n_target_: other.double\n", "augmentation=double",
+        r"other\.double: gives torch\.float64; it must give uint8",
+    ),
+    "images that are arrays": (
+        "augmentation/arrays.yaml", "# Arrays.\n_target_: other.arrays\n", "augmentation=arrays",
+        r"other\.arrays: gives a ndarray; it must give a tensor",
+    ),
     "labels that are a list": (
         "dataset/listed.yaml",
         FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.listed"),
@@ -95,6 +120,7 @@ WRONG = {
     ),
 }  # fmt: skip
 OTHER = """
+from collections import OrderedDict
 from dataclasses import replace
 from torch import nn
 from stripes import stripes
@@ -106,6 +132,24 @@ class Other(nn.Module):
 
 def empty(image_size: int, outputs: int) -> nn.Sequential:
     return nn.Sequential()
+
+def five(image_size: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(flat=nn.Flatten(), head=nn.Linear(3 * image_size**2, 5)))
+
+def pair(images: int = 80):
+    return [], []
+
+def cut():
+    return lambda images: images[..., 1:]
+
+def loud():
+    return lambda images: images.float()
+
+def double():
+    return lambda images: images.double() / 255
+
+def arrays():
+    return lambda images: images.numpy()
 
 def listed(images: int = 80):
     source = stripes(images)

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NoReturn
 
+from cnnexp.config.groups import OFTEN_MEANT
 from cnnexp.config.instantiate import named_folder
 from cnnexp.errors import InputError, nearest
 from cnnexp.files import config_dir_argv, our_command
@@ -17,18 +18,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
-
-
-# What other programs call them.
-OFTEN_MEANT = {
-    "epochs": "trainer.max_epochs",
-    "batch": "dataset.batch_size",
-    "learning_rate": "optimizer.lr",
-    "lr": "optimizer.lr",
-    "data": "dataset.root",
-    "device": "trainer.accelerator",
-    "gpus": "trainer.accelerator",
-}
 
 
 def parser() -> Parser:

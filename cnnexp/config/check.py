@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 
-from cnnexp.config.groups import listed
+from cnnexp.config.groups import OFTEN_MEANT, listed
 from cnnexp.errors import InputError, nearest
 
 NoneType = type(None)
@@ -45,7 +45,8 @@ def check_keys(given: Mapping[str, Any], allowed: Iterable[str], prefix: str = "
     names = sorted(allowed)
     for key, value in given.items():
         if key not in names:
-            near = nearest(str(key), names)
+            meant = None if prefix.startswith("phases.") else OFTEN_MEANT.get(str(key))
+            near = f"; did you mean '{meant}'?" if meant else nearest(str(key), names)
             typed = f"{prefix}{key}"
             while isinstance(value, Mapping) and len(value) == 1:  # of optimizr.lr=0.1
                 ((inner, value),) = value.items()

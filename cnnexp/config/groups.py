@@ -9,6 +9,19 @@ from pathlib import Path
 
 Groups = dict[str, dict[str, str]]
 
+# Settings as other programs call them, or in another group.
+OFTEN_MEANT = {
+    "epochs": "trainer.max_epochs",
+    "max_epochs": "trainer.max_epochs",
+    "batch": "dataset.batch_size",
+    "batch_size": "dataset.batch_size",
+    "learning_rate": "optimizer.lr",
+    "lr": "optimizer.lr",
+    "data": "dataset.root",
+    "device": "trainer.accelerator",
+    "gpus": "trainer.accelerator",
+}
+
 
 def config_folder() -> Path:
     """The product's own configs: inside the package in a wheel, beside it in a checkout."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints, is_typeddict
 
-from cnnexp.config.arguments import OFTEN_MEANT
 from cnnexp.config.check import check_keys, check_value, shown
+from cnnexp.config.groups import OFTEN_MEANT
 from cnnexp.config.instantiate import check_allowed
 from cnnexp.config.phases import check_meant, check_phase, filled, laid_over
 from cnnexp.config.schema import (
@@ -105,11 +105,7 @@ def check_top(config: Mapping[str, Any]) -> None:
     """Unknown top-level keys; `lr=0.1` is answered with the key that ends in it."""
     allowed = get_type_hints(Config)
     for key, value in config.items():
-        if key in OFTEN_MEANT:
-            raise InputError(
-                f"{key}={shown(value)}: unknown key; did you mean '{OFTEN_MEANT[key]}'?"
-            )
-        if key not in allowed and not nearest(key, allowed):
+        if key not in {*allowed, *OFTEN_MEANT} and not nearest(key, allowed):
             for group, section in config.items():
                 if group in allowed and isinstance(section, Mapping) and key in section:
                     raise InputError(

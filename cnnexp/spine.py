@@ -1,0 +1,118 @@
+"""What a network is: a chain of named blocks. Found out before a run begins, with two images."""
+
+import traceback
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnnexp.config.instantiate import named_folder
+from cnnexp.errors import InputError, first_line
+from cnnexp.models.normalize import Normalize
+
+LARGE = 224  # pixels that every usual network can take
+
+
+def as_spine(chain: Any, target: str) -> nn.Sequential:
+    """What a model's function gave, `normalize` in front. target: the function, for errors.
+
+    Raises InputError for what is no chain of blocks that ends in `head`.
+    """
+    key = f"model._target_={target}"
+    if not isinstance(chain, nn.Sequential):  # what another module does in `forward` would be lost
+        raise InputError(
+            f"{key}: gives a {type(chain).__name__}; it must give a torch.nn.Sequential of named "
+            "blocks, the last of them 'head'"
+        )
+    blocks = OrderedDict(chain._modules)  # named_children() would leave out a second mention
+    if list(blocks)[-1:] != ["head"]:
+        raise InputError(
+            f"{key}: the last block of a network is named 'head', this one's are "
+            f"{', '.join(blocks)}"
+        )
+    first: dict[int, str] = {}
+    for name, block in blocks.items():
+        if first.setdefault(id(block), name) != name:
+            raise InputError(
+                f"{key}: its blocks {first[id(block)]} and {name} are one object; make one for "
+                "each, or put both uses into one block"
+            )
+    if "normalize" not in blocks:
+        blocks = OrderedDict([("normalize", Normalize()), *blocks.items()])
+    if not isinstance(next(iter(blocks.values())), Normalize):
+        raise InputError(
+            f"{key}: a block named 'normalize' must be the first, and a "
+            "cnnexp.models.normalize.Normalize; without one cnnexp puts it there"
+        )
+    network = nn.Sequential(blocks)
+    if not any(True for _ in network.parameters()):
+        raise InputError(f"{key}: no block has weights: there is nothing to train")
+    return network
+
+
+def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
+    """Raises InputError where two images do not become logits (2, outputs): what would else fail in
+    the first batch, or at the test.
+    """
+    mode = network.training
+    try:
+        logits = passed(network.eval(), image_size)
+    except Refused as problem:
+        if any(takes(network, larger) for larger in (2 * image_size, LARGE)):
+            raise InputError(
+                f"dataset.image_size={image_size}: the network cannot take such images "
+                f"({problem}); use larger images or fewer stages"
+            ) from None
+        raise InputError(f"model: {problem}") from None
+    finally:
+        network.train(mode)
+    if logits.shape != (2, outputs):
+        raise InputError(
+            f"model: for two images the head gives {tuple(logits.shape)} and not (2, {outputs}); "
+            "`outputs` says how many values belong to an image"
+        )
+
+
+class Refused(Exception):
+    """By a block, which torch's words name."""
+
+
+def passed(network: nn.Sequential, image_size: int) -> torch.Tensor:
+    """What comes out for two black images. Raises Refused where torch refuses a block's input."""
+    features = torch.zeros(2, 3, image_size, image_size)
+    for name, block in network.named_children():
+        given = "x".join(map(str, features.shape[1:]))
+        try:
+            with torch.no_grad():
+                features = block(features)
+        except RuntimeError as error:
+            raise Refused(f"{name}, given {given}{own_line(error)}: {first_line(error)}") from None
+        if not isinstance(features, torch.Tensor):
+            raise InputError(
+                f"model: {name} gives a {type(features).__name__}; between blocks, and "
+                "from the head, there is one tensor"
+            )
+    return features
+
+
+def takes(network: nn.Sequential, image_size: int) -> bool:
+    """Whether images of this size pass."""
+    try:
+        passed(network, image_size)
+    except Exception:  # a person's own code may raise anything
+        return False
+    return True
+
+
+def own_line(error: BaseException) -> str:
+    """`, dense.py line 12`: the last one of a person's own code that led to the error, else ""."""
+    frames = traceback.extract_tb(error.__traceback__)
+    folder = named_folder()
+    own = [at for at in frames if folder and Path(at.filename).resolve().is_relative_to(folder)]
+    return f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())

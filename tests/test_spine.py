@@ -1,0 +1,103 @@
+"""A network that is no chain, or whose blocks do not fit, is refused before a run begins."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cnnexp.config.instantiate import allow_folder, resolve
+from cnnexp.errors import InputError
+from cnnexp.models.normalize import Normalize
+from cnnexp.spine import as_spine, try_out
+
+DENSE = nn.Linear(48, 5)
+
+
+def chain(**blocks: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(blocks))
+
+
+def test_normalize_is_put_in_front() -> None:
+    given = chain(flat=nn.Flatten(), head=DENSE)
+    network = as_spine(given, "mine.net")
+    assert [name for name, _ in network.named_children()] == ["normalize", "flat", "head"]
+    assert network.head is DENSE
+    own = as_spine(chain(normalize=Normalize(), flat=nn.Flatten(), head=DENSE), "mine.net")
+    assert [name for name, _ in own.named_children()] == ["normalize", "flat", "head"]
+    try_out(network, 4, 5)
+
+
+RELU = nn.ReLU()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (DENSE, r"gives a Linear; it must give a torch\.nn\.Sequential"),
+        (chain(head=DENSE, last=nn.ReLU()), "named 'head', this one's are head, last"),
+        (
+            chain(one=nn.Conv2d(3, 3, 1), relu1=RELU, two=nn.Flatten(), relu2=RELU, head=DENSE),
+            "its blocks relu1 and relu2 are one object; make one for each",
+        ),
+        (chain(normalize=nn.Identity(), head=DENSE), "must be the first, and a cnnexp"),
+        (chain(flat=nn.Flatten(), normalize=Normalize(), head=DENSE), "must be the first"),
+        (chain(head=nn.Flatten()), "nothing to train"),
+    ],
+)
+def test_what_is_no_spine(given: nn.Module, said: str) -> None:
+    with pytest.raises(InputError, match=rf"^model\._target_=mine\.net: .*{said}"):
+        as_spine(given, "mine.net")
+
+
+class OfOne(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:1]
+
+
+class Twice(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (chain(flat=nn.Flatten(), head=DENSE), r"gives \(2, 5\) and not \(2, 4\); `outputs`"),
+        (chain(head=nn.Conv2d(3, 4, 1)), r"gives \(2, 4, 4, 4\) and not \(2, 4\)"),
+        (chain(one=OfOne(), flat=nn.Flatten(), head=nn.Linear(48, 4)), r"gives \(1, 4\) and not"),
+        (chain(block1=Twice(), head=DENSE), "block1 gives a tuple; .*one tensor"),
+        (chain(flat=nn.Flatten(), head=Twice()), "head gives a tuple; .*one tensor"),
+        (chain(flat=nn.Flatten(), head=nn.Linear(7, 4)), "head, given 48: mat1 and mat2"),
+        (chain(block1=nn.Module(), head=DENSE), "block1, given 3x4x4: .*forward"),
+    ],
+)
+def test_what_does_not_give_an_answer_for_each_image(network: nn.Sequential, said: str) -> None:
+    network.train()
+    with pytest.raises(InputError, match=rf"^model: .*{said}"):
+        try_out(network, 4, 4)
+    assert network.training
+
+
+def test_images_that_are_too_small() -> None:
+    """Larger ones pass: it is their size."""
+    network = chain(
+        block1=nn.Conv2d(3, 4, 3), block2=nn.Conv2d(4, 4, 5),
+        pool=nn.AdaptiveMaxPool2d(1), flat=nn.Flatten(), head=nn.Linear(4, 2),
+    )  # fmt: skip
+    try_out(network, 7, 2)
+    said = r"^dataset\.image_size=5: .*\(block2, given 4x3x3: .*larger images or fewer stages"
+    with pytest.raises(InputError, match=said):
+        try_out(network, 5, 2)
+
+
+def test_the_line_of_a_persons_own_code_is_named(tmp_path: Path) -> None:
+    (tmp_path / "halves.py").write_text(
+        "import torch\n\nclass Halves(torch.nn.Module):\n    def forward(self, x):\n"
+        "        return torch.cat([x, x[:, :, 1:]], dim=1)\n"
+    )
+    allow_folder(tmp_path)
+    network = chain(block1=resolve("halves.Halves")(), head=DENSE)
+    with pytest.raises(InputError, match=r"block1, given 3x4x4, halves\.py line 5: Sizes"):
+        try_out(network, 4, 5)
