@@ -46,6 +46,9 @@ def check_keys(given: Mapping[str, Any], allowed: Iterable[str], prefix: str = "
     for key, value in given.items():
         if key not in names:
             meant = None if prefix.startswith("phases.") else OFTEN_MEANT.get(str(key))
+            group, _, rest = str(key).partition("_")
+            if group in names and not prefix and rest:  # dataset_root
+                meant = f"{group}.{rest}"
             near = f"; did you mean '{meant}'?" if meant else nearest(str(key), names)
             typed = f"{prefix}{key}"
             while isinstance(value, Mapping) and len(value) == 1:  # of optimizr.lr=0.1

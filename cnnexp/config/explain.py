@@ -68,6 +68,10 @@ def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> Inp
 
 def syntax(error: OverrideParseException, groups: Groups) -> str:
     word = error.override
+    if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", word):
+        return (
+            f"{word}: stands alone; a value follows its key and = without a space: optimizer.lr=0.1"
+        )
     if re.fullmatch(r"[+~]*[\w./-]+", word) and not word.startswith("~"):
         group = next((name for name, options in groups.items() if word in options), None)
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)
@@ -115,6 +119,8 @@ def wrong_override(override: Override, groups: Groups) -> str | None:
     line = override.input_line or group
     if override.is_sweep_override():
         inner = line.partition("=")[2]
+        if re.fullmatch(r"\d+,0\d*", inner):
+            return f"{line}: a decimal has a point: {group}={inner.replace(',', '.')}"
         lists = "(" not in inner and (group not in groups or group in LISTS)
         listing = f"; a list is written {group}=[{inner}]" if lists else ""
         return f"{line}: several values make a sweep: add -m{listing}"

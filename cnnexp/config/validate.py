@@ -155,8 +155,8 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
         )
     if group == "dataset" and "root" in given and "root" not in allowed and not takes.open:
         raise InputError(
-            f"dataset.root={shown(given['root'])}: {target} brings its own images; to read yours "
-            "add dataset=image_folder"
+            f"dataset.root={shown(given['root'])}: {target.rpartition('.')[2]} brings its own "
+            "images; to read yours add dataset=image_folder"
         )
     if not takes.open or group == "trainer":
         check_keys(given, allowed, f"{path}.")

@@ -15,7 +15,7 @@ from cnnexp.runs import Result, write_json
 def evaluate(config: Mapping[str, Any]) -> Result:
     with Journal() as journal:
         run = load_run(config)
-        journal.topic("run", str(run.folder))
+        journal.topic("run", shown_path(run.folder))
         images = load_test_images(run, lambda line: journal.topic("note", line))
         tested = answer(run.config, run.network, images, precision=run.precision)
         journal.topic("test", verdict(tested))

@@ -62,7 +62,7 @@ def export(config: Mapping[str, Any]) -> Result:
         check_packages()
     with Journal() as journal:
         run = load_run(config)
-        journal.topic("run", str(run.folder))
+        journal.topic("run", shown_path(run.folder))
         images = find_test_images(run, journal)
         count = len(images.split["test"])
         journal.topic("export", f"{name}, in float32, and its answers on {count:,} test images …")

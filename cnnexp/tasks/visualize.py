@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnexp.answers import answer, draw
+from cnnexp.config.groups import listed
 from cnnexp.files import shown_path
 from cnnexp.finished import load_run, load_test_images
 from cnnexp.reporting.journal import Journal
@@ -17,7 +18,7 @@ def visualize(config: Mapping[str, Any]) -> Result:
         return visualize_runs(config)
     with Journal() as journal:
         run = load_run(config)
-        journal.topic("run", str(run.folder))
+        journal.topic("run", shown_path(run.folder))
         images = load_test_images(run, lambda line: journal.topic("note", line))
         tested = answer(run.config, run.network, images, precision=run.precision)
         folder = run.folder / "visualization"
@@ -29,6 +30,7 @@ def visualize(config: Mapping[str, Any]) -> Result:
             folder,
             lambda line: journal.topic("picture", line),
         )
-        journal.topic("saved", f"{shown_path(folder)}  ({len(written)} pictures)")
+        names = dict.fromkeys(path.stem for path in written)
+        journal.topic("saved", f"{shown_path(folder)}  ({listed(list(names))})")
         journal.topic("report", f"{shown_path(write_report(run.folder))}  (open it in a browser)")
     return Result(tested.metrics, run.folder, run.network)

@@ -118,6 +118,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "visualization=gradcam,kernels", ["visualization=[gradcam,kernels]"],
     ),
     "spaces around the sign": ("seed = 3", ["seed: has no value", "'seed=…', without spaces"]),
+    "a space after the sign": ("optimizer.lr= 0.01", ["0.01: stands alone", "without a space"]),
+    "decimal comma": ("optimizer.lr=0,01", ["optimizer.lr=0,01", "a point: optimizer.lr=0.01"]),
+    "underscore for a dot": ("dataset_root=x", ["dataset_root=x", "did you mean 'dataset.root'?"]),
     "range without -m": ("'seed=range(0,3)'", ["seed=range(0,3)", "add -m"]),
     "half a list": ("seed=[1", ["seed=[1", "the bracket is not closed"]),
     "no such function": (

@@ -89,6 +89,48 @@ def test_a_short_phase_that_learns_is_not_stuck() -> None:
     assert training.stuck(rows(train_loss=[1.2054, 0.6964, 0.5652]), 2) is None
 
 
+def test_a_loss_that_falls_is_not_stuck_yet() -> None:
+    assert training.stuck(rows(train_loss=[1.3046, 0.9175, 0.8830]), 2) is None
+    found = training.stuck(rows(train_loss=[0.95, 0.90, 0.93]), 2)
+    assert found is not None
+    assert "is 0.93 at the end" in found.text
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "config", "seen"),
+    [
+        (0.12, 1000, {}, True),
+        (0.30, 1000, {}, False),
+        (0.12, 4000, {}, False),
+        (0.12, 1000, {"model": {"weights": "IMAGENET"}}, False),
+        (0.12, 1000, {"init_from": "outputs/a/b"}, False),
+    ],
+)
+def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> None:
+    """Two epochs of 1,000 images in batches of 64 are 32 steps."""
+    labels = np.arange(1000) % 10
+    shares = np.full((1000, 10), 0.05)
+    shares[np.arange(1000), np.where(np.arange(1000) < 1000 * right, labels, (labels + 1) % 10)] = (
+        0.55
+    )
+    found = diagnosis.diagnose(
+        classes=[str(k) for k in range(10)],
+        phases={
+            "train": rows(train_loss=[2.4, 2.35], val_loss=[2.3, 2.3], val_accuracy=[0.1, 0.1])
+        },
+        train_counts=[images // 10] * 10,
+        labels=labels,
+        probabilities=shares,
+        config={"dataset": {"batch_size": 64}, "trainer": {"max_epochs": 2}, **config},
+    )
+    titles = [one.title for one in found]
+    assert ("Too few steps" in titles) == seen
+    assert ("Over-confident" in titles) == (not seen)
+    if seen:
+        assert "32 steps, of 64 images each" in found[0].text
+        assert found[0].overrides == ("trainer.max_epochs=19",)
+
+
 def test_not_finite() -> None:
     history = rows(train_loss=[1.0, math.nan, math.nan], val_loss=[1.0, 1.0, math.inf])
     found = training.not_finite(history)

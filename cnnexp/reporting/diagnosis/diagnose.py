@@ -1,5 +1,6 @@
 """Diagnosis in plain words: what is conspicuous in a run, and what to try."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -47,11 +48,14 @@ def diagnose(
     )
     several = len(phases or {}) > 1
     found: list[Finding] = []
+    early = too_few_steps(phases or {}, train_counts, batch, labels, probabilities, config)
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
         noticed = [
             training.not_finite(rows, rate),
-            training.stuck(rows, len(classes), rate, before=several) if last else None,
+            training.stuck(rows, len(classes), rate, before=several)
+            if last and not early
+            else None,
             training.over_fitting(rows),
             training.still_improving(rows, *length(name, len(rows), typed, config))
             if last
@@ -72,12 +76,14 @@ def diagnose(
     ]
     if labels is not None and probabilities is not None and len(labels):
         predictions = probabilities.argmax(1)
-        noticed += [
-            never_predicted(labels, predictions, classes),
-            no_better_than_one_class(labels, predictions, train_counts, classes),
-            calibration(labels, probabilities),
-            too_small(labels, predictions),
-        ]
+        noticed += [too_small(labels, predictions)]
+        if not early:  # what its answers are like says nothing yet
+            noticed += [
+                never_predicted(labels, predictions, classes),
+                no_better_than_one_class(labels, predictions, train_counts, classes),
+                calibration(labels, probabilities),
+            ]
+    noticed.insert(0, early)
     found += [one for one in noticed if one]
     if len(train_counts) and max(train_counts) < 1.5 * min(train_counts):
         found = [without_weighing(one) for one in found]  # classes are equal already
@@ -96,6 +102,41 @@ def worse_than_before(
         {one: phases[one] for one in before},
         images,
         scale if isinstance(scale, int | float) else None,
+    )
+
+
+def too_few_steps(
+    phases: Mapping[str, training.Rows],
+    train_counts: Sequence[int],
+    batch: float | None,
+    labels: np.ndarray | None,
+    probabilities: np.ndarray | None,
+    config: Mapping[str, Any],
+) -> Finding | None:
+    """Weights that were drawn, fewer than 100 steps, and an accuracy whose 95% interval reaches
+    down to 1.5 times the most frequent class's share: nothing else can be told from that.
+
+    Batch norm's running averages, which validation and test use, keep 0.9 of their start in each
+    step: a third of it is left after 10 steps, a tenth after 22, while the maps themselves still
+    change fastest.
+    """
+    drawn = (config.get("model") or {}).get("weights") is None and not config.get("init_from")
+    epochs = sum(len(rows) for rows in phases.values())
+    if not drawn or not epochs or not batch or not len(train_counts):
+        return None
+    if labels is None or probabilities is None or not len(labels):
+        return None
+    each = math.ceil(sum(train_counts) / batch)
+    low, _ = accuracy_interval(int((probabilities.argmax(1) == labels).sum()), len(labels))
+    if each * epochs >= 100 or low > 1.5 * np.bincount(labels).max() / len(labels):
+        return None
+    steps = "one step" if each * epochs == 1 else f"{each * epochs} steps"
+    return Finding(
+        "Too few steps",
+        f"The network has made {steps}, of {batch:g} images each: that is hardly off the start, "
+        "and what batch norm uses in validation and test lags behind.",
+        "Train longer before anything else is judged:",
+        (f"trainer.max_epochs={math.ceil(300 / each)}",),
     )
 
 
