@@ -34,11 +34,11 @@ def write_mine(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """photos/, new/, scans/, mine/; in outputs/ two finished runs, and one that was stopped."""
+    """photos/, new/, digits/, mine/; in outputs/ two finished runs, and one that was stopped."""
     folder = tmp_path_factory.mktemp("world")
     write_photos(folder / "photos", 32)  # as many as debug=smoke takes
     write_mine(folder / "mine")
-    for name, kind in (("new", "jpg"), ("scans", "png")):
+    for name, kind in (("new", "jpg"), ("digits", "png")):
         (folder / name).mkdir()
         Image.new("RGB", (50, 40), (90, 120, 150)).save(folder / name / f"one.{kind}")
     with pytest.MonkeyPatch.context() as patch:
