@@ -183,5 +183,5 @@ def _nothing(source: Source, tried: Tried) -> InputError:
     i, reason = tried.refused[0]
     return InputError(
         f"{source.name}: none of {len(tried.refused):,} files is a usable image "
-        f"(the first, {source.paths[i]}: {reason}); check dataset.root"
+        f"(the first, {source.paths[i]}: {reason})"
     )

@@ -22,7 +22,11 @@ Augmentation = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Diverged(InputError):
-    """A loss that is infinite or no number; the message says where."""
+    """A loss that is infinite or no number; the message says where. first: before any step."""
+
+    def __init__(self, message: str, *, first: bool = False) -> None:
+        super().__init__(message)
+        self.first = first
 
 
 class Classifier(pl.LightningModule):
@@ -163,7 +167,8 @@ class Classifier(pl.LightningModule):
                 f"the training loss is {losses[first].item()} at step {step} (epoch "
                 f"{self.first_epoch + self.current_epoch + 1}, batch {number + 1} of "
                 f"{self.trainer.num_training_batches}: images {str(images[:SHOWN])[1:-1]}{more} of "
-                f"the data set; rate {self._rates[first]:.3g})"
+                f"the data set; rate {self._rates[first]:.3g})",
+                first=step == 1,
             )
         self._rates.clear()
 

@@ -164,10 +164,12 @@ def fit(
             )
             interruption.leave(trainer)
         except Diverged as problem:
-            kept = f"{shown_path(there)} is from before it" if there.is_file() else ""
+            if problem.first:
+                raise InputError(f"{problem}: no step was before it: a block gives that") from None
+            kept = f"; {shown_path(there)} is from before it" if there.is_file() else ""
             raise InputError(
                 f"{problem}: training diverged; lower optimizer.lr or set "
-                f"trainer.gradient_clip_val=1{kept and '; '}{kept}"
+                f"trainer.gradient_clip_val=1{kept}"
             ) from None
         except SystemExit as leaving:
             # Lightning answers Ctrl-C by ignoring further ones and leaving with code 1.

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.usefixtures("work")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("place", [(1, 5), (2, 1), (2, 8)])  # 8 batches an epoch; looked at after 3
+@pytest.mark.parametrize(
+    "place", [(1, 1), (1, 5), (2, 1), (2, 8)]
+)  # 8 batches an epoch; looked at after 3
 def test_a_loss_that_is_no_number_is_said_with_its_place(
     place: tuple[int, int], value: float, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +53,7 @@ def test_a_loss_that_is_no_number_is_said_with_its_place(
     (folder,) = Path("outputs/small").iterdir()
     kept = folder / "checkpoints/train/last.ckpt"
     assert text.endswith(f"; {kept} is from before it") == (place[0] == 2)
+    assert ("no step was before it: a block gives that" in text) == (place == (1, 1))
     if kept.exists():
         state = torch.load(kept, weights_only=True)["state_dict"]
         assert all(v.isfinite().all() for v in state.values() if v.is_floating_point())
