@@ -101,7 +101,7 @@ def activations(
             dead=dead,
             channels=channels,
             title=f"Activations for {probe.paths[i]}",
-            said=said,
+            said=said.lines,
             notes=[
                 "true class → predicted class (its probability)",
                 "",
@@ -116,7 +116,7 @@ def activations(
             reading="The feature maps of each block, the channels that vary most first. One scale "
             "per block: equal colours are equal values. Early blocks answer to edges and colours, "
             "late ones to parts; a dead channel gives the same value everywhere.",
-            alt=f"Feature maps of {len(maps)} blocks for one image, {said[0]}; "
+            alt=f"Feature maps of {len(maps)} blocks for one image, {said.lines[0]}; "
             f"{sum(dead.values())} channels are dead.",
             numbers={"dead_channels": dead},
         )

@@ -1,33 +1,55 @@
 """What the network said of an image, in a line or two."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cnnexp.reporting.page import fitted, text_width
+from cnnexp.reporting.style import INK, VERMILION
 
 RIGHT, WRONG = "✓", "✗"  # a sign, not the colour alone
 LEGEND = f"Above: {RIGHT} right or {WRONG} wrong, true class → predicted class (its probability)."
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """lines: one, or two where there is little room."""
+
+    right: bool
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def style(self) -> dict[str, str]:
+        """What is wrong stands out."""
+        if self.right:
+            return {"color": INK, "fontweight": "normal"}
+        return {"color": VERMILION, "fontweight": "bold"}
+
+
 def verdict(
     label: int, probabilities: np.ndarray, classes: Sequence[str], *, width: float, size: float = 10
-) -> list[str]:
-    """["✓ cat → cat (98%)"]: the true class, the predicted one and its probability.
+) -> Verdict:
+    """`✓ cat → cat (98%)`: the true class, the predicted one and its probability.
 
     probabilities: (K,). width: inches; where one line is too long for it, two: the true class, then
     the predicted one. size: points.
     """
     predicted = int(probabilities.argmax())
-    sign = RIGHT if predicted == label else WRONG
+    right = predicted == label
+    sign = RIGHT if right else WRONG
     sure = percent(float(probabilities[predicted]))
     true, said = (" ".join(classes[k].split()) for k in (label, predicted))
     line = f"{sign} {true} → {said} ({sure})"
     if text_width(line, size, "bold") <= width:
-        return [line]
+        return Verdict(right, (line,))
     first = fitted(true, width - text_width(f"{sign} ", size, "bold"), size, "bold")
     second = fitted(said, width - text_width(f"→  ({sure})", size, "bold"), size, "bold")
-    return [f"{sign} {first}", f"→ {second} ({sure})"]
+    return Verdict(right, (f"{sign} {first}", f"→ {second} ({sure})"))
 
 
 def percent(probability: float) -> str:

@@ -13,8 +13,8 @@ from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
-from cnnexp.reporting.style import INK, QUIET, VERMILION, house_style
-from cnnexp.visualization.captions import LEGEND, RIGHT, verdict
+from cnnexp.reporting.style import QUIET, house_style
+from cnnexp.visualization.captions import LEGEND, verdict
 from cnnexp.visualization.gradcam import gradcam_maps
 from cnnexp.visualization.overlay import heat_over, heat_scale, strength
 from cnnexp.visualization.probe import Probe
@@ -161,7 +161,7 @@ def _figure(
                 width=width)
         for c in cards
     ]  # fmt: skip
-    above = 0.12 + LINE * max(len(caption) for caption in said)
+    above = 0.12 + LINE * max(len(one.lines) for one in said)
     cell = above + SIDE + 0.55
     page = Page(
         max(2 * MARGIN + across * (width + BETWEEN) + BAR - BETWEEN / 2, 7.5),
@@ -171,11 +171,7 @@ def _figure(
     )
     for n, (card, caption) in enumerate(zip(cards, said, strict=True)):
         x, y = MARGIN + (n % across) * (width + BETWEEN), (n // across) * cell + above
-        right = caption[0].startswith(RIGHT)
-        page.text(
-            x, y - 0.08, "\n".join(caption), va="bottom", color=INK if right else VERMILION,
-            fontweight="normal" if right else "bold",
-        )  # fmt: skip
+        page.text(x, y - 0.08, caption.text, va="bottom", **caption.style)
         page.image(x, y, SIDE, SIDE, card.pixels)
         most = max((float(heat.max()) for _, heat in card.maps), default=0.0) or 1.0
         for m, (target, heat) in enumerate(card.maps, start=1):

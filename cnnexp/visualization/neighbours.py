@@ -224,11 +224,7 @@ def _figure(
         y = head + row * ROW
         page.image(MARGIN, y, TILE, TILE, probe.images[i].permute(1, 2, 0).cpu().numpy())
         said = verdict(int(labels[i]), probabilities[i], probe.classes, width=QUERY, size=8.5)
-        right = not said[0].startswith(WRONG)
-        page.text(
-            MARGIN, y + TILE + 0.05, "\n".join(said), fontsize=8.5, linespacing=1.3,
-            color=INK if right else VERMILION, fontweight="normal" if right else "bold",
-        )  # fmt: skip
+        page.text(MARGIN, y + TILE + 0.05, said.text, fontsize=8.5, linespacing=1.3, **said.style)
         for space, start in zip(spaces, (left, left + block + BETWEEN), strict=True):
             places = drawn[space.found.places[i].numpy()]
             tiles = probe.train.take(places).permute(0, 2, 3, 1).numpy()

@@ -11,8 +11,8 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from cnnexp.reporting.page import MARGIN, Page, Place, fitted, text_width
-from cnnexp.reporting.style import INK, QUIET, VERMILION
-from cnnexp.visualization.captions import RIGHT, verdict
+from cnnexp.reporting.style import QUIET, VERMILION
+from cnnexp.visualization.captions import verdict
 
 GAP, BETWEEN, BAR, LINE = 0.05, 0.35, 1.0, 0.19  # inches
 
@@ -51,7 +51,7 @@ def heat_overlays(
         verdict(label, row, classes, width=pair)
         for label, row in zip(labels, probabilities, strict=True)
     ]
-    above = 0.12 + LINE * max(len(caption) for caption in captions)
+    above = 0.12 + LINE * max(len(one.lines) for one in captions)
     across = min(len(images), 4)
     cell = above + side + 0.45
     page = Page(
@@ -65,22 +65,14 @@ def heat_overlays(
     for i, image in enumerate(images):
         x = MARGIN + (i % across) * (pair + BETWEEN)
         y = (i // across) * cell + above
-        right = captions[i][0].startswith(RIGHT)
-        page.text(
-            x,
-            y - 0.08,
-            "\n".join(captions[i]),
-            va="bottom",
-            color=INK if right else VERMILION,
-            fontweight="normal" if right else "bold",
-        )
+        page.text(x, y - 0.08, captions[i].text, va="bottom", **captions[i].style)
         pixels = image.transpose(1, 2, 0)
         page.image(x, y, side, side, pixels)
         heat_over(page, (x + side + GAP, y, side, side), pixels, maps[i], norm)
         reached = strength(maxima[i])
         name = fitted(classes[targets[i]], pair - text_width(f"for  · {reached}", 9), 9)
         page.text(x, y + side + 0.1, f"for {name} · {reached}", fontsize=9, color=QUIET)
-        if not right:
+        if not captions[i].right:
             page.frame(x - 0.05, y - 0.05, pair + 0.1, side + 0.1, color=VERMILION, ls=(0, (4, 2)))
     heat_scale(page.axes(MARGIN + across * (pair + BETWEEN), above, 0.14, side), norm, unit)
     return page.figure

@@ -22,10 +22,11 @@ from cnnexp.config.types import NonNegativeInt, PositiveInt
 from cnnexp.errors import InputError
 from cnnexp.reporting.page import MARGIN, Page, Place, fitted
 from cnnexp.reporting.picture import Picture
-from cnnexp.reporting.style import INK, QUIET, VERMILION, house_style
-from cnnexp.visualization.captions import RIGHT, verdict
+from cnnexp.reporting.style import QUIET, VERMILION, house_style
+from cnnexp.visualization.captions import verdict
 from cnnexp.visualization.layers import class_probabilities, default_layer, map_block
 from cnnexp.visualization.looking import looking_at
+from cnnexp.visualization.overlay import strength
 from cnnexp.visualization.probe import Probe
 
 BATCH = 16  # images at a time: memory stays bounded
@@ -229,9 +230,7 @@ def draw_rows(
     for row, (image, label) in enumerate(zip(images.cpu(), labels.tolist(), strict=False)):
         x, y = _corner(cell, row, 0)
         said = verdict(label, shares[row].cpu().numpy(), classes, width=SIDE - 0.1)
-        right = said[0].startswith(RIGHT)
-        weight, colour = ("normal", INK) if right else ("bold", VERMILION)
-        page.text(MARGIN, y, "\n".join(said), fontweight=weight, color=colour)
+        page.text(MARGIN, y, said.text, **said.style)
         for note in notes[row : row + 1]:
             page.text(MARGIN, y + 0.5, fitted(note, SIDE - 0.1, 9), fontsize=9, color=QUIET)
         page.image(x, y, cell, cell, image.permute(1, 2, 0).numpy())
@@ -240,8 +239,7 @@ def draw_rows(
 def draw_strength(page: Page, cell: float, row: int, column: int, largest: float) -> Place:
     """Print a map's largest value below its cell. The cell's place, see `Page.image`."""
     x, y = _corner(cell, row, column)
-    strength = f"max {largest:.3g}" if largest > 0 else "zero everywhere"
-    page.text(x, y + cell + 0.03, strength, fontsize=8, color=QUIET)
+    page.text(x, y + cell + 0.03, strength(largest), fontsize=8, color=QUIET)
     return x, y, cell, cell
 
 

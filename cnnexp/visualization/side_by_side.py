@@ -17,11 +17,11 @@ from cnnexp.data.turns import in_turn, turns
 from cnnexp.errors import InputError
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
-from cnnexp.reporting.style import FAINT, INK, QUIET, VERMILION, house_style
-from cnnexp.visualization.captions import RIGHT, verdict
+from cnnexp.reporting.style import FAINT, QUIET, VERMILION, house_style
+from cnnexp.visualization.captions import RIGHT, Verdict, verdict
 from cnnexp.visualization.gradcam import GradCamMaps, gradcam_maps
 from cnnexp.visualization.layers import default_layer
-from cnnexp.visualization.overlay import HEAT, heat_over
+from cnnexp.visualization.overlay import HEAT, heat_over, strength
 
 SIDE, BETWEEN, LINE, APART = 1.35, 0.35, 0.17, 0.3  # inches
 SMALL = 8.5  # points
@@ -109,7 +109,7 @@ def side_by_side(
          for label, row in zip(labels, column.probabilities, strict=True)]
         for column in columns
     ]  # fmt: skip
-    above = 0.06 + LINE * max(len(lines) for column in captions for lines in column)
+    above = 0.06 + LINE * max(len(one.lines) for column in captions for one in column)
     row = above + SIDE + 0.3
     left = SIDE + BETWEEN + 0.1
     tops = [
@@ -201,28 +201,23 @@ def draw_column(
     page: Page,
     column: Column,
     found: GradCamMaps | None,
-    captions: Sequence[Sequence[str]],
+    captions: Sequence[Verdict],
     x: float,
     tops: Sequence[float],
 ) -> None:
     """tops: of the images, in inches."""
-    for i, (image, lines) in enumerate(zip(column.images, captions, strict=True)):
+    for i, (image, said) in enumerate(zip(column.images, captions, strict=True)):
         y = tops[i]
-        right = lines[0].startswith(RIGHT)
-        page.text(
-            x, y - 0.07, "\n".join(lines), va="bottom", fontsize=9, linespacing=1.15,
-            color=INK if right else VERMILION, fontweight="normal" if right else "bold",
-        )  # fmt: skip
+        page.text(x, y - 0.07, said.text, va="bottom", fontsize=9, linespacing=1.15, **said.style)
         heat = np.zeros(image.shape[1:]) if found is None else found.maps[i].cpu().numpy()
         heat_over(page, (x, y, SIDE, SIDE), to_pixels(image), heat, norm_of(found))
-        if not right:
+        if not said.right:
             page.frame(
                 x - 0.03, y - 0.03, SIDE + 0.06, SIDE + 0.06, color=VERMILION, ls=(0, (4, 2))
             )
         if found is not None:
-            maximum = float(found.maps[i].max())
-            said = f"max {maximum:.3g}" if maximum > 0 else "zero everywhere"
-            page.text(x, y + SIDE + 0.06, said, fontsize=7.5, color=QUIET)
+            reached = strength(float(found.maps[i].max()))
+            page.text(x, y + SIDE + 0.06, reached, fontsize=7.5, color=QUIET)
 
 
 def norm_of(found: GradCamMaps | None) -> Normalize:

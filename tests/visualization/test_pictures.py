@@ -146,10 +146,10 @@ def test_negative_activations_have_zero_in_the_middle(probe: Probe, tiles: Tiles
 
 def test_verdicts() -> None:
     row = np.array([0.25, 0.75])
-    assert verdict(1, row, ("cat", "dog"), width=3) == ["✓ dog → dog (75%)"]
-    assert verdict(0, row, ("cat", "dog"), width=3) == ["✗ cat → dog (75%)"]
-    assert verdict(0, row, ("cat", "d\n o\tg"), width=3) == ["✗ cat → d o g (75%)"]
-    long = verdict(0, row, ("a cat of the neighbourhood", "x" * 80), width=2.5)
+    assert verdict(1, row, ("cat", "dog"), width=3).lines == ("✓ dog → dog (75%)",)
+    assert verdict(0, row, ("cat", "dog"), width=3).lines == ("✗ cat → dog (75%)",)
+    assert verdict(0, row, ("cat", "d\n o\tg"), width=3).lines == ("✗ cat → d o g (75%)",)
+    long = verdict(0, row, ("a cat of the neighbourhood", "x" * 80), width=2.5).lines
     assert long[0] == "✗ a cat of the neighbourhood"
     assert long[1].startswith("→ xxx")
     assert long[1].endswith("xxx (75%)")
