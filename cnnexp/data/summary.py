@@ -22,13 +22,15 @@ def write_left_out(path: Path | str, left_out: Sequence[LeftOut]) -> None:
         rows.writerows((item.path, item.reason) for item in left_out)
 
 
-def summary(images: ImageSet, left_out_file: Path | str = "left_out.csv") -> list[str]:
-    """Class counts per split, what was left out and why, notes; one string per line."""
+def summary(images: ImageSet, *, by_class: bool = True) -> list[str]:
+    """Counts per split, what was left out and why, notes; one string per line. by_class: a line for
+    each class, of up to `TABLE`.
+    """
     size = images.images.shape[1]
     total = sum(len(images.split[name]) for name in SPLITS)
     lines = [
         f"{images.name}: {total:,} images of {len(images.classes)} classes, {size}x{size} pixels",
-        *_counts(images),
+        *_counts(images, by_class),
     ]
     if images.left_out:
         # Copies are both decoded and left out: count each file once.
@@ -37,14 +39,14 @@ def summary(images: ImageSet, left_out_file: Path | str = "left_out.csv") -> lis
         lines += [f"  {item.path}: {item.reason}" for item in images.left_out[:LINES]]
         if len(images.left_out) > LINES:
             rest = len(images.left_out) - LINES
-            lines.append(f"  … and {rest:,} more, listed in {left_out_file}")
+            lines.append(f"  … and {rest:,} more, listed in left_out.csv")
     return lines + [f"note: {note}" for note in images.notes]
 
 
-def _counts(images: ImageSet) -> list[str]:
+def _counts(images: ImageSet, by_class: bool) -> list[str]:
     k = len(images.classes)
     table = {s: np.bincount(images.labels[images.split[s]], minlength=k) for s in SPLITS}
-    if k > TABLE:
+    if k > TABLE or not by_class:
         ranges = (f"{table[s].sum():,} {s} ({_range(table[s])} per class)" for s in SPLITS)
         return ["  " + ", ".join(ranges)]
     width = max(8, *(len(name) for name in images.classes))

@@ -118,7 +118,7 @@ def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) 
     """All is found to fit, then the folder is made; to_the_end: what ends the run's hold of it."""
     journal.topic("run", title(config))
     network, phases, images = begin(config, journal)
-    journal.topics("data", summary(images))
+    journal.topics("data", summary(images, by_class="job" not in config))  # all jobs have alike
     check_pictures(config, network, images)
     check_store(config)
     new = config["resume"] is None

@@ -44,6 +44,13 @@ def test_many_classes_are_ranges() -> None:
     )
 
 
+def test_one_line_for_all_classes() -> None:
+    assert summary(image_set(2, 0), by_class=False)[1:] == [
+        "  12 train (6 per class), 4 validation (2 per class), 4 test (2 per class)",
+        "note: mind the gap",
+    ]
+
+
 def test_left_out_files_are_listed_and_long_lists_cut() -> None:
     lines = summary(image_set(2, 3))
     assert lines[4:8] == [
@@ -52,10 +59,10 @@ def test_left_out_files_are_listed_and_long_lists_cut() -> None:
         "  bad01: empty file",
         "  bad02: empty file",
     ]
-    lines = summary(image_set(2, 25), "runs/left_out.csv")
+    lines = summary(image_set(2, 25))
     assert "left out 25 of 45 files:" in lines
     assert sum("empty file" in line for line in lines) == 20
-    assert "  … and 5 more, listed in runs/left_out.csv" in lines
+    assert "  … and 5 more, listed in left_out.csv" in lines
 
 
 def test_csv(tmp_path: Path) -> None:
