@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cnnexp.config.compose import compose
+from cnnexp.reporting.diagnosis import answers, training
 from cnnexp.reporting.diagnosis import diagnose as diagnosis
-from cnnexp.reporting.diagnosis import training
 from cnnexp.reporting.diagnosis.finding import Finding, untried
 
 Rows = list[dict[str, Any]]
@@ -269,10 +269,10 @@ def test_imbalance(counts: list[int], seen: bool) -> None:
 
 def test_never_predicted() -> None:
     labels = np.array([0] * 9 + [1] * 5 + [2] * 4)
-    found = diagnosis.never_predicted(labels, np.zeros(18, int), ["a", "b", "c"])
+    found = answers.never_predicted(labels, np.zeros(18, int), ["a", "b", "c"])
     assert found is not None
     assert found.text.startswith("b, though")  # c has four images: that is chance
-    assert diagnosis.never_predicted(labels, labels, ["a", "b", "c"]) is None
+    assert answers.never_predicted(labels, labels, ["a", "b", "c"]) is None
 
 
 @pytest.mark.parametrize(("counts", "weigh"), [([20, 20, 20], False), ([40, 20, 20], True)])
@@ -291,13 +291,13 @@ def test_no_better_than_one_class(right: int, seen: bool) -> None:
     """Wilson: 56 of 100 is 0.462 to 0.653, 64 of 100 is 0.542 to 0.727; one class gives 0.5."""
     labels = np.array([0, 1] * 50)
     predictions = np.where(np.arange(100) < right, labels, 1 - labels)
-    found = diagnosis.no_better_than_one_class(labels, predictions, [10, 30], ["cat", "dog"])
+    found = answers.no_better_than_one_class(labels, predictions, [10, 30], ["cat", "dog"])
     assert (found is not None) == seen
     if found:
         assert "always answering dog gives 50.0%" in found.text
 
 
-def answers(sure: float, right: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+def answered(sure: float, right: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels, probabilities: class 0 at `sure`, right for that share."""
     labels = (np.arange(count) >= right * count).astype(int)
     return labels, np.tile([sure, 1 - sure], (count, 1))
@@ -313,7 +313,7 @@ def answers(sure: float, right: float, count: int) -> tuple[np.ndarray, np.ndarr
     ],
 )
 def test_calibration(sure: float, right: float, count: int, title: str | None) -> None:
-    found = diagnosis.calibration(*answers(sure, right, count))
+    found = answers.calibration(*answered(sure, right, count))
     assert (found.title if found else None) == title
     if found:
         assert "calibration error is 0.100" in found.text
@@ -323,11 +323,11 @@ def test_calibration(sure: float, right: float, count: int, title: str | None) -
 def test_too_small(count: int, seen: bool) -> None:
     """Of accuracy 0.5 the interval is about 1.96 / sqrt(n) wide: 0.113, 0.092."""
     labels = np.arange(count) % 2
-    assert (diagnosis.too_small(labels, np.zeros(count, int)) is not None) == seen
+    assert (answers.too_small(labels, np.zeros(count, int)) is not None) == seen
 
 
 def test_nothing_conspicuous() -> None:
-    labels, shares = answers(0.99, 0.99, 1000)
+    labels, shares = answered(0.99, 0.99, 1000)
     labels[:] = np.arange(1000) % 2
     shares = np.where(labels[:, None] == [0, 1], 0.99, 0.01)
     wrong = np.arange(0, 1000, 100)

@@ -1,0 +1,96 @@
+"""What the answers on the test images show: classes, confidence, how many images there are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnexp.reporting.diagnosis.finding import Finding
+from cnnexp.reporting.statistics import accuracy_interval
+
+
+def never_predicted(
+    labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]
+) -> Finding | None:
+    """Classes with at least 5 test images that are the answer to none: with fewer it happens by
+    chance (a recall of a half misses all 5 in 3% of the cases).
+    """
+    have = np.bincount(labels, minlength=len(classes))
+    said = np.bincount(predictions, minlength=len(classes))
+    never = [name for name, n, m in zip(classes, have, said, strict=True) if n >= 5 and not m]
+    if not never:
+        return None
+    more = f" and {len(never) - 5} more" if len(never) > 5 else ""
+    return Finding(
+        "Classes that are never predicted",
+        f"{', '.join(never[:5])}{more}, though the test images hold at least 5 of each.",
+        "Weigh classes equally, and look at those images:",
+        ("training.class_weights=balanced",),
+    )
+
+
+def no_better_than_one_class(
+    labels: np.ndarray, predictions: np.ndarray, train_counts: Sequence[int], classes: Sequence[str]
+) -> Finding | None:
+    """The accuracy's 95% interval reaches down to what one class for all images would give: the
+    class that is most frequent in training (in the test set, if training's counts are unknown).
+    """
+    counts = train_counts if len(train_counts) else np.bincount(labels, minlength=len(classes))
+    major = int(np.argmax(counts))
+    share = float((labels == major).mean())
+    right = int((labels == predictions).sum())
+    low, high = accuracy_interval(right, len(labels))
+    if low > share:
+        return None
+    return Finding(
+        "No better than one class for all",
+        f"Accuracy is {100 * right / len(labels):.1f}% (95% interval {100 * low:.1f}% to "
+        f"{100 * high:.1f}%); always answering {classes[major]} gives {100 * share:.1f}%.",
+        "See whether the network can learn a few images by heart, and weigh classes equally:",
+        ("debug=overfit", "training.class_weights=balanced"),
+    )
+
+
+def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Finding | None:
+    """Expected calibration error over 0.05 (an answer given as 95% sure is right in 90%), and over
+    what 95% of perfectly calibrated networks would show on as many images: with few, much.
+    """
+    sure = probabilities.max(1)
+    bins = np.minimum((sure * 15).astype(int), 14)  # 15, as the run's calibration_error has
+
+    def error(right: np.ndarray) -> float:
+        return float(np.abs(np.bincount(bins, right - sure)).sum() / len(sure))
+
+    generator = np.random.default_rng(0)
+    by_chance = [error(generator.random(len(sure)) < sure) for _ in range(200)]
+    right = probabilities.argmax(1) == labels
+    measured = error(right)
+    if measured <= max(0.05, float(np.quantile(by_chance, 0.95))):
+        return None
+    too_sure = sure.mean() > right.mean()
+    return Finding(
+        "Over-confident" if too_sure else "Under-confident",
+        f"It gives its answers a probability of {100 * sure.mean():.1f}% on average, and "
+        f"{100 * right.mean():.1f}% are right; the expected calibration error is {measured:.3f}.",
+        "Soften the targets:"
+        if too_sure
+        else "Its targets may be too soft (label smoothing, mixup), or it was trained too short.",
+        ("training.label_smoothing=0.1", "training.mixup=0.2") if too_sure else (),
+    )
+
+
+def too_small(labels: np.ndarray, predictions: np.ndarray) -> Finding | None:
+    """
+
+    An interval wider than 10 points: what one compares (an augmentation, a wider network) is
+    worth one to five points, and would not be seen.
+    """
+    low, high = accuracy_interval(int((labels == predictions).sum()), len(labels))
+    if high - low <= 0.1:
+        return None
+    return Finding(
+        "Test set too small to tell",
+        f"With {len(labels):,} test images the accuracy is known to {100 * low:.0f}% to "
+        f"{100 * high:.0f}%: two runs that differ by less than about {50 * (high - low):.0f} "
+        "points cannot be told apart.",
+        "Repeat with several seeds (-m seed=0,1,2), and test on more images where there are any.",
+    )
