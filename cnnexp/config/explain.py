@@ -119,7 +119,7 @@ def wrong_override(override: Override, groups: Groups) -> str | None:
     line = override.input_line or group
     if override.is_sweep_override():
         inner = line.partition("=")[2]
-        if re.fullmatch(r"\d+,0\d*", inner):
+        if re.fullmatch(r"\d+,0\d+", inner):
             return f"{line}: a decimal has a point: {group}={inner.replace(',', '.')}"
         lists = "(" not in inner and (group not in groups or group in LISTS)
         listing = f"; a list is written {group}=[{inner}]" if lists else ""

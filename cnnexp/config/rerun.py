@@ -138,12 +138,12 @@ def rerun(
         known = {*OF_THE_COMMAND, *(line.key_or_group.partition(".")[0] for line in lines)}
         if group and group[0] in known:
             raise
-        own = own_code(Path(config["run"])) if "_target_=" in str(error) else ""
+        own = made_with(Path(config["run"])) if "_target_=" in str(error) else ""
         raise InputError(f"run={config['run']}: its config.yaml: {error}{own}") from None
     return {**checked, "overrides": list(overrides)}
 
 
-def own_code(folder: Path) -> str:
+def made_with(folder: Path) -> str:
     """`; the run was made with --config-dir mine`, where this command names another or none."""
     mine = record(folder).get("config_dir")
     if not isinstance(mine, str) or Path(mine) == named_folder():

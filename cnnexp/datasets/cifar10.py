@@ -93,10 +93,14 @@ def cifar10(
     pixels: dict[str, np.ndarray] = {}
 
     def read(i: int) -> np.ndarray:
+        nonlocal pixels
         with lock:  # read again, where no store has them yet
             if not pixels:
-                found = ((name, file) for name, file in contents() if name != meta)
-                pixels.update((name, read_batch(file, labels_key, name)[0]) for name, file in found)
+                pixels |= {
+                    name: read_batch(file, labels_key, f"{where}: {name}")[0]
+                    for name, file in contents()
+                    if name != meta
+                }
         batch = int(np.searchsorted(starts, i, side="right")) - 1
         planes = pixels[batches[batch]][i - starts[batch]].reshape(3, 32, 32)  # red, green, blue
         return np.ascontiguousarray(planes.transpose(1, 2, 0))  # (32, 32, 3)

@@ -113,6 +113,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "unset variable": ("'name=${oc.env:CNNEXP_NO_SUCH}'", ["name", "CNNEXP_NO_SUCH"]),
     "must be given": ("name=???", ["name: must be given", "name=…"]),
     "sweep without -m": ("seed=0,1", ["seed=0,1", "add -m", "[0,1]"]),
+    "sweep that goes down": ("seed=10,0", ["seed=10,0", "add -m", "[10,0]"]),
     "sweep over a group without -m": ("model=lenet5,baseline", ["several values", "add -m\n"]),
     "several pictures without brackets": (
         "visualization=gradcam,kernels", ["visualization=[gradcam,kernels]"],

@@ -134,7 +134,7 @@ def too_few_steps(
     return Finding(
         "Too few steps",
         f"The network has made {steps}, of {batch:g} images each: that is hardly off the start, "
-        "and what batch norm uses in validation and test lags behind.",
+        "and the averages that batch norm uses in validation and test, if it has some, lag behind.",
         "Train longer before anything else is judged:",
         (f"trainer.max_epochs={math.ceil(300 / each)}",),
     )
