@@ -62,9 +62,13 @@ def read_words(folder: Path) -> dict[str, dict[str, Any]]:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG or SVG, after the name; no date and no version inside."""
     kind = path.suffix[1:]
-    metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
+    options: dict[str, dict[str, Any]] = {
+        # Half of zlib's usual time, for a sixth more bytes.
+        "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 2}},
+        "svg": {"metadata": {"Date": None}},
+    }
     with whole_file(path, "wb") as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", MISSING_GLYPH)
         # Ids that are not drawn anew each time; images that stay apart, each in its own pixels.
         with rc_context({"svg.hashsalt": path.stem, "image.composite_image": False}):
-            figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+            figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, **options[kind])
