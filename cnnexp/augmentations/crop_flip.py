@@ -3,13 +3,14 @@
 import torch
 
 from cnnexp.config.types import NonNegativeInt, Probability
+from cnnexp.errors import InputError
 
 
 class CropFlip:
     """Pad by reflection, crop at a random place, mirror at random: He et al. 2016, section 4.2.
 
     (B, 3, H, W) uint8 -> the same, drawn per image from torch's global generator. padding: pixels,
-    0 for mirroring alone; flip: probability.
+    0 for mirroring alone, less than H and W; flip: probability.
     """
 
     def __init__(self, padding: NonNegativeInt = 4, flip: Probability = 0.5) -> None:
@@ -18,6 +19,11 @@ class CropFlip:
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         count, _, height, width = images.shape
         device, reach = images.device, self.padding
+        if reach >= min(height, width):
+            raise InputError(
+                f"augmentation.padding={reach}: must be less than the images' {min(height, width)} "
+                "pixels"
+            )
         shift = torch.randint(-reach, reach + 1, (2, count, 1), device=device)
         rows = reflect(torch.arange(height, device=device) + shift[0], height)  # (B, H)
         columns = reflect(torch.arange(width, device=device) + shift[1], width)  # (B, W)

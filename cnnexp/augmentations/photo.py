@@ -5,8 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from cnnexp.config.types import NonNegativeFloat, PositiveFloat, Probability, Share
-from cnnexp.errors import InputError
+from cnnexp.config.types import NonNegativeFloat, PositiveRange, Probability, ShareRange
 
 
 class Photo:
@@ -21,19 +20,14 @@ class Photo:
 
     def __init__(
         self,
-        scale: tuple[Share, Share] = (0.5, 1.0),
-        ratio: tuple[PositiveFloat, PositiveFloat] = (0.75, 4 / 3),
+        scale: ShareRange = (0.5, 1.0),
+        ratio: PositiveRange = (0.75, 4 / 3),
         flip: Probability = 0.5,
         rotation: NonNegativeFloat = 0.0,
         brightness: NonNegativeFloat = 0.3,
         contrast: NonNegativeFloat = 0.3,
         saturation: NonNegativeFloat = 0.3,
     ) -> None:
-        for name, (low, high) in (("scale", scale), ("ratio", ratio)):
-            if low > high:
-                raise InputError(
-                    f"augmentation.{name}=[{low}, {high}]: the smaller number comes first"
-                )
         self.scale, self.ratio = scale, ratio
         self.flip, self.rotation = flip, rotation
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation

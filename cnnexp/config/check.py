@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
+from annotated_types import Predicate
 from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 
 from cnnexp.config.groups import OFTEN_MEANT, listed
@@ -137,7 +138,8 @@ def alternatives(kind: Any) -> list[str]:
     if origin is list and inner[0] is not Any:
         return [f"a list, each item {describe(inner[0])}"]
     if origin is tuple:
-        return [f"a list of {len(inner)}: " + ", ".join(describe(item) for item in inner)]
+        rules = [rule.func.__name__ for rule in metadata if isinstance(rule, Predicate)]
+        return [f"a list of {len(inner)}: " + ", ".join([*map(describe, inner), *rules])]
     if base is list or origin is list:
         return ["a list"]
     if base is dict or origin is dict:

@@ -228,7 +228,6 @@ def check_together(config: Mapping[str, Any]) -> None:
         )
     if "image_size" not in config["dataset"]:
         raise InputError("dataset.image_size: is missing; it is the images' side in pixels")
-    check_augmentation(config["augmentation"], config["dataset"]["image_size"])
     fold, folds = config["dataset"].get("fold"), config["dataset"].get("folds")
     if fold is not None and folds is not None and fold >= folds:
         raise InputError(
@@ -261,19 +260,3 @@ def check_together(config: Mapping[str, Any]) -> None:
             f"trainer.max_time={shown(limit)}: must be days:hours:minutes:seconds, "
             "such as 00:01:30:00"
         )
-
-
-def check_augmentation(node: Mapping[str, Any], image_size: int) -> None:
-    """Of our own ones: said before anything is written."""
-    if node["_target_"] == "cnnexp.augmentations.crop_flip.CropFlip":
-        padding = node.get("padding", 4)
-        if padding >= image_size:
-            raise InputError(
-                f"augmentation.padding={padding}: must be less than dataset.image_size={image_size}"
-            )
-    if node["_target_"] == "cnnexp.augmentations.photo.Photo":
-        for key in ("scale", "ratio"):
-            if key in node and node[key][0] > node[key][1]:
-                raise InputError(
-                    f"augmentation.{key}={shown(node[key])}: the smaller number comes first"
-                )

@@ -4,9 +4,16 @@ A model, dataset or augmentation annotates its arguments with these; the config 
 them. Any `Annotated` type with bounds of annotated_types (or pydantic) works the same.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, Predicate
+from pydantic import Strict
+
+
+def ascending(numbers: Sequence[float]) -> bool:
+    return list(numbers) == sorted(numbers)
+
 
 PositiveInt = Annotated[int, Gt(0)]
 NonNegativeInt = Annotated[int, Ge(0)]
@@ -15,3 +22,6 @@ NonNegativeFloat = Annotated[float, Ge(0)]
 Fraction01 = Annotated[float, Ge(0), Lt(1)]  # [0, 1)
 Share = Annotated[float, Gt(0), Le(1)]  # (0, 1]
 Probability = Annotated[float, Ge(0), Le(1)]  # [0, 1]
+# Least and most; a list in YAML.
+ShareRange = Annotated[tuple[Share, Share], Strict(False), Predicate(ascending)]
+PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], Strict(False), Predicate(ascending)]

@@ -9,6 +9,7 @@ import yaml
 from cnnexp.augmentations.crop_flip import CropFlip, reflect
 from cnnexp.augmentations.photo import Photo
 from cnnexp.config.instantiate import call
+from cnnexp.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "augmentation"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -72,6 +73,11 @@ def test_crop_flip_equals_padding_and_cropping() -> None:
     drawn = {image.contiguous().numpy().tobytes() for image in outputs}
     assert drawn <= allowed
     assert len(drawn) > 20
+
+
+def test_shifts_larger_than_the_image_are_refused() -> None:
+    with pytest.raises(InputError, match=r"augmentation\.padding=8: .* less than .* 8 pixels"):
+        CropFlip(padding=8)(one_image_many_times(2, 8))
 
 
 def test_flip_happens_as_often_as_asked() -> None:
