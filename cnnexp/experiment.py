@@ -27,6 +27,7 @@ from cnnexp.training.precision import resolve_precision
 
 Config = Mapping[str, Any]
 WHITENED = 5000 * 32 * 32  # pixels that a whitening layer is computed from, at most
+UNTRAINED = 2**18  # values in a batch that is not trained on: 85 images of 32x32, 1,365 digits
 
 
 def device_of(config: Config) -> torch.device:
@@ -212,8 +213,8 @@ def build_batches(
         pixels,
         labels,
         indices,
-        # Without gradients there is room for more.
-        batch_size=size if train else max(size, 256),
+        # Without gradients there is room for more, where images are small.
+        batch_size=size if train else max(size, UNTRAINED // pixels[0].numel()),
         shuffle_seed=seed if train else None,
         first_epoch=first_epoch,
         views=len(pixels) // len(labels) if stored is not None else 1,
