@@ -15,6 +15,7 @@ from cnnexp.data.progress import Bar
 from cnnexp.data.turns import in_turn
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_batches, device_of, visualisers
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.reporting.metrics import classification_metrics
@@ -22,7 +23,6 @@ from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.predictions import write_predictions
 from cnnexp.reporting.ranking import roc_and_pr
 from cnnexp.reporting.statistics import accuracy_interval
-from cnnexp.training.loss import probabilities
 from cnnexp.training.predict import predict_logits
 from cnnexp.visualization.probe import Images, Probe, Progress, silently
 
@@ -53,7 +53,7 @@ def answer(config: Config, network: nn.Sequential, images: ImageSet, *, precisio
         precision=precision,
         device=device_of(config),
     )
-    shares = probabilities(logits)
+    shares = to_probabilities(logits)
     metrics = classification_metrics(logits, shares, labels, images.classes)
     right = int((shares.argmax(1) == labels).sum())
     return Tested(

@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cnnexp"
 CONFIGS = ROOT / "configs"
-COMMON = {"cores", "errors", "files", "interrupts", "config.types"}
+COMMON = {"cores", "errors", "files", "interrupts", "logits", "monitor", "config.types"}
 
 # folder -> what of ours it may import beside itself and COMMON.
 ALLOWED = {
@@ -27,7 +27,7 @@ ALLOWED = {
     },
     "data": {"datasets.source"},
     "training": {"data.batches", "data.lock", "data.progress", "data.seal", "reporting.journal"},
-    "exporting": {"training.loss"},
+    "exporting": set(),
     "tracking": {"data.image_set", "exporting.program"},  # MLflow's model is an exported one, too
     "reporting": set(),
     "config": set(),

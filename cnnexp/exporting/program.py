@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from cnnexp.training.loss import probabilities
+from cnnexp.logits import to_probabilities
 
 BATCH = Dim("batch")  # a file's batch size is free
 
@@ -24,7 +24,7 @@ class Answers(nn.Module):
         self.network = network
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return probabilities(self.network(images))
+        return to_probabilities(self.network(images))
 
 
 def standalone(network: nn.Module) -> nn.Module:

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from cnnexp.monitor import sign_of
 from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import BLUE, INK, ORANGE, QUIET, house_style
@@ -37,7 +38,7 @@ def learning_curves(
     widths = [4.1, 4.1] + ([2.3] if rates else [])
     line = f"{len(metrics)} epochs" if len(metrics) != 1 else "1 epoch"
     if best:
-        value = f"{best[1]:.4f}" if monitor.endswith("loss") else f"{100 * best[1]:.1f}%"
+        value = f"{best[1]:.4f}" if sign_of(monitor) < 0 else f"{100 * best[1]:.1f}%"
         of = f"the best of {list(phases)[-1]}" if phases and len(phases) > 1 else "the best"
         line += f"; {of} is epoch {best[0]}: {monitor} {value}"
     page = Page(
@@ -85,8 +86,8 @@ def best_epoch(metrics: Sequence[Mapping[str, Any]], monitor: str) -> tuple[int,
     series = _series(metrics, monitor)
     if not series:
         return None
-    sign = 1 if monitor.endswith("loss") else -1
-    return min(series, key=lambda point: (sign * point[1], point[0]))
+    sign = sign_of(monitor)
+    return min(series, key=lambda point: (-sign * point[1], point[0]))
 
 
 def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:

@@ -21,6 +21,7 @@ from cnnexp.config.saved import record
 from cnnexp.data.lock import held
 from cnnexp.errors import InputError
 from cnnexp.files import whole_file
+from cnnexp.monitor import sign_of
 from cnnexp.sweeps.owner import PATIENCE_SECONDS, Owner
 from cnnexp.tracking.environment import mask
 
@@ -55,7 +56,7 @@ class Entry:
     @property
     def sign(self) -> int:
         """1 where high values are good, -1 where low ones are."""
-        return -1 if self.monitor.endswith("loss") else 1
+        return sign_of(self.monitor)
 
 
 class Ledger:

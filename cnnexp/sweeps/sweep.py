@@ -22,6 +22,7 @@ from cnnexp.config.rerun import check_command
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
+from cnnexp.monitor import sign_of
 from cnnexp.sweeps import search
 from cnnexp.sweeps.job import remembered
 from cnnexp.sweeps.launching import launching, multirun_config
@@ -111,7 +112,7 @@ def planned(
         facts["total"] = trials or len(jobs)
     if not trials:
         return ledger, iter([[ledger.plan(entry) for entry in jobs]])
-    sign = -1 if first["training"]["monitor"].endswith("loss") else 1
+    sign = sign_of(first["training"]["monitor"])
     study = search.study_at(ledger, first["seed"], sign, search.own_values(space, first))
     return ledger, search.proposals(
         study, ledger, space, fixed, trials=trials, at_once=config.n_jobs

@@ -17,9 +17,9 @@ from cnnexp.exporting.program import to_program
 from cnnexp.exporting.torch_file import load_torch, write_torch
 from cnnexp.files import shown_path, whole_file
 from cnnexp.finished import FinishedRun, load_run, load_test_images
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result
-from cnnexp.training.loss import probabilities
 
 FORMATS = {
     "onnx": ("model.onnx", write_onnx, load_onnx),
@@ -125,7 +125,7 @@ def check(
     for part in np.array_split(test, -(-len(test) // AT_ONCE)):
         pixels = np.ascontiguousarray(images.images[part].transpose(0, 3, 1, 2))  # (B, 3, S, S)
         with torch.inference_mode():
-            ours.append(probabilities(network(torch.from_numpy(pixels))).numpy())
+            ours.append(to_probabilities(network(torch.from_numpy(pixels))).numpy())
         theirs.append(answer(pixels))
     wanted, given = np.concatenate(ours), np.concatenate(theirs)  # (N, K)
     predictions = given.argmax(1)

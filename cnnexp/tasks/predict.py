@@ -18,10 +18,10 @@ from cnnexp.errors import InputError
 from cnnexp.experiment import device_of
 from cnnexp.files import shown_path
 from cnnexp.finished import load_run
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.predictions import write_predictions
 from cnnexp.runs import Result
-from cnnexp.training.loss import probabilities
 from cnnexp.training.predict import predict_logits
 
 SHOWN = 20  # rows on the terminal; the CSV has all
@@ -55,7 +55,7 @@ def predict(config: Mapping[str, Any]) -> Result:
                     precision=run.precision,
                     device=device_of(run.config),
                 )
-                shares.append(probabilities(logits).numpy())
+                shares.append(to_probabilities(logits).numpy())
         for path, reason in left_out:
             journal.topic("left out", f"{path}: {reason}")
         if not good:

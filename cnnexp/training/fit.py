@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from cnnexp.data.batches import Batches
 from cnnexp.errors import InputError, Pruned
 from cnnexp.files import shown_path
+from cnnexp.monitor import sign_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.checkpoints import LOGGED
 from cnnexp.training.classifier import Classifier, Diverged
@@ -69,9 +70,10 @@ class RowAtEpochEnd(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         rows = self.table.history
         if self.stop is not None and len(rows) >= self.after:
+            sign = sign_of(self.table.monitor)
             values = [row[self.table.monitor] for row in rows]
             if self.stop(int(rows[-1]["epoch"]), values[-1]):
-                raise Pruned(min(values) if self.table.monitor.endswith("loss") else max(values))
+                raise Pruned(max(values, key=lambda value: sign * value))
 
 
 class KeepsLogsPlace(pl.Callback):
@@ -135,7 +137,7 @@ def fit(
     raised where it says so.
     """
     phase = classifier.phase
-    mode = "min" if monitor.endswith("loss") else "max"
+    mode = "max" if sign_of(monitor) > 0 else "min"
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False
     )

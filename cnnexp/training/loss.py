@@ -66,14 +66,6 @@ def share_of_class_1(targets: torch.Tensor) -> torch.Tensor:
     return targets[:, 1] if targets.ndim == 2 else targets.float()
 
 
-def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """(B, K) or (B, 1) logits -> (B, K) float32 probabilities, K = 2 for one logit."""
-    logits = logits.float()
-    if logits.shape[1] == 1:
-        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], 1)
-    return logits.softmax(1)
-
-
 def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
     """(N,) -> (K,): n / (K * n_k), King and Zeng 2001; an empty class weighs nothing."""
     counts = torch.bincount(labels, minlength=classes).float()

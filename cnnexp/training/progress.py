@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from cnnexp.monitor import sign_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.load import OtherLoad
 from cnnexp.training.optimization import highest_rate
@@ -115,7 +116,7 @@ class EpochTable(pl.Callback):
             "images_per_s": self._images / self._train_s,
             "elapsed_s": elapsed_s,
         }
-        sign = -1 if self.monitor.endswith("loss") else 1
+        sign = sign_of(self.monitor)
         best = all(sign * row[self.monitor] > sign * past[self.monitor] for past in self.history)
         self.history.append(row)
         last = self._last_epoch(trainer)

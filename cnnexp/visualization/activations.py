@@ -11,11 +11,12 @@ from torch import nn
 
 from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import QUIET, house_style
 from cnnexp.visualization.captions import verdict
-from cnnexp.visualization.layers import HEAD, block_outputs, class_probabilities, map_block
+from cnnexp.visualization.layers import HEAD, block_outputs, map_block
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.probe import Probe
 
@@ -91,7 +92,7 @@ def activations(
     maps, logits = feature_maps(probe.network, probe.images[:images], blocks)
     flags = dead_channels(probe.network, probe.images, blocks)
     dead = {name: int(channels_dead.sum()) for name, channels_dead in flags.items()}
-    probabilities = class_probabilities(logits).cpu().numpy()
+    probabilities = to_probabilities(logits).cpu().numpy()
     pictures = {}
     for i in range(len(logits)):
         said = verdict(int(probe.labels[i]), probabilities[i], probe.classes, width=8)

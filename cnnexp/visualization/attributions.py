@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError, nearest
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import house_style
 from cnnexp.visualization import faithfulness, projection
 from cnnexp.visualization.captions import LEGEND
 from cnnexp.visualization.gradcam import gradcam_maps
-from cnnexp.visualization.layers import class_probabilities, class_scores, default_layer
+from cnnexp.visualization.layers import class_scores, default_layer
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.overlay import HEAT
 from cnnexp.visualization.probe import Probe, Progress, silently
@@ -203,7 +204,7 @@ def attributions(
         images = samples = scored = steps = 1
     shown = probe.images[:images].float() / 255
     with looking_at(probe.network) as network, torch.no_grad():
-        shares = class_probabilities(network(shown))
+        shares = to_probabilities(network(shown))
     targets = shares.argmax(dim=1)
     maps, left_out = attribution_maps(
         probe.network, shown, targets, methods, samples=samples, progress=probe.progress

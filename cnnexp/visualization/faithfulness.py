@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.style import BLUE, FAINT, INK, QUIET, VERMILION
-from cnnexp.visualization.layers import class_probabilities
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.probe import Progress, silently
 
@@ -72,7 +72,7 @@ def removal_curves(
         for step in range(steps + 1):
             taken = (ranks < round(count * step / steps))[:, None]  # (B, 1, H, W)
             both = [torch.where(taken, mean, images), torch.where(taken, images, soft)]
-            shares = class_probabilities(network(torch.cat(both)))
+            shares = to_probabilities(network(torch.cat(both)))
             curves.append(shares.gather(1, targets.repeat(2)[:, None]).view(2, -1))
     deletion, insertion = torch.stack(curves, dim=-1)
     return Curves(deletion, insertion)

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError, nearest
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import house_style
 from cnnexp.visualization.captions import LEGEND
 from cnnexp.visualization.layers import (
-    class_probabilities,
     class_scores,
     default_layer,
     map_block,
@@ -83,7 +83,7 @@ def gradcam(
     """The first images with maps over them: for the predicted class, the label or one class."""
     shown, labels = probe.images[:images], probe.labels[:images]
     with looking_at(probe.network) as network, torch.no_grad():
-        probabilities = class_probabilities(network(shown))
+        probabilities = to_probabilities(network(shown))
     targets = _targets(target, probabilities, labels, probe.classes)
     maps, layer, (height, width) = gradcam_maps(probe.network, shown, targets, layer)
     figure = heat_overlays(

@@ -90,11 +90,3 @@ def class_scores(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         return torch.cat([-logits, logits], dim=1) if logits.shape[1] == 1 else logits
 
     return scores
-
-
-def class_probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """(B, K) logits, or (B, 1) -> (B, K or 2) probabilities, float32."""
-    logits = logits.float()
-    if logits.shape[1] == 1:
-        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
-    return logits.softmax(dim=1)

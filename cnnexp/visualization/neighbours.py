@@ -14,12 +14,12 @@ from annotated_types import Gt, Le
 
 from cnnexp.config.types import PositiveInt
 from cnnexp.data.turns import in_turn
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import INK, QUIET, VERMILION, house_style
 from cnnexp.visualization.captions import WRONG, verdict
 from cnnexp.visualization.features import BATCH, features_of, last_features, stratified
-from cnnexp.visualization.layers import class_probabilities
 from cnnexp.visualization.probe import Probe
 
 QUERY, TILE, GAP, BETWEEN, ROW = 1.65, 0.95, 0.07, 0.4, 1.47  # inches
@@ -107,7 +107,7 @@ def neighbours(
     )
     images = probe.images.cpu()
     wanted, logits = last_features(probe.network, probe.images.split(BATCH))
-    probabilities = class_probabilities(logits).numpy()
+    probabilities = to_probabilities(logits).numpy()
     pixels = (
         probe.train.take(drawn[start : start + BATCH]).flatten(1)
         for start in range(0, len(drawn), BATCH)

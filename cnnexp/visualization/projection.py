@@ -20,11 +20,12 @@ from torch.autograd.function import BackwardCFunction
 
 from cnnexp.config.types import NonNegativeInt, PositiveInt
 from cnnexp.errors import InputError
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page, Place, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import QUIET, VERMILION, house_style
 from cnnexp.visualization.captions import verdict
-from cnnexp.visualization.layers import class_probabilities, default_layer, map_block
+from cnnexp.visualization.layers import default_layer, map_block
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.overlay import strength
 from cnnexp.visualization.probe import Probe
@@ -181,7 +182,7 @@ def projection(
     """The first images, and beside each what in it made one channel respond."""
     shown = probe.images[: 1 if probe.rehearsal else images]
     with looking_at(probe.network) as network, torch.no_grad():
-        shares = class_probabilities(network(shown))
+        shares = to_probabilities(network(shown))
     found = project(probe.network, shown, block, channel)
     cell, title = 1.5, f"What made channels of {found.block} respond"
     heads = ["image\nbox: what is reached", *(RULES[rule][2] for rule in found.pixels)]

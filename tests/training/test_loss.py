@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from cnnexp.training.loss import Loss, balanced_weights, probabilities
+from cnnexp.logits import to_probabilities
+from cnnexp.training.loss import Loss, balanced_weights
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -19,7 +20,7 @@ def test_one_logit_is_two_with_the_first_at_zero() -> None:
     labels = torch.tensor([0, 1] * 4)
     both = torch.cat([torch.zeros(8, 1), logits], 1)
     torch.testing.assert_close(Loss("bce")(logits, labels), Loss()(both, labels))
-    torch.testing.assert_close(probabilities(logits), both.softmax(1))
+    torch.testing.assert_close(to_probabilities(logits), both.softmax(1))
 
 
 # Not both: torch weighs the smoothed part by class, one logit weighs the image.

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from cnnexp.errors import InputError
+from cnnexp.logits import to_probabilities
 from cnnexp.visualization.layers import (
     block_outputs,
-    class_probabilities,
     default_layer,
 )
 
@@ -76,9 +76,9 @@ def test_block_outputs_outlive_what_is_done_in_place(images: torch.Tensor) -> No
 
 def test_probabilities() -> None:
     assert torch.allclose(
-        class_probabilities(torch.tensor([[0.0], [1.0986123]])),
+        to_probabilities(torch.tensor([[0.0], [1.0986123]])),
         torch.tensor([[0.5, 0.5], [0.25, 0.75]]),  # logit ln 3: odds 3 to 1
     )
     logits = torch.tensor([[1.0, 2.0, 4.0]]).log()
-    assert torch.allclose(class_probabilities(logits), torch.tensor([[1.0, 2.0, 4.0]]) / 7)
-    assert class_probabilities(logits.bfloat16()).dtype == torch.float32
+    assert torch.allclose(to_probabilities(logits), torch.tensor([[1.0, 2.0, 4.0]]) / 7)
+    assert to_probabilities(logits.bfloat16()).dtype == torch.float32

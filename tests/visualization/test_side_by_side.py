@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from cnnexp.logits import to_probabilities
 from cnnexp.visualization.gradcam import gradcam_maps
-from cnnexp.visualization.layers import class_probabilities
 from cnnexp.visualization.overlay import HEAT
 from cnnexp.visualization.side_by_side import (
     Chosen,
@@ -26,7 +26,7 @@ Make = Callable[..., nn.Sequential]
 
 def column(network: nn.Sequential, images: torch.Tensor, name: str = "net") -> Column:
     with torch.no_grad():
-        shares = class_probabilities(network(images)).numpy()
+        shares = to_probabilities(network(images)).numpy()
     return Column(name, ("abc123, seed 0",), network, images, shares, 0.5)
 
 
