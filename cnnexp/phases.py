@@ -178,6 +178,6 @@ def train_phase(
         monitor=training["monitor"],
         ema=training["ema"],
         journal=journal,
-        stop=config.get("job", {}).get("stop"),
+        stop=config["job"].stop if "job" in config else None,
     )
     return replace(fitted, train_s=fitted.train_s + stored_s)

@@ -46,14 +46,15 @@ def open_tracker(config: Mapping[str, Any], folder: Path, info: Mapping[str, Any
 
     info: run.json's; where it has an MLflow run id, the run goes on there.
     """
-    job = config.get("job", {})  # of a sweep
+    job = config.get("job")  # of a sweep
+    label = (job and job.label) or f"seed={config['seed']}"
     return call(
         config["tracking"],
         experiment=config["name"],
-        run_name=f"{job.get('label') or 'seed=' + str(config['seed'])} {folder.name[-6:]}",
+        run_name=f"{label} {folder.name[-6:]}",
         run_id=info.get("mlflow_run_id"),
         folder=folder,
-        tags=tags_of(config, info) | job.get("tags", {}),
+        tags=tags_of(config, info) | dict(job.tags if job else {}),
     )
 
 

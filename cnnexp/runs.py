@@ -33,6 +33,20 @@ class Result:
     exit_code: int = 0
 
 
+@dataclass(frozen=True)
+class Job:
+    """What a sweep tells one of its runs, as config["job"]; no part of what makes it that run.
+
+    folder: the run's. label: what it differs by from the others. tags: of its run in MLflow.
+    stop: (epoch, the monitored value) -> whether it is to be given up.
+    """
+
+    folder: Path
+    label: str
+    tags: Mapping[str, str]
+    stop: Callable[[int, float], bool] | None = None
+
+
 def create_run_folder(
     outputs: Path, name: str, fill: Callable[[Path], None] = lambda folder: None
 ) -> Path:

@@ -160,7 +160,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         write_run_files(folder, config, images, info)
 
     if "job" in config:
-        folder = Path(config["job"]["folder"])
+        folder = config["job"].folder
         fill(folder)
     else:
         folder = create_run_folder(Path(config["paths"]["outputs"]), config["name"], fill)

@@ -18,7 +18,7 @@ from cnnexp.config.identity import PASSING, config_hash
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.config.saved import record
 from cnnexp.errors import InputError, Pruned, one_line
-from cnnexp.runs import create_run_folder
+from cnnexp.runs import Job, create_run_folder
 from cnnexp.sweeps import parent, search
 from cnnexp.sweeps.gpus import take_gpu
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger
@@ -109,10 +109,11 @@ def run(ledger: Ledger, entry: Entry, config: dict[str, Any]) -> None:
         if not (interrupted and entry.folder and Path(entry.folder).is_dir()):
             outputs = Path(config["paths"]["outputs"])
             entry.folder = str(create_run_folder(outputs, config["name"]))
-        tags = parent.tags(ledger, config)
-        config["job"] = {"folder": entry.folder, "label": entry.label, "tags": tags}
+        stop = None
         if entry.trial is not None and config["search"]["pruning"]:
-            config["job"]["stop"] = search.stopper(ledger, entry.trial)
+            stop = search.stopper(ledger, entry.trial)
+        tags = parent.tags(ledger, config)
+        config["job"] = Job(Path(entry.folder), entry.label, tags, stop)
     entry.status = "RUNNING"
     ledger.write(entry)
     known = record(Path(entry.folder)) if entry.folder else {}

@@ -13,15 +13,15 @@ from typing import Any
 from pytorch_lightning.tuner.tuning import Tuner
 
 from cnnexp.config.arguments import to_type
-from cnnexp.experiment import build_batches, find_images, fit_to_images, load_images
+from cnnexp.experiment import build_batches
 from cnnexp.files import shown_path
 from cnnexp.phases import build_classifier, make_trainer
-from cnnexp.plan import plan_phases, short_name
+from cnnexp.plan import short_name
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.rate_range import rate_curve, rate_range
 from cnnexp.runs import Result, create_run_folder
-from cnnexp.start import start_network
+from cnnexp.start import begin
 from cnnexp.training.fit import quiet_lightning
 
 LOWEST, HIGHEST = 1e-6, 10.0  # rates, on a logarithmic scale between
@@ -32,11 +32,7 @@ DIVERGED = 4.0  # the test ends where the loss is so many times its lowest
 def lr_find(config: Mapping[str, Any]) -> Result:
     """For the run's first phase; all blocks that it trains get the same rate."""
     with Journal() as journal:
-        source = find_images(config)
-        network = start_network(config, len(source.classes), journal)
-        phase = plan_phases(config, network)[0]
-        images = load_images(config, source)
-        fit_to_images(network, images)
+        network, (phase, *_), images = begin(config, journal)
         batches = build_batches(config, images, "train", seed=config["seed"])
         classifier = build_classifier(
             config, network, images, phase, seed=config["seed"], first_epoch=0, cached=False
