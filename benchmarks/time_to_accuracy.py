@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from commands import SIDES, absolute, done, newest_run, ours
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
+from cnnexp.execution import checked
 from cnnexp.experiment import find_images, load_images
 
 

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from commands import SIDES, Done, absolute, done, newest_run, ours
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
+from cnnexp.execution import checked
 from cnnexp.experiment import find_images, load_images, precision_of
 
 GENERATED = ["dataset=shapes", "dataset.classes=6", "dataset.images=20000", "dataset.image_size=32",

@@ -20,9 +20,9 @@ from pathlib import Path
 from commands import SIDES, absolute, done, newest_run, ours
 from PIL import Image
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.data.image_set import ImageSet
+from cnnexp.execution import checked
 from cnnexp.experiment import find_images, load_images, precision_of
 
 EPOCHS, SIZE = 20, 150

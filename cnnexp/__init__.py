@@ -16,7 +16,8 @@ __all__ = ["__version__", "run"]
 
 
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> "Result":
-    """From Python or a notebook, what `cnnexp <overrides>` does: metrics, run's folder, network.
+    """From Python or a notebook, what `cnnexp <overrides>` does: metrics, run's folder, network;
+    of a sweep (sweep=…, suite=…) its folder, which runs= takes, and exit_code 1 where a job failed.
 
     config_dir: a folder of configs and Python files of your own, as --config-dir.
     Raises cnnexp.errors.InputError where the command line would exit with code 2.

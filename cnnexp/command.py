@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cnnexp.config.arguments import hydra_argv
+from cnnexp.config.arguments import hydra_argv, names_sweep
 from cnnexp.config.completion import completion_line
 from cnnexp.config.compose import (
     PRIMARY,
@@ -28,12 +27,9 @@ from cnnexp.config.compose import (
 )
 from cnnexp.config.explain import CONFIG_ERRORS, explained, parsed
 from cnnexp.config.groups import config_folder, read_groups
-from cnnexp.config.instantiate import resolve
-from cnnexp.config.rerun import check_command, effective, takes_run
-from cnnexp.config.schema import COMPARES
+from cnnexp.config.rerun import effective, takes_run
 from cnnexp.errors import InputError
-from cnnexp.interrupts import interrupts_wait
-from cnnexp.memory import keep_freed_memory
+from cnnexp.execution import check_single, checked, execute, run_one
 from cnnexp.processes import place, several, start
 
 
@@ -44,42 +40,7 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     folder = user_folder(config_dir)
     if names_sweep(overrides):
         return sweep(overrides, folder)
-    composed = compose(overrides, folder)
-    check_single(overrides)
-    return execute(checked(composed.config, composed.overrides))
-
-
-def check_single(overrides: Sequence[str]) -> None:
-    """Raises InputError for what one run alone would not heed."""
-    for line in overrides:
-        key = line.lstrip("+").partition("=")[0]
-        if key == "n_jobs" or key.startswith("search."):
-            raise InputError(
-                f"{line}: is for several runs: add -m, or sweep=optuna for a search; for one run "
-                "leave it out"
-            )
-
-
-def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """The composed config as plain dicts, valid in itself and on this disk.
-
-    overrides: what was typed, kept with the run; a finished run's config yields to it.
-    """
-    checked = check_command(resolved(config), overrides)
-    return {"overrides": list(overrides), **checked}
-
-
-def execute(config: dict[str, Any]) -> Any:
-    """The task's function, given the whole config; its Result."""
-    if (
-        sys.stdout.isatty() and config["task"].get("name") not in COMPARES
-    ):  # importing torch, Lightning and the rest takes some seconds
-        print("loading torch …", end="\r", flush=True)
-    keep_freed_memory()
-    with interrupts_wait(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; of MLflow
-        task = resolve(config["task"]["_target_"], "task._target_")
-    return task(config)
+    return run_one(overrides, folder)
 
 
 def command(arguments: Namespace) -> int:
@@ -94,12 +55,12 @@ def command(arguments: Namespace) -> int:
         return hydra_main(arguments, rewritten(arguments.overrides))
     many = arguments.multirun or names_sweep(arguments.overrides)
     if many and arguments.cfg is None:
-        return sweep(arguments.overrides, folder)
+        return sweep(arguments.overrides, folder).exit_code
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":
         print_config(composed.config, composed.overrides, arguments)
     elif composed.config.hydra.mode == RunMode.MULTIRUN:
-        return sweep(arguments.overrides, folder)
+        return sweep(arguments.overrides, folder).exit_code
     elif wants_hydra(composed.config):
         return hydra_main(arguments, composed.overrides)
     else:
@@ -121,18 +82,10 @@ def check_one_config(arguments: Namespace) -> None:
             raise InputError(f"{key}={values}: {option} shows one config, give one value{listing}")
 
 
-def sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
+def sweep(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from cnnexp.sweeps.sweep import run_sweep
 
     return run_sweep(overrides, config_dir)
-
-
-def names_sweep(
-    overrides: Sequence[str], groups: Sequence[str] = ("sweep", "suite", "hydra/launcher")
-) -> bool:
-    """`sweep=optuna`, `suite=cats_dogs`, `hydra/launcher=slurm_gpu`: many runs without -m."""
-    chosen = [line.lstrip("+").partition("=") for line in overrides]
-    return any(key in groups and value != "null" for key, _, value in chosen)
 
 
 def wants_hydra(config: DictConfig) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.errors import InputError
+from cnnexp.execution import checked
 
 
 def prefetch(overrides: Sequence[str]) -> tuple[dict[str, Any], list[InputError]]:

@@ -64,8 +64,8 @@ def test_arrows_point_one_way(folder: str) -> None:
     ("library", "folders"),
     [
         ("mlflow", {"tracking"}),
-        ("hydra", {"command.py", "config", "sweeps"}),
-        ("omegaconf", {"command.py", "config", "sweeps"}),
+        ("hydra", {"command.py", "execution.py", "config", "sweeps"}),
+        ("omegaconf", {"command.py", "execution.py", "config", "sweeps"}),
         ("optuna", {"sweeps"}),
         ("captum", {"visualization"}),
         ("onnxruntime", {"exporting"}),

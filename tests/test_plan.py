@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose, user_folder
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.errors import InputError
+from cnnexp.execution import checked
 from cnnexp.experiment import build_network
 from cnnexp.plan import frozen_as_drawn, plan_phases, rate_of_another, views_of_none
 

@@ -13,8 +13,8 @@ from scipy.ndimage import binary_dilation, generate_binary_structure
 from torch import nn
 
 import cnnexp
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
+from cnnexp.execution import checked
 from cnnexp.experiment import build_network, find_images, fit_to_images, load_images
 from cnnexp.visualization.gradcam import gradcam_maps
 

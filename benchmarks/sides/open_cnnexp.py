@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.data.batches import Batches, as_tensor
+from cnnexp.execution import checked
 from cnnexp.experiment import find_images, load_images
 from cnnexp.memory import keep_freed_memory
 

@@ -92,3 +92,11 @@ def own_argv() -> list[str]:
 def to_type(*words: str) -> str:
     """A command for people to type, which finds the same configs and code as this one."""
     return shlex.join([*our_command(named_folder()), *words])
+
+
+def names_sweep(
+    overrides: Sequence[str], groups: Sequence[str] = ("sweep", "suite", "hydra/launcher")
+) -> bool:
+    """`sweep=optuna`, `suite=cats_dogs`, `hydra/launcher=slurm_gpu`: many runs without -m."""
+    chosen = [line.lstrip("+").partition("=") for line in overrides]
+    return any(key in groups and value != "null" for key, _, value in chosen)

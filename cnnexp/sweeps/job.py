@@ -13,11 +13,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from cnnexp.command import checked, execute
 from cnnexp.config.identity import PASSING, config_hash
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.config.saved import record
 from cnnexp.errors import InputError, Pruned, one_line
+from cnnexp.execution import checked, execute
 from cnnexp.runs import Job, create_run_folder
 from cnnexp.sweeps import parent, search
 from cnnexp.sweeps.gpus import take_gpu

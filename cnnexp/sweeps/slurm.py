@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from cnnexp.command import checked
 from cnnexp.config.check import check_keys
 from cnnexp.config.compose import compose
 from cnnexp.config.explain import CONFIG_ERRORS, explained
 from cnnexp.config.instantiate import allow_folder, resolve
 from cnnexp.errors import InputError
+from cnnexp.execution import checked
 from cnnexp.files import shown_path
 from cnnexp.sweeps.job import work
 from cnnexp.sweeps.killed import note_killed

@@ -16,7 +16,6 @@ from typing import Any
 from hydra import compose as hydra_compose
 from omegaconf import OmegaConf
 
-from cnnexp.command import run
 from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.compose import (
     PRIMARY,
@@ -30,6 +29,7 @@ from cnnexp.config.groups import listed, read_groups
 from cnnexp.config.quoting import in_quotes
 from cnnexp.config.sweep import check_job
 from cnnexp.errors import InputError, nearest
+from cnnexp.execution import run_one
 from cnnexp.sweeps.ledger import Entry, Ledger
 
 
@@ -213,4 +213,4 @@ def named(step: str, setting: Mapping[str, Any], seed: int) -> str:
 def compare(ledger: Ledger, settings: Sequence[str], config_dir: Path | None) -> None:
     """What may be concluded from the runs that finished. settings: where things lie."""
     places = [line for line in settings if line.lstrip("+").startswith("paths.")]
-    run(["task=compare", f"runs=[{in_quotes(str(ledger.folder))}]", *places], config_dir)
+    run_one(["task=compare", f"runs=[{in_quotes(str(ledger.folder))}]", *places], config_dir)

@@ -14,8 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from cnnexp.command import names_sweep
-from cnnexp.config.arguments import to_type
+from cnnexp.config.arguments import names_sweep, to_type
 from cnnexp.config.compose import compose, hydra_at, resolved
 from cnnexp.config.groups import listed
 from cnnexp.config.rerun import check_command
@@ -23,6 +22,7 @@ from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.monitor import sign_of
+from cnnexp.runs import Result
 from cnnexp.sweeps import search
 from cnnexp.sweeps.job import remembered
 from cnnexp.sweeps.launching import launching, multirun_config
@@ -39,8 +39,8 @@ LABELS = 6  # jobs that are named that failed for one reason
 PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
 
 
-def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
-    """All jobs of a command; the exit code: 1 where one failed.
+def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
+    """All jobs of a command: the sweep's folder, which runs= takes, and 1 where one failed.
 
     Raises InputError, before anything is written, for a job that cannot run.
     """
@@ -79,7 +79,7 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> int:
         end_parents(ledger)
     if suite and any(entry.status == "FINISHED" for entry in ledger.entries()):
         compare(ledger, settings(given), config_dir)
-    return code
+    return Result(folder=ledger.folder, exit_code=code)
 
 
 def end_parents(ledger: Ledger) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.errors import InputError
+from cnnexp.execution import checked
 
 
 @pytest.mark.parametrize(

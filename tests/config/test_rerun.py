@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from cnnexp.command import checked
 from cnnexp.config.compose import Composed, compose, resolved
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import saved_config
 from cnnexp.config.validate import validate
 from cnnexp.errors import InputError
+from cnnexp.execution import checked
 
 Run = Callable[..., tuple[int, str, str]]
 ID = "0123456789abcdef" * 2

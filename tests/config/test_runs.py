@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.quoting import quoted
 from cnnexp.config.validate import validate
 from cnnexp.errors import InputError
+from cnnexp.execution import checked
 
 Run = Callable[..., tuple[int, str, str]]
 A, B = "outputs/mine/20260101-000000_aaaaaa", "outputs/mine/20260101-000000_bbbbbb"

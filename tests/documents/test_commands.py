@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from cnnexp.__main__ import main
-from cnnexp.command import checked, names_sweep
-from cnnexp.config.arguments import parse
+from cnnexp.config.arguments import names_sweep, parse
 from cnnexp.config.compose import compose, user_folder
 from cnnexp.config.sweep import check_sweep
+from cnnexp.execution import checked
 from cnnexp.sweeps.suite import read_suite
 
 ROOT = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import cnnexp
 from cnnexp.__main__ import main
 from cnnexp.errors import InputError
 from cnnexp.finished import load_run
@@ -69,7 +70,8 @@ def test_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "second" in told.partition("ranking")[2]
     assert "compare   4 runs in 2 groups" in told
 
-    assert main(command) == 0
+    again = cnnexp.run(command[2:], config_dir="mine")  # from Python the same
+    assert (again.folder, again.exit_code) == (sweep.absolute(), 0)
     told = capsys.readouterr().out
     assert told.count("finished already: 2 of 2 jobs") == 2
     assert "\njob " not in told
@@ -77,8 +79,8 @@ def test_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def _config(overrides: list[str]) -> dict[str, object]:
-    from cnnexp.command import checked
     from cnnexp.config.compose import compose
+    from cnnexp.execution import checked
 
     composed = compose(overrides)
     return checked(composed.config, composed.overrides)

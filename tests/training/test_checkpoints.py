@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from cnnexp.command import checked
 from cnnexp.config.compose import compose
 from cnnexp.errors import InputError
+from cnnexp.execution import checked
 from cnnexp.files import clear_parts
 from cnnexp.phases import make_trainer
 from cnnexp.training.checkpoints import WholeFileIO, load_network, network_state

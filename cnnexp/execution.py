@@ -1,0 +1,57 @@
+"""One run of one task: its config checked, then the task's function."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from cnnexp.config.compose import compose, resolved
+from cnnexp.config.instantiate import resolve
+from cnnexp.config.rerun import check_command
+from cnnexp.config.schema import COMPARES
+from cnnexp.errors import InputError
+from cnnexp.interrupts import interrupts_wait
+from cnnexp.memory import keep_freed_memory
+
+
+def run_one(overrides: Sequence[str], config_dir: Path | None) -> Any:
+    """What the task gives. Raises InputError."""
+    composed = compose(overrides, config_dir)
+    check_single(overrides)
+    return execute(checked(composed.config, composed.overrides))
+
+
+def check_single(overrides: Sequence[str]) -> None:
+    """Raises InputError for what one run alone would not heed."""
+    for line in overrides:
+        key = line.lstrip("+").partition("=")[0]
+        if key == "n_jobs" or key.startswith("search."):
+            raise InputError(
+                f"{line}: is for several runs: add -m, or sweep=optuna for a search; for one run "
+                "leave it out"
+            )
+
+
+def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """The composed config as plain dicts, valid in itself and on this disk.
+
+    overrides: what was typed, kept with the run; a finished run's config yields to it.
+    """
+    checked = check_command(resolved(config), overrides)
+    return {"overrides": list(overrides), **checked}
+
+
+def execute(config: dict[str, Any]) -> Any:
+    """The task's function, given the whole config; its Result."""
+    if (
+        sys.stdout.isatty() and config["task"].get("name") not in COMPARES
+    ):  # importing torch, Lightning and the rest takes some seconds
+        print("loading torch …", end="\r", flush=True)
+    keep_freed_memory()
+    with interrupts_wait(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; of MLflow
+        task = resolve(config["task"]["_target_"], "task._target_")
+    return task(config)
