@@ -62,6 +62,7 @@ def command(arguments: Namespace) -> int:
     elif composed.config.hydra.mode == RunMode.MULTIRUN:
         return sweep(arguments.overrides, folder).exit_code
     elif wants_hydra(composed.config):
+        check_single(arguments.overrides)
         return hydra_main(arguments, composed.overrides)
     else:
         check_single(arguments.overrides)
@@ -113,14 +114,16 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     print(OmegaConf.to_yaml(node).rstrip() if OmegaConf.is_config(node) else node)
 
 
-def job(config: DictConfig) -> None:
-    """A run with Hydra's callbacks, environment or folder around it."""
-    execute(checked(config, HydraConfig.get().overrides.task))
-
-
 def hydra_main(arguments: Namespace, overrides: Sequence[str]) -> int:
-    """Hydra's own main, for what only that does; its errors reach us raw."""
-    folder = config_folder()
+    """Hydra's own main, for what only that does: its own questions, and runs with its callbacks,
+    environment or folder around them. Its errors reach us raw.
+    """
+    folder, codes = config_folder(), [0]
+
+    def job(config: DictConfig) -> None:
+        done = execute(checked(config, HydraConfig.get().overrides.task))
+        codes.append(getattr(done, "exit_code", 0))
+
     decorated = hydra.main(config_path=str(folder), config_name=PRIMARY, version_base=VERSION_BASE)(
         job
     )
@@ -132,7 +135,7 @@ def hydra_main(arguments: Namespace, overrides: Sequence[str]) -> int:
             raise explained(error, [], groups) from None
         except SystemExit as leaving:
             return leaving.code if isinstance(leaving.code, int) else 1
-    return 0
+    return codes[-1]
 
 
 @contextmanager

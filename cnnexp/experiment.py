@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from cnnexp.config.instantiate import call, resolve
+from cnnexp.config.schema import REFINED
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.prepare import prepare
@@ -49,7 +50,12 @@ def find_images(config: Config, download: bool = True) -> Source:
     """Where the images are; nothing is decoded yet. download: fetch them where that is needed."""
     options = config["dataset"]
     accepted = inspect.signature(resolve(options["_target_"])).parameters
-    own = {key: value for key, value in options.items() if key in accepted or key == "_target_"}
+    any_key = any(kind.kind is inspect.Parameter.VAR_KEYWORD for kind in accepted.values())
+    own = {
+        key: value
+        for key, value in options.items()
+        if key in accepted or key == "_target_" or (any_key and key not in REFINED["dataset"])
+    }
     injected: dict[str, Any] = {"cache": cache_of(config)} if "cache" in accepted else {}
     if "download" in accepted and not download:
         injected["download"] = False
@@ -147,7 +153,11 @@ def try_augmentation(config: Config, images: ImageSet) -> None:
     given = as_tensor(rows).permute(0, 3, 1, 2)
     with torch.random.fork_rng(devices=[]):
         made = call(config["augmentation"])(given)
-    name = f"augmentation._target_={config['augmentation']['_target_']}"
+    check_augmented(made, given, f"augmentation._target_={config['augmentation']['_target_']}")
+
+
+def check_augmented(made: Any, given: torch.Tensor, name: str = "augmentation") -> None:
+    """What it made of a batch: a network takes nothing else. Raises InputError."""
     if not isinstance(made, torch.Tensor):
         raise InputError(f"{name}: gives a {type(made).__name__}; it must give a tensor")
     if made.shape != given.shape:

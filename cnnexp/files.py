@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 PART = ".part"
+UMASK = os.umask(0o077)  # asked for once: another thread's files must not see it change
+os.umask(UMASK)
 # What keeps a program from writing or reading and is not its fault -> what to do about it.
 MENDABLE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there"),
@@ -32,9 +34,7 @@ def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)  # mkstemp makes it private; others read these folders
+        os.chmod(beside, 0o666 & ~UMASK)  # mkstemp makes it private; others read these folders
         os.replace(beside, path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)

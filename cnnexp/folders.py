@@ -31,4 +31,4 @@ def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
         raise InputError(
             f"{key}={run}: no such folder; with tracking=none a run is named by its folder"
         )
-    return find_run_folder(run, tracking_uri)
+    return find_run_folder(run, tracking_uri, key)

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, S
 
 from cnnexp.config.compose import search_folders
 from cnnexp.config.instantiate import call, named_folder
-from cnnexp.config.phases import laid_over
+from cnnexp.config.overlay import laid_over
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError, one_line
 from cnnexp.experiment import device_of, precision_of

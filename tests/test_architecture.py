@@ -12,7 +12,16 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cnnexp"
 CONFIGS = ROOT / "configs"
-COMMON = {"cores", "errors", "files", "interrupts", "logits", "monitor", "config.types"}
+COMMON = {
+    "cores",
+    "errors",
+    "files",
+    "interrupts",
+    "logits",
+    "monitor",
+    "config.types",
+    "config.overlay",
+}
 
 # folder -> what of ours it may import beside itself and COMMON.
 ALLOWED = {

@@ -2,7 +2,6 @@
 
 import glob
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -91,10 +90,7 @@ def named_run(entry: str, config: Mapping[str, Any], key: str = "runs") -> Path:
             f"{key}: {entry}: no such folder{glob_too}, and no MLflow id or its beginning "
             f"(hexadecimal digits){near or newest(config)}"
         )
-    try:
-        folder = run_folder({**config, key: entry}, key)
-    except InputError as error:
-        raise InputError(re.sub(r"^run: ", f"{key}: ", str(error))) from None
+    folder = run_folder({**config, key: entry}, key)
     if not (folder / "run.json").is_file():
         inside = held(folder, config)
         one = f"one of its runs: {key}={shown_path(inside[0][-1])}" if inside and inside[0] else ""

@@ -6,6 +6,7 @@ A config may come with somebody's checkpoint: what it names is called only where
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from cnnexp.config.signature import target_signature
 from cnnexp.config.source import forget
 from cnnexp.errors import InputError, nearest, one_line
 from cnnexp.files import shown_path
@@ -32,6 +34,7 @@ ROLES: dict[str, tuple[str, ...]] = {
 ALLOWED = tuple(dict.fromkeys(name for names in ROLES.values() for name in names))
 
 _folders: list[Path] = []  # named on the command line by --config-dir, or in run(config_dir=…)
+_imported: dict[str, int] = {}  # own modules -> their files' times then
 _named: Path | None = None  # by the command that runs; earlier ones in this process named others
 
 
@@ -50,6 +53,26 @@ def allow_folder(folder: Path | None) -> None:
         sys.path.append(str(folder))
     importlib.invalidate_caches()
     forget()
+    target_signature.cache_clear()
+    now = own_modules()
+    if any(_imported.get(name, stamp) != stamp for name, stamp in now.items()):
+        for name in now:  # all of them: one may have taken names from another
+            del sys.modules[name]
+        _imported.clear()
+
+
+def own_modules() -> dict[str, int]:
+    """Imported modules of a person's own folders -> when their files were changed, ns. What was
+    edited in the middle of a notebook is imported anew.
+    """
+    begins = tuple(f"{folder}{os.sep}" for folder in _folders)
+    found = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        own = file.startswith(begins) and not name.startswith("cnnexp.")
+        if own and name != "__main__" and "site-packages" not in file and os.path.exists(file):
+            found[name] = os.stat(file).st_mtime_ns
+    return found
 
 
 def named_folder() -> Path | None:
@@ -105,6 +128,8 @@ def resolve(target: str, key: str = "_target_") -> Callable[..., Any]:
             raise InputError(f"{key}={target}: {one_line(error)}{importer(error)}") from error
         except ImportError as error:
             raise InputError(f"{key}={target}: {one_line(error)}{importer(error)}") from error
+        for own, stamp in own_modules().items():
+            _imported.setdefault(own, stamp)
         for part in parts[length:]:
             if not hasattr(found, part):
                 names = [entry for entry in dir(found) if not entry.startswith("_")]
@@ -123,17 +148,24 @@ def importer(error: ImportError) -> str:
 
 
 def callable_and_at_home(found: Any, target: str, key: str) -> Callable[..., Any]:
-    """Refuses `torch.optim.adam.torch.hub.load`: on the list by its name, but from elsewhere."""
-    top = target.partition(".")[0]
+    """Refuses `torch.optim.adam.torch.hub.load`: on the list by its name, but from elsewhere. So it
+    does with what a person's own file has imported, `data.rmtree`, for a stranger's config may name
+    that, too.
+    """
     origin = getattr(found, "__module__", None) or ""
-    ours = home(top) in _folders
-    roots = [".".join(name.split(".")[:2]) for name in ALLOWED if target.startswith(name)]
+    ours = home(target.partition(".")[0]) in _folders
     if not callable(found):
         raise InputError(f"{key}={target}: is not a class or a function")
-    if not ours and not any(
-        f"{origin}.".startswith(f"{root.rstrip('.')}.") for root in at_home(roots)
-    ):
-        raise InputError(f"{key}={target}: is defined in '{origin}', which a config may not call")
+    if ours and home(origin.partition(".")[0]) in _folders:
+        return found
+    names = [name for name in ALLOWED if name.endswith(".")] if ours else ALLOWED
+    listed = [name for name in names if ours or target.startswith(name)]
+    roots = at_home([".".join(name.split(".")[:2]) for name in listed])
+    if not any(f"{origin}.".startswith(f"{root.rstrip('.')}.") for root in roots):
+        wrap = "; call it in a function, or derive a class from it, in your file" if ours else ""
+        raise InputError(
+            f"{key}={target}: is defined in '{origin}', which a config may not call{wrap}"
+        )
     return found
 
 

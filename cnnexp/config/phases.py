@@ -22,11 +22,6 @@ def filled(phases: Any) -> Any:
     }
 
 
-def laid_over(node: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's optimizer or scheduler as a phase has it: its own keys or its own target count."""
-    return dict(own) if "_target_" in own else {**node, **own}
-
-
 def check_meant(name: str, phases: Mapping[str, Any]) -> None:
     """Refuse phases.finetun.epochs=3: beside `finetune`, it would be a phase of its own."""
     known = [n for n, phase in phases.items() if isinstance(phase, Mapping) and phase["trainable"]]

@@ -186,6 +186,12 @@ FILLED_IN: dict[str, frozenset[str]] = {
     "visualization": frozenset({"probe"}),
 }
 
+# What the program reads itself; their functions have defaults of their own.
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "optimizer": ("lr",),
+    "trainer": ("max_epochs", "precision", "accelerator", "devices"),
+}
+
 DATASET_DEFAULTS: dict[str, Any] = {
     "resize": "crop",
     "batch_size": 64,

@@ -8,12 +8,14 @@ from typing import Any, get_type_hints, is_typeddict
 from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.groups import OFTEN_MEANT
 from cnnexp.config.instantiate import check_allowed
-from cnnexp.config.phases import check_meant, check_phase, filled, laid_over
+from cnnexp.config.overlay import laid_over
+from cnnexp.config.phases import check_meant, check_phase, filled
 from cnnexp.config.schema import (
     DATASET_DEFAULTS,
     FILLED_IN,
     NEEDS_RUN,
     REFINED,
+    REQUIRED,
     TAKES_RUNS,
     Config,
     Phase,
@@ -169,6 +171,9 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
     for key, argument in takes.arguments.items():
         if argument.required and key not in given.keys() | filled_in and group != "scheduler":
             raise InputError(f"{path}.{key}: is missing; {target} needs it")
+    for key in REQUIRED.get(group, ()):
+        if key not in given:
+            raise InputError(f"{path}.{key}: is missing; give it a value")
 
 
 def check_paths(config: Mapping[str, Any]) -> None:

@@ -98,14 +98,13 @@ def balance_line(train: np.ndarray, classes: Sequence[str]) -> str:
 @dataclass(frozen=True)
 class Lost:
     """A file that was left out: pixels, (h, w, 3) uint8, if anything of it can be seen; of a copy
-    the image that was kept, and its name.
+    the image that was kept.
     """
 
     path: str
     reason: str
     pixels: np.ndarray | None = None
     kept: np.ndarray | None = None
-    kept_path: str = ""
 
 
 @house_style

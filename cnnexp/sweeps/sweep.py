@@ -33,9 +33,9 @@ from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import jobs, ranked, table
 from cnnexp.tracking.environment import mask
 
-# Where things lie and how they are run: another value of these is the same sweep.
 NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|seed|dataset\.fold)(?=[=./])")
 LABELS = 6  # jobs that are named that failed for one reason
+# Where things lie and how they are run: another value of these is the same sweep.
 PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
 
 

@@ -18,8 +18,7 @@ from cnnexp.data.summary import summary, write_left_out
 from cnnexp.data.thumbnail import thumbnail
 from cnnexp.data.turns import in_turn, turns
 from cnnexp.datasets.source import SPLITS, Source
-from cnnexp.errors import InputError
-from cnnexp.experiment import device_of, find_images, load_images
+from cnnexp.experiment import check_augmented, device_of, find_images, load_images
 from cnnexp.files import shown_path
 from cnnexp.plan import is_identity, short_name
 from cnnexp.reporting.data_counts import CARDS, Lost, class_balance, left_out_files
@@ -141,25 +140,11 @@ def draw_augmented(
         for epoch in range(count):
             torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 0, 0)).generate_state(1)[0]))
             given = batch().to(device)
-            draws.append(augment(given).cpu())
-            check_augmented(draws[-1], given.shape)
+            made = augment(given)
+            check_augmented(made, given)
+            draws.append(made.cpu())
     floating = [draw if draw.dtype == torch.uint8 else draw.float().clamp(0, 1) for draw in draws]
     return torch.stack(floating).permute(0, 1, 3, 4, 2).numpy()
-
-
-def check_augmented(images: torch.Tensor, shape: torch.Size) -> None:
-    problem = ""
-    if images.shape != shape:
-        problem = f"makes {tuple(images.shape)} of a batch {tuple(shape)}; it must keep the shape"
-    elif not (images.dtype == torch.uint8 or images.is_floating_point()):
-        problem = f"gives {images.dtype}; a network takes uint8 or [0, 1]"
-    elif images.is_floating_point() and not (images.min() >= -1e-3 and images.max() <= 1 + 1e-3):
-        problem = (
-            f"gives values from {images.min():.3g} to {images.max():.3g}; "
-            "a network takes uint8 or [0, 1]"
-        )
-    if problem:
-        raise InputError(f"augmentation: {problem}")
 
 
 def class_means(
@@ -207,8 +192,7 @@ def lost(
     if copy is not None:
         twin = kept.get(images.sha256[copy])
         if twin is not None:
-            pixels = images.images[copy], images.images[twin]
-            return Lost(item.path, item.reason, *pixels, images.paths[twin])
+            return Lost(item.path, item.reason, images.images[copy], images.images[twin])
     elif item.path in where:
         try:
             content = source.read(where[item.path])

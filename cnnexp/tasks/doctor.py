@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnexp.config.arguments import to_type
 from cnnexp.config.instantiate import resolve
 from cnnexp.doctor import machine, places, software
 from cnnexp.doctor.cluster import slurm
 from cnnexp.doctor.finding import Finding, note, ok, problem
 from cnnexp.errors import InputError
+from cnnexp.files import shown_path
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result
 from cnnexp.tracking import store as tracking_store
@@ -179,7 +181,9 @@ def store(config: Config) -> Finding:
             if config["tracking"].get("if_unreachable") != "keep":
                 raise
             kept = f"{error.reason}: runs are kept in their folders"
-            return note(kept, "afterwards: python -m cnnexp task=sync")
+            runs = shown_path(Path(config["paths"]["outputs"]) / config["name"])
+            words = ("task=sync", f"runs=[{runs}]", f"tracking.uri={mask(uri)}")
+            return note(kept, f"afterwards: {to_type(*words)}")
         return ok(f"{mask(uri)} answers")
     if not path.exists():
         place = places.folder(path.parent, "tracking.uri")

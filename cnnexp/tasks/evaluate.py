@@ -1,6 +1,6 @@
 """task=evaluate: test a finished run again, from its folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -19,16 +19,21 @@ def evaluate(config: Mapping[str, Any]) -> Result:
         images = load_test_images(run, lambda line: journal.topic("note", line))
         tested = answer(run.config, run.network, images, precision=run.precision)
         journal.topic("test", verdict(tested))
-        table = Table(box=None, pad_edge=False)
-        for column in ("class", "precision", "recall", "f1"):
-            table.add_column(column, justify="left" if column == "class" else "right")
-        for name in images.classes:
-            kinds = ("precision", "recall", "f1")
-            scores = (tested.metrics[f"test/{kind}/{name}"] for kind in kinds)
-            table.add_row(name, *(f"{score:.3f}" for score in scores))
-        journal.console.print(table)
+        journal.console.print(class_table(tested.metrics, images.classes))
         folder = run.folder / "evaluation"
         save_predictions(folder / "predictions.csv", tested, images)
         write_json(folder / "metrics.json", tested.metrics)
         journal.topic("saved", f"{shown_path(folder)}  (predictions.csv, metrics.json)")
     return Result(tested.metrics, run.folder, run.network)
+
+
+def class_table(metrics: Mapping[str, float], classes: Sequence[str]) -> Table:
+    """A row for each class that has figures of its own; of very many classes none has."""
+    kinds = ("precision", "recall", "f1")
+    table = Table(box=None, pad_edge=False)
+    for column in ("class", *kinds):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for name in classes:
+        if f"test/recall/{name}" in metrics:
+            table.add_row(name, *(f"{metrics[f'test/{kind}/{name}']:.3f}" for kind in kinds))
+    return table

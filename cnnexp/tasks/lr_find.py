@@ -13,6 +13,7 @@ from typing import Any
 from pytorch_lightning.tuner.tuning import Tuner
 
 from cnnexp.config.arguments import to_type
+from cnnexp.config.overlay import laid_over
 from cnnexp.experiment import build_batches
 from cnnexp.files import shown_path
 from cnnexp.phases import build_classifier, make_trainer
@@ -37,10 +38,12 @@ def lr_find(config: Mapping[str, Any]) -> Result:
         classifier = build_classifier(
             config, network, images, phase, seed=config["seed"], first_epoch=0, cached=False
         )
-        optimizer, current = short_name(config["optimizer"]), phase.optimization.lr
+        own = config["phases"][phase.name]["optimizer"]
+        key = f"phases.{phase.name}.optimizer.lr" if "lr" in own else "optimizer.lr"
+        optimizer = short_name(laid_over(config["optimizer"], own))
         journal.topic("testing", f"{STEPS} steps of {optimizer}, from {LOWEST:g} to {HIGHEST:g}")
         rates, losses = range_test(config, classifier, batches)
-        picture = rate_curve(rates, losses, current)
+        picture = rate_curve(rates, losses, phase.optimization.lr)
         folder = create_run_folder(Path(config["paths"]["outputs"]) / "lr_find", config["name"])
         (path,) = save_pictures({"lr_find": picture}, folder / "figures")
         found = rate_range(rates, losses)
@@ -52,14 +55,10 @@ def lr_find(config: Mapping[str, Any]) -> Result:
             )
         journal.topic("saved", shown_path(path))
         if found is not None:
-            own = [line for line in config["overrides"] if not _replaced(line)]
-            typed = [*own, f"optimizer.lr={found.steepest:.2g}"]
-            journal.topic("next", to_type(*typed))
+            replaced = ("task=", f"{key}=")
+            typed = [o for o in config["overrides"] if not o.lstrip("+").startswith(replaced)]
+            journal.topic("next", to_type(*typed, f"{key}={found.steepest:.2g}"))
     return Result(found._asdict() if found else {}, folder)
-
-
-def _replaced(line: str) -> bool:
-    return line.lstrip("+").startswith(("task=", "optimizer.lr="))
 
 
 def range_test(

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from cnnexp.comparison.selection import expanded
+from cnnexp.config.arguments import to_type
 from cnnexp.config.saved import saved_config
 from cnnexp.data.lock import held
-from cnnexp.errors import InputError
+from cnnexp.errors import InputError, one_line
 from cnnexp.files import shown_path
 from cnnexp.finished import load_run
 from cnnexp.recording import BEGUN, ENDED, RUN, flat, log_files, own_keys, tags_of
@@ -39,10 +40,14 @@ def sync(config: Mapping[str, Any]) -> Result:
         for outputs in {folder.parents[1] for folder in folders}:
             jobs |= jobs_in(outputs)
         parents: dict[Path, set[str]] = defaultdict(set)  # sweep's folder -> experiments
-        counts = {"new": 0, "completed": 0, "there": 0, "running": 0}
+        counts = {"new": 0, "completed": 0, "there": 0, "running": 0, "failed": 0}
         for folder in folders:
             with held(folder / ".sync.lock", f"bringing {folder.name} in"):
-                done = bring_in(config, folder, uri, journal, jobs)
+                try:
+                    done = bring_in(config, folder, uri, journal, jobs)
+                except InputError as problem:  # the others are brought in all the same
+                    journal.topic("failed", f"{shown_path(folder)}: {one_line(problem)}")
+                    done = "failed"
             counts[done] += 1
             if done in ("new", "completed") and (job := jobs.get(folder.parts[-2:])):
                 parents[job[0].folder].add(saved_config(folder)["name"])
@@ -51,10 +56,13 @@ def sync(config: Mapping[str, Any]) -> Result:
         journal.topic(
             "sync",
             f"{counts['new']} brought in, {counts['completed']} completed, {counts['there']} were "
-            f"there already" + (f", {counts['running']} still run" if counts["running"] else ""),
+            f"there already"
+            + (f", {counts['running']} not ended" if counts["running"] else "")
+            + (f", {counts['failed']} failed" if counts["failed"] else ""),
         )
         journal.topic("compare", hints.shows(uri))
-    return Result({f"sync/{name}": float(count) for name, count in counts.items()})
+    metrics = {f"sync/{name}": float(count) for name, count in counts.items()}
+    return Result(metrics, exit_code=1 if counts["failed"] else 0)
 
 
 def jobs_in(outputs: Path) -> Jobs:
@@ -83,14 +91,21 @@ def parent_tags(
 def bring_in(
     config: Mapping[str, Any], folder: Path, uri: str, journal: Journal, jobs: Jobs
 ) -> str:
-    """What was to be done: new, completed, there, running."""
+    """What was to be done: new, completed, there, running. Raises InputError."""
     info, saved = read_json(folder / "run.json"), saved_config(folder)
     if info.get("status") == "RUNNING":
-        journal.topic("running", shown_path(folder))
+        where = shown_path(folder)
+        journal.topic("running", f"{where} (if it was killed: {to_type(f'resume={where}')})")
         return "running"
     run = find_run(store.connect(uri), folder, info.get("mlflow_run_id"))
     if run is not None and whole(run):
         return "there"
+    # All that may be wrong with the run is found before the store has anything of it.
+    values = logged(folder, info)
+    wanted = saved["tracking"].get("log_model", True) and info["status"] == "FINISHED"
+    if run is not None and run.outputs and run.outputs.model_outputs:
+        wanted = False  # it is there
+    finished = load_run({**config, "run": str(folder), "runs": None}) if wanted else None
     clock, label, tags = Clock(times(info)[0]), f"seed={saved['seed']}", tags_of(saved, info)
     if job := jobs.get(folder.parts[-2:]):
         ledger, label = job[0], job[1].label
@@ -103,15 +118,13 @@ def bring_in(
     write_json(folder / "run.json", info | {"mlflow_run_id": tracker.run_id})
     tracker.log_tags({"cnnexp.data": info["data"]["digest"]})
     tracker.log_params(flat(own_keys(saved)))
-    left = missing(tracker, logged(folder, info))
+    left = missing(tracker, values)
     for (name, step), (value, logged_s) in left.items():
         clock.now_s = logged_s
         tracker.log_metrics({name: value}, step)
     log_files(tracker, folder, (*BEGUN, *ENDED, RUN))
     tracker.log_folder(folder / "figures", "figures")
-    wanted = saved["tracking"].get("log_model", True) and info["status"] == "FINISHED"
-    if wanted and not (run is not None and run.outputs and run.outputs.model_outputs):
-        finished = load_run({**config, "run": str(folder), "runs": None})
+    if finished is not None:
         size = finished.config["dataset"]["image_size"]
         network = finished.network.cpu()
         tracker.log_model(network, np.zeros((2, 3, size, size), np.uint8), finished.classes)

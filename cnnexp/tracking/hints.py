@@ -1,9 +1,11 @@
 """What to type to see a store, or to fill it."""
 
+import json
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
-from cnnexp.files import shown_path
+from cnnexp.files import our_command, shown_path
 from cnnexp.tracking.environment import mask
 from cnnexp.tracking.store import database
 
@@ -26,6 +28,9 @@ def shows(uri: str) -> str:
 
 
 def sync_command(uri: str, folder: Path) -> str:
-    """What brings the run into the store at `uri`."""
-    at = shlex.quote(f"tracking.uri={mask(uri)}")
-    return f"python -m cnnexp task=sync {shlex.quote(f'runs=[{shown_path(folder)}]')} {at}"
+    """What brings the run into the store at `uri`, with the code that made it."""
+    own_code = None
+    with suppress(OSError, ValueError, AttributeError):
+        own_code = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("config_dir")
+    words = ["task=sync", f"runs=[{shown_path(folder)}]", f"tracking.uri={mask(uri)}"]
+    return shlex.join([*our_command(own_code), *words])

@@ -99,28 +99,31 @@ def run_of_folder(client: "MlflowClient", experiment_ids: list[str], folder: str
     return str(found[0].info.run_id) if found else None
 
 
-def find_run_folder(run_id: str, uri: str) -> Path:
-    """The folder of the run whose MLflow id is, or starts with, `run_id`. Makes no store."""
+def find_run_folder(run_id: str, uri: str, key: str = "run") -> Path:
+    """The folder of the run whose MLflow id is, or starts with, `run_id`. Makes no store.
+
+    key: of the config, which named it.
+    """
     uri = absolute_uri(uri)
     path, where = database(uri), mask(uri)
     if path is not None and not path.exists():
-        raise InputError(f"run: '{run_id}' is no folder, and there is no MLflow store at {where}")
+        raise InputError(f"{key}: '{run_id}' is no folder, and there is no MLflow store at {where}")
     if not re.fullmatch("[0-9a-f]{4,32}", run_id):
-        raise InputError(f"run: '{run_id}' is neither a folder nor an MLflow run id")
+        raise InputError(f"{key}: '{run_id}' is neither a folder nor an MLflow run id")
     check(path, uri) if path else reach(uri)
     client = connect(uri)
     experiments = [e.experiment_id for e in client.search_experiments()]
     found = client.search_runs(experiments, f"attributes.run_id LIKE '{run_id}%'", max_results=5)
     if not found:
-        raise InputError(f"run: no MLflow run starts with '{run_id}' in {where} (tracking.uri)")
+        raise InputError(f"{key}: no MLflow run starts with '{run_id}' in {where} (tracking.uri)")
     if len(found) > 1:
         ids = ", ".join(run.info.run_id for run in found)
-        raise InputError(f"run: '{run_id}' is the start of several MLflow runs: {ids}")
+        raise InputError(f"{key}: '{run_id}' is the start of several MLflow runs: {ids}")
     folder = found[0].data.tags.get(FOLDER_TAG)
     if folder is None:
-        raise InputError(f"run: MLflow run {found[0].info.run_id} was not made by cnnexp")
+        raise InputError(f"{key}: MLflow run {found[0].info.run_id} was not made by cnnexp")
     if not Path(folder).is_dir():
         raise InputError(
-            f"run: MLflow run {found[0].info.run_id} was kept in {folder}, which is not here"
+            f"{key}: MLflow run {found[0].info.run_id} was kept in {folder}, which is not here"
         )
     return Path(folder)

@@ -31,14 +31,12 @@ logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Fitted:
-    """A phase that has been trained. best: its checkpoint. best_epoch: of the run, from 1.
+    """A phase that has been trained. best_epoch: of the run, from 1.
 
     history: a row per epoch, see `EpochTable`. steps: of the optimizer. train_s: of the epochs,
     with validation.
     """
 
-    phase: str
-    best: Path
     best_epoch: int
     history: list[dict[str, float]]
     steps: int
@@ -186,8 +184,6 @@ def fit(
         journal.topic("stopped", f"{monitor} has not improved for {epochs}")
     chosen = max(rows, key=lambda row: sign * row[monitor])
     return Fitted(
-        phase=phase.name,
-        best=folder / "best.ckpt",
         best_epoch=int(chosen["epoch"]),
         history=rows,
         steps=trainer.global_step,

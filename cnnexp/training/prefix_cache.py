@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import filelock
 import numpy as np
 import torch
 from torch import nn
@@ -100,23 +101,28 @@ def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Ten
         return found
     size = size_of(prefix)
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(cache).free
-        if size > min(limit_bytes, free):
-            log.info(
-                "outputs of frozen blocks are not stored: they need %.1f GB, and there are %.1f GB"
-                " (training.prefix_cache_gb, free disk)", size / 1e9, min(limit_bytes, free) / 1e9,
-            )  # fmt: skip
+        if _too_large(size, limit_bytes):
             return None
         with held(folder / "lock", "running the frozen blocks"):
             found = _open(folder)  # what another process built meanwhile
             if found is None:
-                _make_room(cache / "prefix", limit_bytes - size)
+                make_room(cache / "prefix", limit_bytes - size)
+                if _too_large(size, shutil.disk_usage(cache).free):
+                    return None
                 _build(folder, prefix)
                 found = _open(folder)
     except OSError as error:
         log.warning("outputs of frozen blocks are not stored in %s: %s", folder, error)
     return found
+
+
+def _too_large(size: int, room_bytes: float) -> bool:
+    if size > room_bytes:
+        log.info(
+            "outputs of frozen blocks are not stored: they need %.1f GB, and there are %.1f GB"
+            " (training.prefix_cache_gb, free disk)", size / 1e9, room_bytes / 1e9,
+        )  # fmt: skip
+    return size > room_bytes
 
 
 def _open(folder: Path) -> torch.Tensor | None:
@@ -156,21 +162,27 @@ def _build(folder: Path, prefix: Prefix) -> None:
         json.dump({"shape": shape, "dtype": str(values.dtype), "values": sealed}, text)
 
 
-def _make_room(root: Path, left_bytes: float) -> None:
-    """Take away whole entries, the longest unused first, until the rest takes no more than this.
+def make_room(root: Path, left_bytes: float) -> None:
+    """Take away whole entries, the longest unused first, until the rest takes no more than this;
+    before them what was begun by a process that is no more.
 
     A run that reads one keeps its map: the file goes when the last reader has closed it.
     """
     entries = []
-    for index in root.glob("*/index.json"):
+    for folder in root.iterdir():
         try:
-            used_s, size = index.stat().st_mtime, (index.parent / "outputs.bin").stat().st_size
-        except OSError:
-            continue  # another process takes it away at this moment
-        entries.append((used_s, size, index.parent))
+            index = folder / "index.json"
+            used_s = index.stat().st_mtime if index.exists() else 0.0
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            if not used_s:
+                with filelock.FileLock(folder / "lock").acquire(timeout=0):
+                    pass  # nobody builds it
+        except (OSError, filelock.Timeout):
+            continue  # another process builds it, or takes it away, at this moment
+        entries.append((used_s, size, folder))
     total = sum(size for _, size, _ in entries)
-    for _, size, folder in sorted(entries):
-        if total <= left_bytes:
+    for used_s, size, folder in sorted(entries):
+        if used_s and total <= left_bytes:
             break
         shutil.rmtree(folder, ignore_errors=True)
         total -= size

@@ -105,6 +105,12 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "model._target_=cnnexp.models.baseline.baselin", ["model._target_", "'baseline'"],
     ),
     "left out": ("~model", ["model: is missing", "~model"]),
+    "rate left out": ("~optimizer.lr", ["optimizer.lr: is missing"]),
+    "devices left out": ("~trainer.devices", ["trainer.devices: is missing"]),
+    "phase's optimizer without a rate": (
+        "'phases.train.optimizer={_target_: torch.optim.SGD}'",
+        ["phases.train.optimizer.lr: is missing"],
+    ),
     "bad interpolation": ("'name=${nmae}'", ["name", "'nmae' not found"]),
     "unset variable": ("'name=${oc.env:CNNEXP_NO_SUCH}'", ["name", "CNNEXP_NO_SUCH"]),
     "must be given": ("name=???", ["name: must be given", "name=…"]),

@@ -1,5 +1,6 @@
 """task=doctor as a person meets it: lines, exit code, and nothing written."""
 
+import shlex
 import shutil
 import threading
 import urllib.request
@@ -12,9 +13,11 @@ import torch
 import torchvision
 from PIL import Image
 
+import cnnexp
 from cnnexp.__main__ import main
 from cnnexp.datasets import cats_dogs
 from cnnexp.doctor import software
+from cnnexp.errors import InputError
 from cnnexp.tracking.store import ensure_store
 
 SMALL = ["model=torchvision", "model.name=mobilenet_v3_small", "dataset.image_size=32"]
@@ -155,7 +158,12 @@ def test_stores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep = ["tracking.uri=http://127.0.0.1:9", "tracking.if_unreachable=keep"]
     code, found = doctor(capsys, *keep)
     assert (code, found["store"][0][0]) == (0, "note")
-    assert found["store"][0][1].endswith("python -m cnnexp task=sync")
+    said = found["store"][0][1].partition("afterwards: python -m cnnexp ")[2]
+    words = shlex.split(said)
+    assert words == ["task=sync", "runs=[outputs/digits_baseline]", keep[0]]
+    (tmp_path / "outputs" / "digits_baseline").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no MLflow server answers|no run|holds no"):
+        cnnexp.run(words)  # it is one that is taken
 
     (tmp_path / "text.db").write_text("no database")
     code, found = doctor(capsys, "tracking.uri=sqlite:///text.db")

@@ -85,6 +85,7 @@ def test_a_run_without_its_server_is_brought_in(
         "sync/completed": 0,
         "sync/there": 1,
         "sync/running": 0,
+        "sync/failed": 0,
     }
     (brought,), (own,) = (
         [run for run in runs() if run.data.tags["cnnexp.folder"] == str(folder)]
@@ -184,6 +185,17 @@ def test_what_cannot_be_brought_in(work: Path) -> None:
     result = cnnexp.run(["task=sync", f"runs=[{folder}]"])
     assert result.metrics["sync/running"] == 1
     assert runs() == []
+    (folder / "run.json").write_text(json.dumps(info))
+    other = cnnexp.run([*SMALL, "tracking=none", "seed=1"]).folder
+    assert other is not None
+    next(folder.glob("checkpoints/*/best.ckpt")).unlink()
+    result = cnnexp.run(["task=sync", f"runs=[{folder},{other}]"])
+    assert (result.exit_code, result.metrics["sync/failed"], result.metrics["sync/new"]) == (
+        1,
+        1,
+        1,
+    )
+    assert [Path(run.data.tags["cnnexp.folder"]) for run in runs()] == [other], "and no other"
 
 
 def test_a_server_that_asks_for_a_password() -> None:

@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from cnnexp.training.prefix_cache import Prefix, size_of, stored_outputs
@@ -146,6 +149,32 @@ def test_the_longest_unused_goes_first(make: Callable[..., Prefix], tmp_path: Pa
     stored_outputs(entries[2], tmp_path, 2.5 * size)
     there = [(tmp_path / "prefix" / prefix.key()).exists() for prefix in entries]
     assert there == [True, False, True]
+
+
+def test_what_a_killed_builder_left_goes(make: Callable[..., Prefix], tmp_path: Path) -> None:
+    for name in ("left", "being-built"):
+        (tmp_path / "prefix" / name).mkdir(parents=True)
+        (tmp_path / "prefix" / name / ".outputs.bin.x.part").write_bytes(bytes(1000))
+    with FileLock(tmp_path / "prefix" / "being-built" / "lock"):
+        assert stored_outputs(make(), tmp_path, GIGABYTE) is not None
+    there = {path.name for path in (tmp_path / "prefix").iterdir()}
+    assert there == {"being-built", make().key()}
+
+
+def test_room_is_made_before_the_disk_is_looked_at(
+    make: Callable[..., Prefix], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk for two entries, full with old ones."""
+    size = size_of(make())
+    for name in "ab":
+        stored_outputs(make(content=[name]), tmp_path, GIGABYTE)
+
+    def disk(_: Path) -> SimpleNamespace:
+        used = sum(path.stat().st_size for path in tmp_path.rglob("outputs.bin"))
+        return SimpleNamespace(free=2.5 * size - used)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk)
+    assert stored_outputs(make(content=["c"]), tmp_path, 2.5 * size) is not None
 
 
 def test_what_does_not_fit_is_said(

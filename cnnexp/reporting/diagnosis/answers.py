@@ -79,9 +79,7 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Finding | None
 
 
 def too_small(labels: np.ndarray, predictions: np.ndarray) -> Finding | None:
-    """
-
-    An interval wider than 10 points: what one compares (an augmentation, a wider network) is
+    """An interval wider than 10 points: what one compares (an augmentation, a wider network) is
     worth one to five points, and would not be seen.
     """
     low, high = accuracy_interval(int((labels == predictions).sum()), len(labels))

@@ -1,14 +1,17 @@
 """Diagnosis in plain words: what is conspicuous in a run, and what to try."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from cnnexp.config.overlay import laid_over
 from cnnexp.reporting.diagnosis import answers, training
 from cnnexp.reporting.diagnosis.finding import Finding, narrowed
+from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.statistics import accuracy_interval
 
 NOTHING = "Nothing conspicuous."
@@ -41,16 +44,14 @@ def diagnose(
     typed = [str(line).lstrip("+") for line in config.get("overrides") or ()]
     if "debug=smoke" in typed:
         return [SMOKE]
-    optimizer, data = config.get("optimizer") or {}, config.get("dataset") or {}
-    rate, batch = (
-        value if isinstance(value, int | float) else None
-        for value in (optimizer.get("lr"), data.get("batch_size"))
-    )
+    batch = number(at(config, "dataset", "batch_size"))
+    rate = rate_of(config)[1]
     several = len(phases or {}) > 1
     found: list[Finding] = []
     early = too_few_steps(phases or {}, train_counts, batch, labels, probabilities, config)
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
+        key, rate = rate_of(config, name)
         noticed = [
             training.not_finite(rows, rate),
             training.stuck(rows, len(classes), rate, before=several)
@@ -65,8 +66,7 @@ def diagnose(
         ]
         found += [
             replace(one, title=f"{one.title}, phase {name}") if several else one
-            for one in noticed
-            if one
+            for one in (of_rate(one, key) for one in noticed if one)
         ]
     noticed = [
         training.exploding(gradients, rate),
@@ -88,6 +88,19 @@ def diagnose(
     if len(train_counts) and max(train_counts) < 1.5 * min(train_counts):
         found = [without_weighing(one) for one in found]  # classes are equal already
     return [narrowed(one, config) for one in found]
+
+
+def rate_of(config: Mapping[str, Any], phase: str = "") -> tuple[str, float | None]:
+    """The key that sets the phase's rate, and the rate."""
+    own = mapping(at(config, "phases", phase, "optimizer"))
+    key = f"phases.{phase}.optimizer.lr" if "lr" in own else "optimizer.lr"
+    return key, number(laid_over(mapping(config.get("optimizer")), own).get("lr"))
+
+
+def of_rate(finding: Finding, key: str) -> Finding:
+    """Its advice on the rate with the key that sets it."""
+    own = tuple(re.sub(r"^optimizer\.lr=", f"{key}=", line) for line in finding.overrides)
+    return replace(finding, overrides=own)
 
 
 def worse_than_before(

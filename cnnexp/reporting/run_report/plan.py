@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cnnexp.config.overlay import laid_over
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.run_report.run_files import RunFiles
 from cnnexp.reporting.run_report.words import target
@@ -50,7 +51,7 @@ def _phase(
     else:
         trains = "all" if own == heavy else ", ".join(own)
         parameters = f"{sum(blocks[b] for b in own):,} of {sum(blocks.values()):,}"
-    optimizer = {**mapping(run.config.get("optimizer")), **mapping(planned.get("optimizer"))}
+    optimizer = laid_over(mapping(run.config.get("optimizer")), mapping(planned.get("optimizer")))
     rate, scale = optimizer.get("lr"), planned.get("lr_scale")
     scale = _wanted(scale) if isinstance(scale, Mapping) else scale
     times = f" × {scale}" if scale not in (None, 1, "") else ""
