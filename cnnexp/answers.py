@@ -1,5 +1,6 @@
 """A network's answers on a split: predictions, figures of merit, pictures."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -91,12 +92,7 @@ def check_pictures(config: Config, network: nn.Sequential, images: ImageSet) -> 
     shares = np.full((len(few.split["test"]), len(images.classes)), 1 / len(images.classes))
     probe = make_probe(network, few, shares, device_of(config), rehearsal=True)
     for name, visualise in visualisers(config).items():
-        for stem, picture in named(name, visualise, probe).items():
-            if not isinstance(picture, Picture):
-                raise InputError(
-                    f"visualization.{name}: '{stem}' is a {type(picture).__name__}; return a "
-                    "cnnexp.reporting.picture.Picture, which has words beside the figure"
-                )
+        named(name, visualise, probe)
 
 
 def draw(
@@ -123,12 +119,30 @@ def draw(
 
 
 def named(name: str, visualise: Callable[..., dict], probe: Probe) -> dict[str, Picture]:
-    """The visualiser's pictures; an error of its own says whose it is below the traceback."""
+    """The visualiser's pictures; an error of its own says whose it is below the traceback.
+
+    Raises InputError where it gives something else.
+    """
+    key = f"visualization.{name}"
     try:
-        return visualise(probe)
+        made = visualise(probe)
     except Exception as error:
-        error.add_note(f"raised by visualization.{name}")
+        error.add_note(f"raised by {key}")
         raise
+    if not isinstance(made, Mapping):
+        raise InputError(
+            f"{key}: gives a {type(made).__name__}; return a dictionary of pictures, each by the "
+            f"name of its file: {{'{name}': picture}}"
+        )
+    for stem, picture in made.items():
+        if not isinstance(stem, str) or not re.fullmatch(r"\w[^/\\]*", stem):
+            raise InputError(f"{key}: {stem!r} names a file; it begins with a letter and has no /")
+        if not isinstance(picture, Picture):
+            raise InputError(
+                f"{key}: '{stem}' is a {type(picture).__name__}; return a "
+                "cnnexp.reporting.picture.Picture, which has words beside the figure"
+            )
+    return dict(made)
 
 
 def make_probe(

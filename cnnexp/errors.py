@@ -31,6 +31,13 @@ def first_line(error: BaseException) -> str:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """`word` answered with the most similar of `allowed`: "; did you mean 'x'?", else ""."""
-    match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    """`word` answered with the most similar of `allowed`, capitals or not: "; did you mean 'x'?",
+    else "".
+    """
+    names = list(allowed)
+    match = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if not match:
+        by_case = {name.lower(): name for name in names}
+        close = difflib.get_close_matches(word.lower(), by_case, n=1, cutoff=0.6)
+        match = [by_case[name] for name in close]
     return f"; did you mean '{match[0]}'?" if match else ""

@@ -235,6 +235,26 @@ def test_copies_stand_beside_what_they_repeat() -> None:
     assert [found[path].pixels for path in ("c", "d", "good")] == [None, None, None]
 
 
+def test_copies_in_two_classes_stand_side_by_side() -> None:
+    """Neither is kept: one of the labels is wrong."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
+    gone = {"k/a": "exact duplicate of l/b", "l/b": "exact duplicate of k/a"}
+    source = Source(
+        name="x", classes=("k", "l"), paths=["k/a", "l/b", "k/c"],
+        labels=np.array([0, 1, 0]), read={}.__getitem__, fingerprint="",
+    )  # fmt: skip
+    images = ImageSet(
+        name="x", classes=("k", "l"), images=pixels, labels=np.array([0, 1, 0]),
+        paths=("k/a", "l/b", "k/c"), sha256=("1", "1", "2"), split={},
+        left_out=tuple(LeftOut(path, reason) for path, reason in gone.items()), notes=(),
+        digest="",
+    )  # fmt: skip
+    first, second = lost_files(source, images)
+    assert np.array_equal(first.pixels, pixels[0])
+    assert np.array_equal(first.kept, pixels[1])
+    assert np.array_equal(second.kept, pixels[0])
+
+
 def test_what_is_left_of_a_truncated_file(tmp_path: Path) -> None:
     """The rows before the cut; the files that follow are read as carefully as before."""
     from PIL import ImageFile

@@ -52,6 +52,20 @@ def test_a_picture_has_words(mine: Path) -> None:
     assert list(Path.cwd().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [("None", r"gives a NoneType; return a dictionary"), ("{'../a': 1}", r"'\.\./a' names a file")],
+)
+def test_what_is_no_dictionary_of_pictures(mine: Path, gives: str, said: str) -> None:
+    (mine / "odd.py").write_text(f"def odd(probe):\n    return {gives}\n")
+    (mine / "visualization" / "odd.yaml").write_text(
+        "# @package visualization.odd\n# Nothing.\n_target_: odd.odd\n"
+    )
+    with pytest.raises(InputError, match=rf"visualization\.odd: {said}"):
+        cnnexp.run([*OVERRIDES[:3], "visualization=[odd]"], config_dir=str(mine))
+    assert list(Path.cwd().iterdir()) == []
+
+
 def test_a_picture_that_fails_is_named(mine: Path) -> None:
     (mine / "fails.py").write_text("def fails(probe):\n    return probe.no_such_thing\n")
     (mine / "visualization" / "fails.yaml").write_text(
@@ -116,7 +130,7 @@ WRONG = {
     "labels that are a list": (
         "dataset/listed.yaml",
         FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.listed"),
-        "dataset=listed", r"stripes: its labels are no array",
+        "dataset=listed", r"stripes: its labels are a list; give an array",
     ),
 }  # fmt: skip
 OTHER = """

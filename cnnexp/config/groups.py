@@ -19,7 +19,7 @@ OFTEN_MEANT = {
     "lr": "optimizer.lr",
     "data": "dataset.root",
     "device": "trainer.accelerator",
-    "gpus": "trainer.accelerator",
+    "gpus": "trainer.devices",
 }
 
 

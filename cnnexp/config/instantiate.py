@@ -33,7 +33,9 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 ALLOWED = tuple(dict.fromkeys(name for names in ROLES.values() for name in names))
 
-_folders: list[Path] = []  # named on the command line by --config-dir, or in run(config_dir=…)
+# Named on the command line by --config-dir, or in run(config_dir=…), the last one first.
+_folders: list[Path] = []
+_added: list[str] = []  # those of them that were not on sys.path
 _imported: dict[str, int] = {}  # own modules -> their files' times then
 _named: Path | None = None  # by the command that runs; earlier ones in this process named others
 
@@ -41,21 +43,23 @@ _named: Path | None = None  # by the command that runs; earlier ones in this pro
 def allow_folder(folder: Path | None) -> None:
     """Let configs name what the Python files of `folder` define; None: the command names none.
 
-    Last on sys.path: it can hide no installed module.
+    Last on sys.path, before folders that were named earlier: it can hide no installed module.
     """
     global _named
     _named = folder = folder and folder.resolve()
     if folder is None:
         return
-    if folder not in _folders:
-        _folders.append(folder)
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    another = _folders and _folders[0] != folder  # its files may be called as that one's
+    _folders[:] = [folder, *(earlier for earlier in _folders if earlier != folder)]
+    place = str(folder)
+    if place in _added or place not in sys.path:
+        _added[:] = [place, *(earlier for earlier in _added if earlier != place)]
+    sys.path[:] = [*(place for place in sys.path if place not in _added), *_added]
     importlib.invalidate_caches()
     forget()
     target_signature.cache_clear()
     now = own_modules()
-    if any(_imported.get(name, stamp) != stamp for name, stamp in now.items()):
+    if another or any(_imported.get(name, stamp) != stamp for name, stamp in now.items()):
         for name in now:  # all of them: one may have taken names from another
             del sys.modules[name]
         _imported.clear()

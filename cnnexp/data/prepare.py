@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -108,14 +109,22 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
                 f"{nearest(str(value), allowed)}"
             )
     n, k = len(source.paths), len(source.classes)
+    for name in source.classes:
+        if not isinstance(name, str) or source.classes.count(name) > 1:
+            raise InputError(
+                f"dataset {source.name}: its class {name!r} "
+                + ("is there twice" if isinstance(name, str) else "is no text; give str(name)")
+            )
     if k < 2:
         raise InputError(
             f"{source.name} has one class ({', '.join(source.classes)}); two are needed"
         )
-    if not isinstance(source.labels, np.ndarray) or source.labels.dtype.kind not in "iu":
+    labels = source.labels
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise InputError(
-            f"dataset {source.name}: its labels are no array of whole numbers; give "
-            "np.array(labels, dtype=np.int64)"
+            f"dataset {source.name}: its labels are "
+            f"{_what(source.labels)}; give an array (N,) of whole numbers, int64, which count the "
+            "classes from 0"
         )
     if n == 0 or len(source.labels) != n or len(set(source.paths)) != n:
         raise InputError(
@@ -123,7 +132,23 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
             f"different, and {len(source.labels)} labels"
         )
     if source.labels.min() < 0 or source.labels.max() >= k:
-        raise InputError(f"dataset {source.name} has labels outside 0..{k - 1}")
+        wrong = int(np.flatnonzero((source.labels < 0) | (source.labels >= k))[0])
+        raise InputError(
+            f"dataset {source.name} has labels outside 0..{k - 1}: {source.labels[wrong]} of "
+            f"{source.paths[wrong]}; a label is an index into classes, from 0"
+        )
+    other = [] if source.given is None else sorted(set(source.given) - {*SPLITS, ""}, key=str)
+    if other:
+        raise InputError(
+            f"dataset {source.name}: its split {str(other[0])!r} is unknown; allowed: "
+            f"{', '.join(SPLITS)}, or '' for an image that is to be split"
+        )
+
+
+def _what(labels: Any) -> str:
+    if isinstance(labels, np.ndarray):
+        return f"an array {labels.shape} of {labels.dtype}"
+    return f"a {type(labels).__name__}"
 
 
 def _more(

@@ -1,7 +1,7 @@
 """task=data: look at a data set as training will see it; no network is built."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -173,10 +173,12 @@ def lost_files(source: Source, images: ImageSet) -> list[Lost]:
     chosen = [images.left_out[i] for i in order[:CARDS]]
     where = {path: i for i, path in enumerate(source.paths)}
     row = {path: i for i, path in enumerate(images.paths)}
+    twins: dict[str, list[int]] = defaultdict(list)  # that stay first, then those that go, too
     gone = {item.path for item in images.left_out}
-    kept = {sha: i for i, sha in enumerate(images.sha256) if images.paths[i] not in gone}
+    for i in sorted(range(len(images.paths)), key=lambda i: images.paths[i] in gone):
+        twins[images.sha256[i]].append(i)
     with quiet():
-        return [lost(item, source, images, where, row, kept) for item in chosen]
+        return [lost(item, source, images, where, row, twins) for item in chosen]
 
 
 def lost(
@@ -185,12 +187,14 @@ def lost(
     images: ImageSet,
     where: Mapping[str, int],
     row: Mapping[str, int],
-    kept: Mapping[str, int],
+    twins: Mapping[str, list[int]],
 ) -> Lost:
-    """where: path -> place in the source; row: in the store; kept: sha256 -> the original's row."""
+    """where: path -> place in the source; row: in the store; twins: sha256 -> rows there, those of
+    images that are kept first.
+    """
     copy = row.get(item.path)
     if copy is not None:
-        twin = kept.get(images.sha256[copy])
+        twin = next((i for i in twins[images.sha256[copy]] if i != copy), None)
         if twin is not None:
             return Lost(item.path, item.reason, images.images[copy], images.images[twin])
     elif item.path in where:

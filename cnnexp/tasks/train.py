@@ -50,7 +50,7 @@ from cnnexp.training.checkpoints import (
     logged_bytes,
     newest_checkpoint,
 )
-from cnnexp.training.phases import Phase, check_frozen, fingerprints
+from cnnexp.training.phases import Phase, check_frozen, fingerprints, training_blocks
 
 
 def train(config: Mapping[str, Any]) -> Result | None:
@@ -242,7 +242,8 @@ def train_once(
     if "history" not in record:
         if len(config["phases"]) > 1:
             journal.topic("phase", f"{phase.name}: {', '.join(phase.trainable)}")
-        frozen = [n for n, _ in network.named_children() if n not in phase.trainable]
+        own = training_blocks(network, phase.trainable)
+        frozen = [name for name, _ in network.named_children() if name not in own]
         record.setdefault("frozen", fingerprints(network, frozen))
         first_epoch = sum(len(done["history"]) for done in earlier)
         if logger is not None:

@@ -12,6 +12,8 @@ from torch import nn
 from cnnexp.errors import InputError, nearest
 from cnnexp.training.optimization import Optimization
 
+LIBRARIES = {"torch", "torchvision", "timm", "cnnexp"}  # what their modules do is in `forward`
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -86,13 +88,36 @@ def freeze(network: nn.Sequential, trainable: Sequence[str]) -> None:
         block.requires_grad_(name in trainable)
 
 
+def training_blocks(network: nn.Sequential, trainable: Sequence[str]) -> set[str]:
+    """The trainable blocks, and those without weights that act in training, as dropout does: they
+    go with the next block that has weights, behind the last one with that.
+    """
+    weighted, names = weighted_blocks(network), [name for name, _ in network.named_children()]
+    found = set(trainable)
+    for place, (name, block) in enumerate(network.named_children()):
+        if name not in weighted and acts_in_training(block):
+            goes_with = next((n for n in names[place:] if n in weighted), weighted[-1])
+            found |= {name} if goes_with in trainable else set()
+    return found
+
+
+def acts_in_training(block: nn.Module) -> bool:
+    """Whether any of its modules asks for the mode; of people's own modules nobody knows."""
+    return any(
+        type(module).__module__.partition(".")[0] not in LIBRARIES
+        or "training" in type(module).forward.__code__.co_names
+        for module in block.modules()
+    )
+
+
 def set_mode(network: nn.Sequential, training: bool, trainable: Sequence[str]) -> None:
     """As nn.Module.train, but frozen blocks stay in eval mode: their batch norm normalises by what
     it knows and learns nothing, their dropout drops nothing.
     """
     network.train(training)
+    own = training_blocks(network, trainable)
     for name, block in network.named_children():
-        if name not in trainable:
+        if name not in own:
             block.eval()
 
 
@@ -101,7 +126,8 @@ def frozen_prefix(network: nn.Sequential, trainable: Sequence[str]) -> int:
     nothing that is worth storing: not one of them has weights.
     """
     names = [name for name, _ in network.named_children()]
-    count = next(i for i, name in enumerate(names) if name in trainable)
+    own = training_blocks(network, trainable)
+    count = next(i for i, name in enumerate(names) if name in own)
     return count if any(name in weighted_blocks(network) for name in names[:count]) else 0
 
 

@@ -36,6 +36,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     sys.path[:] = path
     instantiate._folders[:] = folders
+    instantiate._added[:] = []
     instantiate._imported.clear()
     for name in set(sys.modules) - modules:
         if name.split(".")[0] in ("tinymod", "tinypack", "broken_import", "broken_name"):
@@ -88,6 +89,19 @@ def test_what_is_edited_is_imported_anew(folder: Path) -> None:
     allow_folder(folder)
     assert resolve("tinymod.make")() == "edited"
     assert first() == "inner"
+
+
+def test_the_folder_named_last_comes_first(folder: Path) -> None:
+    """Two folders with a file of one name, one after the other in a notebook."""
+    other = folder / "other"
+    other.mkdir()
+    (other / "tinymod.py").write_text("def make(): return 'other'\n")
+    allow_folder(folder)
+    assert resolve("tinymod.make")(1)[0] == 1
+    allow_folder(other)
+    assert resolve("tinymod.make")() == "other"
+    allow_folder(folder)
+    assert resolve("tinymod.make")(1)[0] == 1
 
 
 def test_what_is_injected_wins() -> None:

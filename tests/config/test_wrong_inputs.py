@@ -28,6 +28,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "option as a path": ("dataset=my/digits", ["dataset=my/digits: no such option", "cifar10"]),
     "misspelt experiment": ("+experiment=quikstart", ["experiment=quikstart", "'quickstart'"]),
     "another group's key": ("training.epochs=2", ["training.epochs=2", "'trainer.max_epochs'?"]),
+    "in capitals": ("optimizer=SGD", ["optimizer=SGD", "did you mean 'sgd'?"]),
     "another optimizer's word": ("optimizer.learning_rate=1", ["did you mean 'optimizer.lr'?"]),
     "option of another kind": ("model=3", ["model=3", "no such option", "baseline"]),
     "list of numbers for options": ("optimizer=[1,2]", ["optimizer=[1,2]", "allowed: adam"]),

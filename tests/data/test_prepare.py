@@ -1,6 +1,7 @@
 """From a listing to an ImageSet."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,26 @@ def test_errors_come_before_anything_is_read(
         prepared(books.source(), tmp_path, **options)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
     assert books.reads == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"given": np.array(["val", *[""] * 15])}, "its split 'val' is unknown; allowed: train, v"),
+        ({"classes": ("cat", "cat")}, "its class 'cat' is there twice"),
+        ({"classes": (0, 1)}, "its class 0 is no text"),
+        ({"labels": np.arange(16) % 2 + 1}, "labels outside 0..1: 2 of cat/1; a label is an index"),
+        ({"labels": [0, 1] * 8}, "its labels are a list; give an array"),
+        ({"labels": np.eye(16, 2, dtype=np.int64)}, r"its labels are an array \(16, 2\) of int64"),
+    ],
+    ids=str,
+)
+def test_what_a_dataset_of_ones_own_may_hand_over(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path, changes: dict, said: str
+) -> None:
+    """A misspelt split would be trained on."""
+    with pytest.raises(InputError, match=said):
+        prepared(replace(shelf().source(), **changes), tmp_path)
 
 
 def test_one_class(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_over_fitting() -> None:
     assert found is not None
     assert found.title == "Over-fitting from epoch 3"
     assert "lowest there (0.7)" in found.text
-    assert "0.9 at the end" in found.text  # the mean of the last three
+    assert "0.9 on average over the last 3 epochs" in found.text  # the mean of the last three
     assert (
         training.over_fitting(rows(train_loss=train, val_loss=[1, 0.8, 0.7, 0.6, 0.5, 0.4])) is None
     )
@@ -118,6 +118,7 @@ def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> N
         phases={
             "train": rows(train_loss=[2.4, 2.35], val_loss=[2.3, 2.3], val_accuracy=[0.1, 0.1])
         },
+        dead={"block1": (4, 8)},
         train_counts=[images // 10] * 10,
         labels=labels,
         probabilities=shares,
@@ -126,6 +127,7 @@ def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> N
     titles = [one.title for one in found]
     assert ("Too few steps" in titles) == seen
     assert ("Over-confident" in titles) == (not seen)
+    assert any("dead" in title.lower() for title in titles) == (not seen)
     if seen:
         assert "32 steps, of 64 images each" in found[0].text
         assert found[0].overrides == ("trainer.max_epochs=19",)

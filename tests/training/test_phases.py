@@ -8,6 +8,7 @@ from torchvision.models import resnet18
 from cnnexp.errors import InputError
 from cnnexp.training.optimization import parameter_groups
 from cnnexp.training.phases import (
+    acts_in_training,
     block_rates,
     check_frozen,
     fingerprints,
@@ -75,6 +76,36 @@ def test_the_prefix_that_can_be_stored() -> None:
     assert frozen_prefix(network(), ("head",)) == 5  # normalize, block1..3, pool
     assert frozen_prefix(network(), ("block2", "head")) == 2
     assert frozen_prefix(network(), ("block1", "head")) == 0  # normalize alone is not worth it
+
+
+class Noise(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images + torch.randn_like(images) if self.training else images
+
+
+@pytest.mark.parametrize("own", [nn.Dropout(0.5), Noise()])
+def test_what_has_no_weights_trains_with_the_block_behind_it(own: nn.Module) -> None:
+    """A dropout that stands alone drops where the next block trains, and nowhere else."""
+    chain = nn.Sequential()
+    chain.add_module("first", nn.Conv2d(3, 4, 3))
+    chain.add_module("between", own)
+    chain.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    chain.add_module("head", nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
+    assert acts_in_training(own)
+    assert not acts_in_training(chain.pool)
+    for trainable, acts, prefix in ((("head",), True, 1), (("first",), False, 0)):
+        set_mode(chain, True, trainable)
+        assert own.training is acts
+        assert frozen_prefix(chain, trainable) == prefix, "what it does is not stored"
+    set_mode(chain, False, ("first", "head"))
+    assert not own.training
+    ahead = nn.Sequential()
+    ahead.add_module("between", own)
+    ahead.add_module("head", nn.Sequential(nn.Flatten(), nn.Linear(12, 2)))
+    set_mode(ahead, True, trainable_blocks(ahead, "all", "trainable"))
+    assert own.training
+    given = torch.ones(2, 3, 2, 2)
+    assert not torch.equal(ahead.between(given), given)
 
 
 def resnet_chain() -> nn.Sequential:

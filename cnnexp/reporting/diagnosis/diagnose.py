@@ -54,10 +54,8 @@ def diagnose(
         key, rate = rate_of(config, name)
         noticed = [
             training.not_finite(rows, rate),
-            training.stuck(rows, len(classes), rate, before=several)
-            if last and not early
-            else None,
-            training.over_fitting(rows),
+            None if early or not last else training.stuck(rows, len(classes), rate, before=several),
+            None if early else training.over_fitting(rows),
             training.still_improving(rows, *length(name, len(rows), typed, config))
             if last
             else None,
@@ -71,7 +69,7 @@ def diagnose(
     noticed = [
         training.exploding(gradients, rate),
         worse_than_before(phases or {}, validation_images, config),
-        dead_channels(dead or {}),
+        None if early else dead_channels(dead or {}),
         imbalance(train_counts, classes),
     ]
     if labels is not None and probabilities is not None and len(labels):

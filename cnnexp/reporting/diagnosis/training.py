@@ -54,9 +54,10 @@ def over_fitting(rows: Rows) -> Finding | None:
         return None
     return Finding(
         f"Over-fitting from epoch {epochs[low]:.0f}",
-        f"Validation loss is lowest there ({val[low]:.3g}) and {val[-LAST:].mean():.3g} at the "
-        f"end, while training loss fell from {train[low]:.3g} to {train[-LAST:].mean():.3g}: from "
-        "then on the network learned the training images, not the classes.",
+        f"Validation loss is lowest there ({val[low]:.3g}) and {val[-LAST:].mean():.3g} on average "
+        f"over the last {LAST} epochs, while training loss fell from {train[low]:.3g} to "
+        f"{train[-LAST:].mean():.3g}: from then on the network learned the training images, not "
+        "the classes.",
         "More images or varied ones, a softer target, or an earlier end:",
         (
             "augmentation=crop_flip",
