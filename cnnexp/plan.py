@@ -142,6 +142,17 @@ def frozen_as_drawn(config: Config, network: nn.Sequential, phases: list[Phase])
     )
 
 
+def after_all(config: Config) -> str:
+    """A line where phases come after the one that phases=whole brings, else ""."""
+    first, *others = config["phases"].items()
+    if not others or first[0] != "train" or first[1]["trainable"] != "all":
+        return ""
+    return (
+        f"phase train, which trains all blocks, is that of phases=whole; for {others[0][0]} "
+        "without it: a file phases/<name>.yaml of your own, and phases=<name>"
+    )
+
+
 def views_of_none(config: Config) -> str:
     """A line where forms are asked for and nothing is there to draw them, else ""."""
     views = config["training"]["views"]

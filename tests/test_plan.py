@@ -9,7 +9,7 @@ from cnnexp.config.instantiate import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.experiment import build_network
-from cnnexp.plan import frozen_as_drawn, plan_phases, rate_of_another, views_of_none
+from cnnexp.plan import after_all, frozen_as_drawn, plan_phases, rate_of_another, views_of_none
 
 EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
 
@@ -72,3 +72,13 @@ def test_what_torch_refuses_is_known_before_the_run_begins() -> None:
     config = checked(composed.config, composed.overrides)
     with pytest.raises(InputError, match="phase train, scheduler: torch refuses it: Factor should"):
         plan_phases(config, build_network(config, 10))
+
+
+def test_phases_behind_one_that_trains_all() -> None:
+    def line(*typed: str) -> str:
+        composed = compose(typed)
+        return after_all(checked(composed.config, composed.overrides))
+
+    own = "+phases.second={trainable: [head], epochs: 1}"
+    assert "for second without it: a file phases/<name>.yaml" in line(own)
+    assert line() == line("phases=finetune") == ""

@@ -17,7 +17,14 @@ from cnnexp.errors import InputError
 from cnnexp.files import clear_parts, refused_by_disk, shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.phases import train_phase
-from cnnexp.plan import frozen_as_drawn, plan_lines, rate_of_another, short_name, views_of_none
+from cnnexp.plan import (
+    after_all,
+    frozen_as_drawn,
+    plan_lines,
+    rate_of_another,
+    short_name,
+    views_of_none,
+)
 from cnnexp.processes import Place, from_first, here_of, joined, last_to_leave
 from cnnexp.recording import (
     BEGUN,
@@ -172,6 +179,7 @@ def announce(config: Mapping[str, Any], begun: Begun, journal: Journal) -> dict[
     journal.topics("training", plan_lines(config, begun.network, begun.phases, begun.images))
     for line in (
         frozen_as_drawn(config, begun.network, begun.phases),
+        after_all(config),
         rate_of_another(config),
         views_of_none(config),
     ):
