@@ -134,9 +134,7 @@ def test_left_out(count: int, legible: Legible) -> None:
     """A copy beside its original, a file that shows nothing as an empty frame."""
     copy, kept, part = noise(8, 8, 3), noise(8, 8, 3), noise(4, 16, 3)
     kinds = [
-        Lost(
-            "folder/" * 30 + "copy.png", "exact duplicate of " + "x/" * 90, copy, kept, "kept.png"
-        ),
+        Lost("folder/" * 30 + "copy.png", "exact duplicate of " + "x/" * 90, copy, kept),
         Lost("empty.png", "empty file"),
         Lost("part.jpg", "truncated: the file ends too early", part),
     ]

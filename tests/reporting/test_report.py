@@ -209,6 +209,14 @@ def test_the_result_and_how_it_came_about(folder: Path) -> None:
     assert [row[0] for row in mistakes[-2:]] == [f"{QUOTED}/9.png", f"{QUOTED}/1.png"]
     assert mistakes[-2][1:] == [QUOTED, EVIL, "95.0%", "5.0%"]
     assert "What the diagnosis noticed" in page.text
+    assert "Too few steps" in [finding.title for finding in findings(folder)]
+    assert "Dead channels" not in page.text
+
+
+def test_dead_channels_of_a_run_that_began_with_weights(folder: Path) -> None:
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"init_from": "outputs/earlier"}))
+    page = Page(write_report(folder))
     assert "Dead channels" in [finding.title for finding in findings(folder)]
     assert "4 of 16 in block1" in page.text
 
