@@ -12,6 +12,7 @@ from PIL import Image
 import cnnexp
 from cnnexp.errors import InputError
 from cnnexp.runs import Result
+from cnnexp.tasks.evaluate import class_table
 
 SHORT = [
     "dataset=image_folder",
@@ -162,3 +163,10 @@ def test_few_steps(data: Path, batches: int) -> None:
          "dataset.split={train: 0.6, validation: 0.2, test: 0.2}", "visualization=none"]
     )  # fmt: skip
     assert result.metrics["best/epoch"] == 1
+
+
+def test_classes_have_rows_where_they_have_figures() -> None:
+    """Of more than 256 classes the metrics have none of their own."""
+    metrics = {f"test/{kind}/a": 0.5 for kind in ("precision", "recall", "f1")}
+    assert class_table(metrics, ["a", "b"]).row_count == 1
+    assert class_table({"test/accuracy": 0.1}, [str(k) for k in range(300)]).row_count == 0

@@ -110,7 +110,7 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
             )
     n, k = len(source.paths), len(source.classes)
     for name in source.classes:
-        if not isinstance(name, str) or source.classes.count(name) > 1:
+        if not isinstance(name, str) or list(source.classes).count(name) > 1:
             raise InputError(
                 f"dataset {source.name}: its class {name!r} "
                 + ("is there twice" if isinstance(name, str) else "is no text; give str(name)")

@@ -19,7 +19,9 @@ def evaluate(config: Mapping[str, Any]) -> Result:
         images = load_test_images(run, lambda line: journal.topic("note", line))
         tested = answer(run.config, run.network, images, precision=run.precision)
         journal.topic("test", verdict(tested))
-        journal.console.print(class_table(tested.metrics, images.classes))
+        table = class_table(tested.metrics, images.classes)
+        if table.row_count:
+            journal.console.print(table)
         folder = run.folder / "evaluation"
         save_predictions(folder / "predictions.csv", tested, images)
         write_json(folder / "metrics.json", tested.metrics)
