@@ -13,7 +13,7 @@ from typing import Any
 from pytorch_lightning.tuner.tuning import Tuner
 
 from cnnexp.config.arguments import to_type
-from cnnexp.config.overlay import laid_over
+from cnnexp.config.overlay import laid_over, rate_key
 from cnnexp.experiment import build_batches
 from cnnexp.files import shown_path
 from cnnexp.phases import build_classifier, make_trainer
@@ -39,7 +39,7 @@ def lr_find(config: Mapping[str, Any]) -> Result:
             config, network, images, phase, seed=config["seed"], first_epoch=0, cached=False
         )
         own = config["phases"][phase.name]["optimizer"]
-        key = f"phases.{phase.name}.optimizer.lr" if "lr" in own else "optimizer.lr"
+        key = rate_key(phase.name, own)
         optimizer = short_name(laid_over(config["optimizer"], own))
         journal.topic("testing", f"{STEPS} steps of {optimizer}, from {LOWEST:g} to {HIGHEST:g}")
         rates, losses = range_test(config, classifier, batches)

@@ -106,7 +106,7 @@ def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Ten
         with held(folder / "lock", "running the frozen blocks"):
             found = _open(folder)  # what another process built meanwhile
             if found is None:
-                make_room(cache / "prefix", limit_bytes - size)
+                _make_room(cache / "prefix", limit_bytes - size)
                 if _too_large(size, shutil.disk_usage(cache).free):
                     return None
                 _build(folder, prefix)
@@ -162,7 +162,7 @@ def _build(folder: Path, prefix: Prefix) -> None:
         json.dump({"shape": shape, "dtype": str(values.dtype), "values": sealed}, text)
 
 
-def make_room(root: Path, left_bytes: float) -> None:
+def _make_room(root: Path, left_bytes: float) -> None:
     """Take away whole entries, the longest unused first, until the rest takes no more than this;
     before them what was begun by a process that is no more.
 

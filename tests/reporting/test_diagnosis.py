@@ -38,7 +38,7 @@ def test_over_fitting() -> None:
     assert found is not None
     assert found.title == "Over-fitting from epoch 3"
     assert "lowest there (0.7)" in found.text
-    assert "0.9 on average over the last 3 epochs" in found.text  # the mean of the last three
+    assert "0.9 on average over the last 3 epochs" in found.text
     assert (
         training.over_fitting(rows(train_loss=train, val_loss=[1, 0.8, 0.7, 0.6, 0.5, 0.4])) is None
     )
@@ -131,6 +131,18 @@ def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> N
     if seen:
         assert "32 steps, of 64 images each" in found[0].text
         assert found[0].overrides == ("trainer.max_epochs=19",)
+
+
+def test_a_phases_own_rate_is_the_one_that_is_advised() -> None:
+    found = diagnosis.diagnose(
+        classes=["a", "b"],
+        phases={"own": rows(train_loss=[1.0, math.nan], val_loss=[1.0, 1.0])},
+        config={
+            "optimizer": {"lr": 0.001},
+            "phases": {"own": {"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.5}}},
+        },
+    )
+    assert "phases.own.optimizer.lr=0.05" in found[0].overrides
 
 
 def test_not_finite() -> None:

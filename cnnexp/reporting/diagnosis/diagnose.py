@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnexp.config.overlay import laid_over
+from cnnexp.config.overlay import laid_over, rate_key
 from cnnexp.reporting.diagnosis import answers, training
 from cnnexp.reporting.diagnosis.finding import Finding, narrowed
 from cnnexp.reporting.json_values import at, mapping, number
@@ -45,7 +45,6 @@ def diagnose(
     if "debug=smoke" in typed:
         return [SMOKE]
     batch = number(at(config, "dataset", "batch_size"))
-    rate = rate_of(config)[1]
     several = len(phases or {}) > 1
     found: list[Finding] = []
     early = too_few_steps(phases or {}, train_counts, batch, labels, probabilities, config)
@@ -67,7 +66,7 @@ def diagnose(
             for one in (of_rate(one, key) for one in noticed if one)
         ]
     noticed = [
-        training.exploding(gradients, rate),
+        training.exploding(gradients, rate_of(config)[1]),
         worse_than_before(phases or {}, validation_images, config),
         None if early else dead_channels(dead or {}),
         imbalance(train_counts, classes),
@@ -91,8 +90,7 @@ def diagnose(
 def rate_of(config: Mapping[str, Any], phase: str = "") -> tuple[str, float | None]:
     """The key that sets the phase's rate, and the rate."""
     own = mapping(at(config, "phases", phase, "optimizer"))
-    key = f"phases.{phase}.optimizer.lr" if "lr" in own else "optimizer.lr"
-    return key, number(laid_over(mapping(config.get("optimizer")), own).get("lr"))
+    return rate_key(phase, own), number(laid_over(mapping(config.get("optimizer")), own).get("lr"))
 
 
 def of_rate(finding: Finding, key: str) -> Finding:
