@@ -204,20 +204,24 @@ def build_batches(
     seed: int = 0,
     first_epoch: int = 0,
     stored: torch.Tensor | None = None,
+    beside: Batches | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Batches:
     """A split's batches: for training shuffled with `seed`, in order else.
 
     stored: what the first blocks made of the split's images, (views * N, ...), in place of them.
+    beside: batches of another split, without `stored`; both share one copy of the images on a GPU.
     part: see `Batches`.
     """
-    device, indices = device_of(config), images.split[split]
+    indices = images.split[split]
     labels = torch.from_numpy(np.asarray(images.labels, dtype=np.int64))
-    if stored is None:
-        source = as_tensor(images.images)
+    if stored is not None:
+        labels, indices = labels[indices], np.arange(len(indices))
+    if stored is None and beside is not None:
+        pixels, labels = beside.images, beside.labels
     else:
-        source, labels, indices = stored, labels[indices], np.arange(len(indices))
-    pixels, labels = on_device(source, labels, device)
+        source = as_tensor(images.images) if stored is None else stored
+        pixels, labels = on_device(source, labels, device_of(config))
     size, train = config["dataset"]["batch_size"], split == "train"
     return Batches(
         pixels,

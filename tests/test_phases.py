@@ -360,3 +360,16 @@ def test_misspelt_blocks_leave_nothing_behind(work: Path) -> None:
     with pytest.raises(InputError, match="no block is named blok2; did you mean 'block2'"):
         cnnexp.run([*SHORT, "phases.train.trainable=[blok2]"])
     assert not (work / "outputs").exists()
+
+
+def test_images_are_copied_to_a_gpu_once_for_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training and validation share the copy; the test, when the phase has ended, has its own."""
+    copies = []
+
+    def copied(images: torch.Tensor, labels: torch.Tensor, _: object) -> tuple[torch.Tensor, ...]:
+        copies.append(images.clone())
+        return copies[-1], labels
+
+    monkeypatch.setattr("cnnexp.experiment.on_device", copied)
+    cnnexp.run([*SHORT, "trainer.max_epochs=1"])
+    assert len(copies) == 2

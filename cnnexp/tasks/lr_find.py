@@ -16,13 +16,13 @@ from cnnexp.config.arguments import to_type
 from cnnexp.config.overlay import laid_over, rate_key
 from cnnexp.experiment import build_batches
 from cnnexp.files import shown_path
-from cnnexp.phases import build_classifier, make_trainer
 from cnnexp.plan import short_name
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.rate_range import rate_curve, rate_range
 from cnnexp.runs import Result, create_run_folder
 from cnnexp.start import begin
+from cnnexp.train_phase import build_classifier, make_trainer
 from cnnexp.training.fit import quiet_lightning
 
 LOWEST, HIGHEST = 1e-6, 10.0  # rates, on a logarithmic scale between

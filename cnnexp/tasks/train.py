@@ -16,7 +16,6 @@ from cnnexp.data.summary import summary
 from cnnexp.errors import InputError
 from cnnexp.files import clear_parts, refused_by_disk, shown_path
 from cnnexp.models.anatomy import anatomy
-from cnnexp.phases import train_phase
 from cnnexp.plan import (
     after_all,
     frozen_as_drawn,
@@ -51,6 +50,7 @@ from cnnexp.start import (
 from cnnexp.tasks.anatomy import write_anatomy
 from cnnexp.tracking.logger import RunLogger
 from cnnexp.tracking.none import NullTracker, ending
+from cnnexp.train_phase import train_phase
 from cnnexp.training.checkpoints import (
     best_checkpoint,
     load_network,

@@ -43,7 +43,7 @@ class Images:
     ) -> torch.Tensor:
         """Some of the N images: (B, 3, S, S) uint8."""
         pixels = torch.from_numpy(self.store[self.rows[np.asarray(places, dtype=np.int64)]])
-        return pixels.permute(0, 3, 1, 2).contiguous().to(device)
+        return pixels.permute(0, 3, 1, 2).to(device)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cnnexp.config.compose import compose
 from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.files import clear_parts
-from cnnexp.phases import make_trainer
+from cnnexp.train_phase import make_trainer
 from cnnexp.training.checkpoints import WholeFileIO, load_network, network_state
 
 

@@ -156,17 +156,19 @@ def train_phase(
         cached=cached,
         processes=here.size,
     )
-    train, validation = (
-        build_batches(
-            config,
-            images,
-            split,
-            seed=seed,
-            first_epoch=first_epoch,
-            stored=stored[split] if cached else None,
-            part=(here.rank, here.size),
-        )
-        for split in ("train", "validation")
+    batches = functools.partial(
+        build_batches,
+        config,
+        images,
+        seed=seed,
+        first_epoch=first_epoch,
+        part=(here.rank, here.size),
+    )
+    train = batches("train", stored=stored["train"] if cached else None)
+    validation = batches(
+        "validation",
+        stored=stored["validation"] if cached else None,
+        beside=None if cached else train,
     )
     fitted = fit(
         classifier,
