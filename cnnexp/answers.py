@@ -119,16 +119,9 @@ def draw(
 
 
 def named(name: str, visualise: Callable[..., dict], probe: Probe) -> dict[str, Picture]:
-    """The visualiser's pictures; an error of its own says whose it is below the traceback.
-
-    Raises InputError where it gives something else.
-    """
+    """The visualiser's pictures. Raises InputError where it gives something else."""
     key = f"visualization.{name}"
-    try:
-        made = visualise(probe)
-    except Exception as error:
-        error.add_note(f"raised by {key}")
-        raise
+    made = visualise(probe)
     if not isinstance(made, Mapping):
         raise InputError(
             f"{key}: gives a {type(made).__name__}; return a dictionary of pictures, each by the "

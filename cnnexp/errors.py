@@ -35,9 +35,10 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     else "".
     """
     names = list(allowed)
-    match = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    by_case = {name.lower(): name for name in names}
+    match = [by_case[word.lower()]] if word.lower() in by_case else []
+    match = match or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if not match:
-        by_case = {name.lower(): name for name in names}
         close = difflib.get_close_matches(word.lower(), by_case, n=1, cutoff=0.6)
         match = [by_case[name] for name in close]
     return f"; did you mean '{match[0]}'?" if match else ""

@@ -59,7 +59,7 @@ def find_images(config: Config, download: bool = True) -> Source:
     injected: dict[str, Any] = {"cache": cache_of(config)} if "cache" in accepted else {}
     if "download" in accepted and not download:
         injected["download"] = False
-    source = call(own, **injected)
+    source = call(own, "dataset", **injected)
     if not isinstance(source, Source):
         raise InputError(
             f"dataset._target_={options['_target_']}: gives a {type(source).__name__}; it must "
@@ -119,7 +119,7 @@ def build_network(config: Config, classes: int) -> nn.Sequential:
     pl.seed_everything(config["seed"], verbose=False)
     outputs = 1 if one_logit else classes
     try:
-        chain = call(config["model"], image_size=size, outputs=outputs)
+        chain = call(config["model"], "model", image_size=size, outputs=outputs)
     except RuntimeError as problem:
         wanted = re.search(
             r"can't allocate memory: you tried to allocate (\d+) bytes", str(problem)
@@ -145,32 +145,6 @@ def without_weights(config: Config) -> Config:
     if "weights" not in config["model"]:
         return config
     return {**config, "model": {**config["model"], "weights": None}}
-
-
-def try_augmentation(config: Config, images: ImageSet) -> None:
-    """With the first two training images: its mistakes come before the training."""
-    rows = images.images[images.split["train"][:2]]
-    given = as_tensor(rows).permute(0, 3, 1, 2)
-    with torch.random.fork_rng(devices=[]):
-        made = call(config["augmentation"])(given)
-    check_augmented(made, given, f"augmentation._target_={config['augmentation']['_target_']}")
-
-
-def check_augmented(made: Any, given: torch.Tensor, name: str = "augmentation") -> None:
-    """What it made of a batch: a network takes nothing else. Raises InputError."""
-    if not isinstance(made, torch.Tensor):
-        raise InputError(f"{name}: gives a {type(made).__name__}; it must give a tensor")
-    if made.shape != given.shape:
-        raise InputError(
-            f"{name}: of images {tuple(given.shape)} it makes {tuple(made.shape)}; the shape stays"
-        )
-    if made.dtype not in (torch.uint8, torch.float32):
-        raise InputError(f"{name}: gives {made.dtype}; it must give uint8, or float32 in [0, 1]")
-    low, high = (float(value) for value in made.aminmax())
-    if made.dtype == torch.float32 and not (low >= -1e-3 and high <= 1 + 1e-3):  # or not a number
-        raise InputError(
-            f"{name}: gives float32 from {low:g} to {high:g}; it must lie in [0, 1], or be uint8"
-        )
 
 
 def fit_to_images(network: nn.Sequential, images: ImageSet) -> None:
@@ -244,7 +218,7 @@ def precision_of(config: Config) -> str:
 def visualisers(config: Config) -> dict[str, Callable[..., dict]]:
     """Name -> probe -> figures by file stem."""
     return {
-        name: (lambda probe, node=node: call(node, probe=probe))
+        name: (lambda probe, name=name, node=node: call(node, f"visualization.{name}", probe=probe))
         for name, node in (config["visualization"] or {}).items()
         if isinstance(node, Mapping)
     }

@@ -138,7 +138,7 @@ def frozen_as_drawn(config: Config, network: nn.Sequential, phases: list[Phase])
         return ""
     return (
         f"{', '.join(frozen)} are frozen with the weights that were drawn, which know nothing; "
-        "model.weights or init_from gives trained ones"
+        f"{'model.weights or ' if 'weights' in config['model'] else ''}init_from gives trained ones"
     )
 
 

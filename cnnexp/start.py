@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from cnnexp.augmenting import try_augmentation
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import named_folder
 from cnnexp.config.resume import AUTO
@@ -21,7 +22,6 @@ from cnnexp.experiment import (
     load_images,
     mark_fitted,
     precision_of,
-    try_augmentation,
     without_weights,
 )
 from cnnexp.files import shown_path

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from cnnexp.augmentations.none import none
+from cnnexp.augmenting import build_augmentation
 from cnnexp.config.instantiate import call
 from cnnexp.data.batches import as_tensor
 from cnnexp.data.image_set import ImageSet
@@ -48,7 +49,7 @@ def build_classifier(
     training, classes = config["training"], len(images.classes)
     labels = torch.from_numpy(np.asarray(images.labels)[images.split["train"]])
     balanced = training["class_weights"] == "balanced"
-    augment: Augmentation = none() if cached else call(config["augmentation"])
+    augment: Augmentation = none() if cached else build_augmentation(config)
     return Classifier(
         network.to(memory_format=torch.channels_last),
         classes=classes,
@@ -115,7 +116,7 @@ def store_prefix(
             json.dumps(config["augmentation"]) if augmented else "",
             *(images.sha256[i] for i in members),
         ],
-        augment=call(config["augmentation"]) if augmented else None,
+        augment=build_augmentation(config) if augmented else None,
         views=views_of(config) if augmented else 1,
         seed=config["seed"],
     )

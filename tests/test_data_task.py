@@ -15,6 +15,7 @@ from torch import nn
 import cnnexp
 from cnnexp.augmentations.crop_flip import CropFlip
 from cnnexp.augmentations.photo import Photo
+from cnnexp.augmenting import Augmented
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.thumbnail import thumbnail
 from cnnexp.datasets.source import Source
@@ -37,7 +38,8 @@ CPU = torch.device("cpu")
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder in which no network can be built."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("torch.nn.Module.__init__", refuse)
+    for layer in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.Sequential):
+        monkeypatch.setattr(layer, "__init__", refuse)
     return tmp_path
 
 
@@ -163,7 +165,9 @@ def test_draws_are_those_of_training(augment: Callable) -> None:
 def test_what_no_network_takes_is_said(augment: Callable, said: str) -> None:
     batch = torch.full((2, 3, 4, 4), 7, dtype=torch.uint8)
     with pytest.raises(InputError, match=f"augmentation: {said}"):
-        draw_augmented(augment, lambda: batch, count=1, seed=0, device=CPU)
+        draw_augmented(
+            Augmented(augment, "augmentation"), lambda: batch, count=1, seed=0, device=CPU
+        )
 
 
 def test_samples_are_training_images_of_their_class() -> None:

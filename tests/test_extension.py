@@ -1,5 +1,6 @@
 """The examples of docs/developing/extending.md, as they stand there, in a folder of their own."""
 
+import json
 import re
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def test_a_picture_that_fails_is_named(mine: Path) -> None:
     )
     with pytest.raises(AttributeError) as caught:
         cnnexp.run([*OVERRIDES[:3], "visualization=[fails]"], config_dir=str(mine))
-    assert caught.value.__notes__ == ["raised by visualization.fails"]
+    assert caught.value.__notes__ == ["raised by visualization.fails._target_=fails.fails"]
 
 
 def test_their_annotations_are_checked(mine: Path) -> None:
@@ -127,6 +128,22 @@ WRONG = {
         "augmentation/arrays.yaml", "# Arrays.\n_target_: other.arrays\n", "augmentation=arrays",
         r"other\.arrays: gives a ndarray; it must give a tensor",
     ),
+    "an augmentation that cannot be called": (
+        "augmentation/inert.yaml", "# Inert.\n_target_: other.Inert\n", "augmentation=inert",
+        r"augmentation\._target_=other\.Inert: gives a Inert, which cannot be called with images",
+    ),
+    "a class that is abstract": (
+        "augmentation/half.yaml", "# Half.\n_target_: other.Half\n", "augmentation=half",
+        r"other\.Half: is an abstract class; it lacks __call__",
+    ),
+    "a function that wants the images": (
+        "augmentation/plain.yaml", "# Plain.\n_target_: other.flip\n", "augmentation=plain",
+        r"augmentation\.images: is missing; other\.flip needs it; a function is not called with",
+    ),
+    "a file that is not there": (
+        "augmentation/lost.yaml", "# Lost.\n_target_: othr.cut\n", "augmentation=lost",
+        r"_target_=othr\.cut: there is no othr\.py in .*mine; did you mean 'other'\?",
+    ),
     "labels that are a list": (
         "dataset/listed.yaml",
         FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.listed"),
@@ -134,6 +151,7 @@ WRONG = {
     ),
 }  # fmt: skip
 OTHER = """
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import replace
 from torch import nn
@@ -152,6 +170,16 @@ def five(image_size: int, outputs: int) -> nn.Sequential:
 
 def pair(images: int = 80):
     return [], []
+
+class Inert:
+    pass
+
+class Half(ABC):
+    @abstractmethod
+    def __call__(self, images): ...
+
+def flip(images):
+    return images.flip(-1)
 
 def cut():
     return lambda images: images[..., 1:]
@@ -177,4 +205,47 @@ def test_what_does_not_fit_is_told(file: str, text: str, word: str, said: str, m
     (mine / file).write_text(text)
     with pytest.raises(InputError, match=said):
         cnnexp.run([*OVERRIDES, word], config_dir=str(mine))
+    assert list(Path.cwd().iterdir()) == []
+
+
+SELDOM = """
+import torch
+
+class Seldom:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return CHANGED if self.calls > 3 else images
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("images[:, :1]", r"of images \(\d+, 3, \d+, \d+\) it makes \(\d+, 1, "),
+        ("images.float()", r"gives float32 from 0 to \d+; it must lie in \[0, 1\]"),
+        ("images[1:]", r"of images \(\d+, 3, \d+, \d+\) it makes "),
+    ],
+)
+def test_what_an_augmentation_seldom_does_is_seen(changed: str, said: str, mine: Path) -> None:
+    """The images that it is tried with do not show it; one channel would be taken for three."""
+    (mine / "seldom.py").write_text(SELDOM.replace("CHANGED", changed))
+    (mine / "augmentation" / "seldom.yaml").write_text("# Seldom.\n_target_: seldom.Seldom\n")
+    words = [*OVERRIDES[:2], "augmentation=seldom", "visualization=none", "tracking=none",
+             "dataset.batch_size=8"]  # fmt: skip
+    with pytest.raises(InputError, match=rf"augmentation\._target_=seldom\.Seldom: {said}"):
+        cnnexp.run(words, config_dir=str(mine))
+    (run,) = Path.cwd().glob("outputs/*/*/run.json")
+    assert json.loads(run.read_text())["status"] == "FAILED"
+
+
+def test_an_augmentation_that_raises_is_named(mine: Path) -> None:
+    (mine / "fails.py").write_text("def fails():\n    return lambda images: images[9]\n")
+    (mine / "augmentation" / "fails.yaml").write_text("# Fails.\n_target_: fails.fails\n")
+    with pytest.raises(IndexError) as caught:
+        cnnexp.run([*OVERRIDES[:2], "augmentation=fails"], config_dir=str(mine))
+    (note,) = caught.value.__notes__
+    assert note.startswith("raised by augmentation._target_=fails.fails, of images (2, 3, ")
     assert list(Path.cwd().iterdir()) == []

@@ -62,6 +62,7 @@ def test_frozen_blocks_that_nobody_trained_are_said() -> None:
 
     said = "block1, block2 are frozen with the weights that were drawn"
     assert line("phases=frozen").startswith(said)
+    assert line("phases=frozen").endswith("; init_from gives trained ones")  # it takes no weights
     assert line() == ""
     assert line("phases=frozen", "init_from=0123456789ab") == ""
     assert line("phases=frozen", resume="outputs/first") == ""

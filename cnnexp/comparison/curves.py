@@ -49,8 +49,10 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
     if not curves:
         return None
     seeds = any(not group.one_seed for group in groups)
-    line = "mean of the seeds, and the range from their worst to their best" if seeds else ""
-    plot = LinesPage.of("Validation accuracy per epoch", [line] if line else [], "epoch")
+    line = "dashed: on the training images"
+    if seeds:
+        line = f"mean of the seeds, and the range from their worst to their best; {line}"
+    plot = LinesPage.of("Validation accuracy per epoch", [line], "epoch")
     axes = plot.axes
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     for i, found in reversed(curves):  # the best on top

@@ -50,9 +50,10 @@ def flips(shares: np.ndarray, labels: np.ndarray, first: int, second: int) -> Fl
 
 
 def counted(pair: Flips) -> tuple[str, str]:
-    """How many images the first alone and the second alone are right on; of means one decimal."""
+    """Images that the first alone and the second alone are right on; of small means one decimal."""
     counts = (pair.first_alone, pair.second_alone)
-    digits = int(any(abs(count - round(count)) > 1e-6 for count in counts))
+    whole = all(abs(count - round(count)) < 1e-6 for count in counts) or max(counts) >= 100
+    digits = 0 if whole else 1
     return f"{counts[0]:,.{digits}f}", f"{counts[1]:,.{digits}f}"
 
 

@@ -53,8 +53,8 @@ def score_groups(
             Score(
                 group=group,
                 accuracy=float(intervals.mean[number]),
-                low=float(max(intervals.low[number], 0)),
-                high=float(min(intervals.high[number], 1)),
+                low=float(intervals.low[number]),
+                high=float(intervals.high[number]),
                 deviation=float(each.std(ddof=1)) if len(each) > 1 else None,
                 f1=float(np.mean([f1.mean() for _, f1 in figures])),
                 loss=mean_of(group, lambda run: run.metric("test/loss")) if whole else None,

@@ -58,7 +58,7 @@ def tradeoffs(scores: Sequence[Score]) -> Picture | None:
     for number, (cost, spent) in enumerate(costs):
         x = MARGIN + LEFT + number * (LEFT + WIDTH + 0.25)
         axes = page.axes(x, 0.05, WIDTH, HEIGHT)
-        axes.set_ylim(low - margin, high + margin)
+        axes.set_ylim(max(low - margin, -0.03), min(high + margin, 1.03))  # no share is outside
         _names(axes, _panel(axes, cost, spent, scores), scores)
         if number == 0:
             axes.set_ylabel("test accuracy")

@@ -1,6 +1,7 @@
 """The command line's words: options, and overrides such as model=lenet5."""
 
 import argparse
+import re
 import shlex
 from collections.abc import Sequence
 from typing import NoReturn
@@ -44,6 +45,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Options and overrides in any order. Raises InputError."""
     options = parser()
     names = [name for action in options._actions for name in action.option_strings]
+    flags = [
+        name for action in options._actions if action.nargs == 0 for name in action.option_strings
+    ]
+    for word in argv:
+        if "=" in word and word.partition("=")[0] in flags:
+            raise InputError(f"{word}: {word.partition('=')[0]} takes no value; see cnnexp --help")
     # argparse would take -model=lenet5 for -m with a value.
     rest = [
         word
@@ -58,6 +65,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         typed = f"{OFTEN_MEANT.get(key, key)}={value or '…'}"
         setting = f"; a setting has no dashes: {typed};" if len(key) > 1 else ";"
         raise InputError(f"{rest[0]}: unknown option{near or setting} see cnnexp --help")
+    words = arguments.overrides
+    empty = [word for word in words if re.fullmatch(r"[+]*[\w./@-]+=", word)]
+    apart = any("=" not in word for word in words)  # a value behind a space: told elsewhere
+    if empty and not apart and not arguments.shell_completion:
+        raise InputError(f"{empty[0]}: is empty; give a value, or null for none, or leave it out")
     if arguments.cfg and arguments.info:
         raise InputError("--cfg, --info: one of them")
     if "help" in arguments.overrides:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from cnnexp.config.groups import listed
 from cnnexp.config.signature import target_signature
 from cnnexp.config.source import forget
 from cnnexp.errors import InputError, nearest, one_line
@@ -86,21 +87,25 @@ def named_folder() -> Path | None:
 
 def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -> None:
     """Raises InputError unless `target` may be called. role: the config group; None: any."""
-    listed = ALLOWED if role is None else ROLES[role]
+    known = ALLOWED if role is None else ROLES[role]
     if not isinstance(target, str):
         raise InputError(f"{key}={target}: must be text such as cnnexp.models.baseline.baseline")
     if any(part.startswith("_") for part in target.split(".")):
         raise InputError(f"{key}={target}: a name that begins with _ is private to its module")
-    if any(target == name or (name.endswith(".") and target.startswith(name)) for name in listed):
+    if any(target == name or (name.endswith(".") and target.startswith(name)) for name in known):
         return
     top = target.partition(".")[0]
     if home(top) in _folders:
         return
-    names = [*listed, *(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))]
-    close = nearest(target, names) or nearest(f"{top}.", names)
+    own = sorted(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))
+    names = [*known, *own]
+    near = (nearest(target, names) or nearest(f"{top}.", names)).replace(".'", "'")
+    what = "not among what a config may call"
+    if _named is not None and home(top) is None:
+        what = f"there is no {top}.py in {shown_path(_named)}"
+    allowed = [f"{name}*" if name.endswith(".") else name for name in names]
     raise InputError(
-        f"{key}={target}: not among what a config may call{close or ';'} "
-        f"allowed: {', '.join(name + '*' if name.endswith('.') else name for name in names)}, "
+        f"{key}={target}: {what}{near or ';'} allowed: {listed(allowed, 20)}, "
         "and the Python files in the folder given by --config-dir"
     )
 
@@ -163,8 +168,8 @@ def callable_and_at_home(found: Any, target: str, key: str) -> Callable[..., Any
     if ours and home(origin.partition(".")[0]) in _folders:
         return found
     names = [name for name in ALLOWED if name.endswith(".")] if ours else ALLOWED
-    listed = [name for name in names if ours or target.startswith(name)]
-    roots = at_home([".".join(name.split(".")[:2]) for name in listed])
+    fits = [name for name in names if ours or target.startswith(name)]
+    roots = at_home([".".join(name.split(".")[:2]) for name in fits])
     if not any(f"{origin}.".startswith(f"{root.rstrip('.')}.") for root in roots):
         wrap = "; call it in a function, or derive a class from it, in your file" if ours else ""
         raise InputError(
@@ -178,14 +183,17 @@ def at_home(roots: list[str]) -> list[str]:
     return [root.partition(".")[0] if root in ALLOWED else root for root in roots]
 
 
-def call(node: Mapping[str, Any], **injected: Any) -> Any:
+def call(node: Mapping[str, Any], key: str | None = None, /, **injected: Any) -> Any:
     """Call the node's `_target_` with the node's other keys and, before them, `injected`.
 
-    Nested lists and mappings are handed over as they are. Raises InputError for arguments that the
-    target does not take.
+    Nested lists and mappings are handed over as they are. key: the node's in the config; what the
+    target raises, a person's own code perhaps, names it below its traceback. Raises InputError for
+    arguments that the target does not take.
     """
     target = node["_target_"]
     function = resolve(target)
+    if missing := ", ".join(sorted(getattr(function, "__abstractmethods__", ()))):
+        raise InputError(f"_target_={target}: is an abstract class; it lacks {missing}")
     arguments = {key: value for key, value in node.items() if key != "_target_"} | injected
     try:
         takes = inspect.signature(function)
@@ -193,11 +201,18 @@ def call(node: Mapping[str, Any], **injected: Any) -> Any:
     except TypeError as error:  # "missing a required argument: 'root'"
         raise InputError(f"{target}: {error}") from None
     except ValueError:  # built in: has no signature
-        return function(**arguments)
+        takes = inspect.Signature()
     for name in arguments.keys() & takes.parameters.keys():
         if isinstance(arguments[name], str) and wants_path(takes.parameters[name].annotation):
             arguments[name] = Path(arguments[name])
-    return function(**arguments)
+    try:
+        return function(**arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        if key is not None:
+            error.add_note(f"raised by {key}._target_={target}")
+        raise
 
 
 def wants_path(annotation: Any) -> bool:

@@ -170,7 +170,9 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
         check_key(kind, value, f"{path}.{key}")
     for key, argument in takes.arguments.items():
         if argument.required and key not in given.keys() | filled_in and group != "scheduler":
-            raise InputError(f"{path}.{key}: is missing; {target} needs it")
+            function = group == "augmentation" and target.rpartition(".")[2][:1].islower()
+            other = "; a function is not called with images, it returns what is" if function else ""
+            raise InputError(f"{path}.{key}: is missing; {target} needs it{other}")
     for key in REQUIRED.get(group, ()):
         if key not in given:
             raise InputError(f"{path}.{key}: is missing; give it a value")

@@ -14,6 +14,7 @@ from cnnexp.cores import usable_cores
 from cnnexp.data import gate
 from cnnexp.data.resize import fit
 from cnnexp.datasets.source import Source
+from cnnexp.errors import InputError
 
 SLICE = 32  # images per task of the thread pool
 
@@ -65,6 +66,14 @@ def _decode_slice(
             found.refused.append((i, f"cannot be read: {' '.join(str(error).split())}"))
             found.unread += isinstance(error, OSError)
             continue
+        except Exception as error:
+            error.add_note(f"raised by dataset {source.name}, reading {source.paths[i]}")
+            raise
+        if not isinstance(content, bytes | np.ndarray):
+            raise InputError(
+                f"dataset {source.name}: of {source.paths[i]} it reads a {type(content).__name__}; "
+                "read must give the file's bytes, or an array of uint8"
+            )
         if _is_ready(content, image_size):
             rows[len(found.good)] = content
         else:

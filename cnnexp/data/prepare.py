@@ -74,15 +74,17 @@ def prepare(
     usable[tried.good] = True
     if duplicates == "leave_out":
         usable[list(copies)] = False
-    chosen = divide(groups, usable, source.classes, split, per_class, fold, folds)
+    lost = dict(tried.refused)
+    if duplicates == "leave_out":
+        lost |= {i: _copy_of(source, i, j) for i, j in copies.items()}
+    named = {i: f"{source.paths[i]}: {reason}" for i, reason in lost.items()}
+    chosen = divide(groups, usable, source.classes, split, per_class, fold, folds, named)
     row = np.full(len(labels), -1, dtype=np.int64)  # index in the source -> row of the store
     row[tried.good] = np.arange(len(tried.good))
     parts = {name: np.sort(row[chosen[name]]) for name in SPLITS}
 
     left_out = [LeftOut(path, reason) for path, reason in source.listed]
-    left_out += [LeftOut(source.paths[i], reason) for i, reason in tried.refused]
-    if duplicates == "leave_out":
-        left_out += [LeftOut(source.paths[i], _copy_of(source, i, j)) for i, j in copies.items()]
+    left_out += [LeftOut(source.paths[i], reason) for i, reason in lost.items()]
     index = np.array(tried.good, dtype=np.int64)
     return ImageSet(
         name=source.name,
@@ -119,6 +121,14 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
         raise InputError(
             f"{source.name} has one class ({', '.join(source.classes)}); two are needed"
         )
+    if n == 0:
+        raise InputError(f"dataset {source.name} has no images: its paths are empty")
+    for path in source.paths:
+        if not isinstance(path, str):
+            raise InputError(
+                f"dataset {source.name}: its path {path!r} is a {type(path).__name__}; give "
+                "str(path)"
+            )
     labels = source.labels
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise InputError(
@@ -126,7 +136,7 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
             f"{_what(source.labels)}; give an array (N,) of whole numbers, int64, which count the "
             "classes from 0"
         )
-    if n == 0 or len(source.labels) != n or len(set(source.paths)) != n:
+    if len(source.labels) != n or len(set(source.paths)) != n:
         raise InputError(
             f"dataset {source.name} is inconsistent: {n} paths, {len(set(source.paths))} of them "
             f"different, and {len(source.labels)} labels"

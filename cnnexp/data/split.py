@@ -111,8 +111,10 @@ def divide(
     per_class: int | None = None,
     fold: int | None = None,
     folds: int = 5,
+    lost: Mapping[int, str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """split's name -> sorted indices. `usable`: (N,) bool, the good images.
+    """split's name -> sorted indices. `usable`: (N,) bool, the good images. lost: of the others,
+    each with its path and the reason, one is named where a class has too few.
 
     fold: from 0, of `folds` (stratified cross-validation): training and validation images together
     are cut into so many parts of equal size, class by class; this one validates, the others train.
@@ -125,7 +127,10 @@ def divide(
     pools = {pool for _, pool in groups}
     for label, name in enumerate(classes):
         left = {pool: group[usable[group]] for (at, pool), group in groups.items() if at == label}
-        sizes = _sizes(split, {pool: len(group) for pool, group in left.items()}, pools, name)
+        have = {pool: len(group) for pool, group in left.items()}
+        gone = [i for (at, _), some in groups.items() if at == label for i in some[~usable[some]]]
+        example = next((lost[i] for i in gone if i in lost), "") if lost else ""
+        sizes = _sizes(split, have, pools, name, len(gone), example)
         for target in reversed(SPLITS):
             pool = target if target in pools else "train"
             parts[target].append(left[pool][: sizes[target]])
@@ -143,7 +148,7 @@ def divide(
             parts["validation"][-1] = cut.pop(place)
             parts["train"][-1] = np.concatenate(cut)
         if per_class is not None:
-            _check_per_class(per_class, len(parts["train"][-1]), name)
+            _check_per_class(per_class, len(parts["train"][-1]), name, split)
             parts["train"][-1] = parts["train"][-1][:per_class]
     result = {name: np.sort(np.concatenate(parts[name])) for name in SPLITS}
     for target, index in result.items():
@@ -169,8 +174,18 @@ def _counts(split: Sizes) -> bool:
     return isinstance(split["train"], int)
 
 
-def _sizes(split: Sizes, have: Mapping[str, int], pools: set[str], name: str) -> dict[str, int]:
-    """split's name -> images of one class; `have`: pool -> its usable images of this class."""
+def _sizes(
+    split: Sizes,
+    have: Mapping[str, int],
+    pools: set[str],
+    name: str,
+    gone: int = 0,
+    example: str = "",
+) -> dict[str, int]:
+    """split's name -> images of one class; `have`: pool -> its usable images of this class.
+
+    gone: images of the class that are not usable; example: why one of them is not.
+    """
     if _counts(split):
         return _whole_sizes(split, have, pools, name)
     given = {target for target in SPLITS[1:] if target in pools}
@@ -187,10 +202,14 @@ def _sizes(split: Sizes, have: Mapping[str, int], pools: set[str], name: str) ->
     )
     if sizes["train"] < 1:
         parts = " and ".join(["train", *(t for t in SPLITS[1:] if t not in given)])
+        images = "image" if count == 1 else "images"
+        if gone:
+            images += f" ({gone:,} others are copies or were left out: {example})"
+        elif not sum(have.values()):
+            images += " (no label names it)"
         raise InputError(
-            f"class {name!r} has {count} usable {'image' if count == 1 else 'images'} (without "
-            f"copies and what was left out), too few for {parts} (dataset.split={_show(split)}); "
-            "add images or remove the class"
+            f"class {name!r} has {count} usable {images}, too few for {parts} "
+            f"(dataset.split={_show(split)}); add images or remove the class"
         )
     return sizes
 
@@ -215,10 +234,11 @@ def _whole_sizes(
     return sizes | {"train": min(rest, sizes["train"])}
 
 
-def _check_per_class(per_class: int, have: int, name: str) -> None:
+def _check_per_class(per_class: int, have: int, name: str, split: Sizes) -> None:
     if per_class > have:
         raise InputError(
-            f"dataset.per_class={per_class}, but class {name!r} has {have} training images; "
+            f"dataset.per_class={per_class}, but class {name!r} has {have} training images "
+            f"(dataset.split={_show(split)}); "
             f"give at most {have}, or null for all"
         )
 

@@ -90,7 +90,7 @@ def accuracies(drawn: Draws) -> Intervals:
     """Of each group's accuracy; its p is of an accuracy of zero and says nothing."""
     variance = np.diag(drawn.covariance)
     freedom = _freedom(drawn, variance, np.arange(len(variance)))
-    return _intervals(drawn.mean, iter(drawn.draws), variance, freedom)
+    return _intervals(drawn.mean, iter(drawn.draws), variance, freedom, within=(0, 1))
 
 
 def differences(drawn: Draws, first: int, others: Sequence[int]) -> Intervals:
@@ -107,7 +107,8 @@ def differences(drawn: Draws, first: int, others: Sequence[int]) -> Intervals:
     variance = np.maximum(cov[first, first] + np.diag(cov)[them] - 2 * cov[first, them], 0)
     freedom = _freedom(drawn, variance, np.full(len(them), first), them)
     apart = (drawn.draws[first] - drawn.draws[other] for other in them)
-    return _intervals(drawn.mean[first] - drawn.mean[them], apart, variance, freedom)
+    mean = drawn.mean[first] - drawn.mean[them]
+    return _intervals(mean, apart, variance, freedom, within=(-1, 1))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -141,9 +142,17 @@ def _freedom(drawn: Draws, variance: np.ndarray, *sides: np.ndarray) -> np.ndarr
 
 
 def _intervals(
-    mean: np.ndarray, draws: Iterable[np.ndarray], variance: np.ndarray, freedom: np.ndarray
+    mean: np.ndarray,
+    draws: Iterable[np.ndarray],
+    variance: np.ndarray,
+    freedom: np.ndarray,
+    *,
+    within: tuple[float, float],
 ) -> Intervals:
-    """mean, variance, freedom: (M,). draws: M times (R,), one after the other: they stay small."""
+    """mean, variance, freedom: (M,). draws: M times (R,), one after the other: they stay small.
+
+    within: what is possible; of few seeds that are far apart an interval would reach beyond.
+    """
     edges, beyond, count = np.empty((len(mean), 2)), np.empty(len(mean)), 1
     for row, draw in enumerate(draws):
         count = len(draw)
@@ -151,7 +160,7 @@ def _intervals(
         edges[row] = np.partition(draw, ranks)[ranks]
         beyond[row] = min((draw <= 0).sum(), (draw >= 0).sum())
     stretch = stdtrit(freedom, 1 - LEVEL / 2) / ndtri(1 - LEVEL / 2)
-    low, high = (mean + stretch * (edges[:, side] - mean) for side in (0, 1))
+    low, high = ((mean + stretch * (edges[:, side] - mean)).clip(*within) for side in (0, 1))
     p = np.minimum(2 * (beyond + 1) / (count + 1), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         tail = 2 * ndtr(-np.abs(mean) / np.sqrt(variance))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from cnnexp.augmenting import build_augmentation
 from cnnexp.config.arguments import to_type
-from cnnexp.config.instantiate import call
 from cnnexp.data.batches import as_tensor, channel_statistics, channels_first
 from cnnexp.data.gate import quiet
 from cnnexp.data.image_set import ImageSet, LeftOut
@@ -18,7 +18,7 @@ from cnnexp.data.summary import summary, write_left_out
 from cnnexp.data.thumbnail import thumbnail
 from cnnexp.data.turns import in_turn, turns
 from cnnexp.datasets.source import SPLITS, Source
-from cnnexp.experiment import check_augmented, device_of, find_images, load_images
+from cnnexp.experiment import device_of, find_images, load_images
 from cnnexp.files import shown_path
 from cnnexp.plan import is_identity, short_name
 from cnnexp.reporting.data_counts import CARDS, Lost, class_balance, left_out_files
@@ -105,7 +105,7 @@ def choose_samples(
 def preview(config: Mapping[str, Any], images: ImageSet, rows: np.ndarray) -> Picture:
     """What training would be given, were these the first images of its first epochs."""
     draws = draw_augmented(
-        call(config["augmentation"]),
+        build_augmentation(config),
         lambda: channels_first(as_tensor(images.images)[torch.from_numpy(rows)]),
         count=DRAWS, seed=config["seed"], device=device_of(config),
     )  # fmt: skip
@@ -133,16 +133,13 @@ def draw_augmented(
     """(count, B, S, S, 3): `count` draws for the same batch (B, 3, S, S) uint8.
 
     Seeded as `Classifier.training_step` seeds the first batch of epoch 0, 1, …; torch's global
-    generator is as before afterwards. Raises InputError for what no network takes.
+    generator is as before afterwards.
     """
     draws = []
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for epoch in range(count):
             torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 0, 0)).generate_state(1)[0]))
-            given = batch().to(device)
-            made = augment(given)
-            check_augmented(made, given)
-            draws.append(made.cpu())
+            draws.append(augment(batch().to(device)).cpu())
     floating = [draw if draw.dtype == torch.uint8 else draw.float().clamp(0, 1) for draw in draws]
     return torch.stack(floating).permute(0, 1, 3, 4, 2).numpy()
 

@@ -192,7 +192,7 @@ def test_what_is_allowed_is_said(folder: Path) -> None:
     allow_folder(folder)
     with pytest.raises(InputError) as caught:
         resolve("tinymd.make")
-    assert "did you mean 'tinymod.'?" in str(caught.value)
+    assert "did you mean 'tinymod'?" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -220,6 +220,19 @@ def test_errors_inside_are_left_alone(folder: Path) -> None:
     allow_folder(folder)
     with pytest.raises(KeyError, match=r"^'key'$"):
         call({"_target_": "tinymod.make"})
+    with pytest.raises(KeyError) as caught:
+        call({"_target_": "tinymod.make"}, "dataset")
+    assert caught.value.__notes__ == ["raised by dataset._target_=tinymod.make"]
+
+
+def test_what_is_abstract_is_said(folder: Path) -> None:
+    (folder / "tinymod.py").write_text(
+        "from abc import ABC, abstractmethod\n"
+        "class Half(ABC):\n    @abstractmethod\n    def __call__(self, images): ...\n"
+    )
+    allow_folder(folder)
+    with pytest.raises(InputError, match=r"tinymod\.Half: is an abstract class; it lacks __call__"):
+        call({"_target_": "tinymod.Half"})
 
 
 def test_text_becomes_a_path_where_one_is_wanted(folder: Path) -> None:

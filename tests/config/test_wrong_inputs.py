@@ -100,6 +100,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "augmentation=photo augmentation.scale=[0.4,1.5]", ["scale[1]=1.5", "of at most 1"],
     ),
     "images without a size": ("~dataset.image_size", ["dataset.image_size: is missing"]),
+    "a value that is empty": ("resume=", ["resume=: is empty", "null"]),
+    "capitals": ("optimizer=adamW", ["optimizer=adamW", "did you mean 'adamw'"]),
+    "a flag with a value": ("--multirun=3", ["--multirun=3: --multirun takes no value"]),
     "name with a comma": ("name=a,b", ["name=a,b", "letters, digits"]),
     "name with a bracket": ("'name=a (b)'", ["name=a (b)", "letters, digits"]),
     "misspelt target": (

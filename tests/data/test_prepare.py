@@ -194,6 +194,8 @@ def test_errors_come_before_anything_is_read(
         ({"classes": (0, 1)}, "its class 0 is no text"),
         ({"labels": np.arange(16) % 2 + 1}, "labels outside 0..1: 2 of cat/1; a label is an index"),
         ({"labels": [0, 1] * 8}, "its labels are a list; give an array"),
+        ({"paths": [Path("a.png")] * 16}, r"its path \w+\('a\.png'\) is a \w+; give str\(path\)"),
+        ({"paths": [], "labels": np.arange(0)}, "shelf has no images"),
         ({"labels": np.eye(16, 2, dtype=np.int64)}, r"its labels are an array \(16, 2\) of int64"),
     ],
     ids=str,
@@ -204,6 +206,43 @@ def test_what_a_dataset_of_ones_own_may_hand_over(
     """A misspelt split would be trained on."""
     with pytest.raises(InputError, match=said):
         prepared(replace(shelf().source(), **changes), tmp_path)
+
+
+def test_what_it_reads_is_bytes_or_pixels(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    source = replace(shelf().source(), read=lambda i: Path("cat/0"))
+    with pytest.raises(InputError, match=r"of cat/0 it reads a \w*Path; read must give the file's"):
+        prepared(source, tmp_path)
+
+
+def test_an_error_of_its_own_names_the_image(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    source = replace(shelf().source(), read=lambda i: {}["pixels"])
+    with pytest.raises(KeyError, match="pixels") as caught:
+        prepared(source, tmp_path)
+    assert caught.value.__notes__ == ["raised by dataset shelf, reading cat/0"]
+
+
+def test_copies_of_test_images_are_counted_and_one_is_named(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    """As somebody has them who copies a part of the test set into train/."""
+    books = shelf(
+        {f"{c}/{s}{i}": plain(20 * i + ord(c)) for c in "ab" for s in "xy" for i in (1, 2)}
+    )
+    books.given = {f"{c}/x{i}": "test" for c in "ab" for i in (1, 2)}
+    said = (
+        r"'a' has 0 usable images \(2 others are .*: a/y1: exact duplicate of a/x1\), too few for"
+    )
+    with pytest.raises(InputError, match=said):
+        prepared(books.source(), tmp_path, split={"train": 0.6, "validation": 0.2, "test": 0.2})
+
+
+def test_a_class_that_no_label_names(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    source = replace(shelf().source(), classes=("cat", "dog", "owl"))
+    said = r"'owl' has 0 usable images \(no label names it\), too few for"
+    with pytest.raises(InputError, match=said):
+        prepared(source, tmp_path, split={"train": 0.6, "validation": 0.2, "test": 0.2})
 
 
 def test_one_class(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:

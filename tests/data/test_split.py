@@ -156,7 +156,11 @@ COUNTS = {"train": 10, "validation": 5, "test": 5}
             ["'dog'", "18", "8 of 10", "dataset.split"],
         ),
         ({"cat": 20, "dog": 2}, {"split": THIRDS}, ["'dog'", "2 usable", "too few"]),
-        ({"cat": 20, "dog": 20}, {"split": THIRDS, "per_class": 13}, ["per_class=13", "12"]),
+        (
+            {"cat": 20, "dog": 20},
+            {"split": THIRDS, "per_class": 13},
+            ["per_class=13", "12", "(dataset.split={train: "],
+        ),
         ({"cat": 20, "dog": 20}, {"split": THIRDS, "per_class": 0}, ["per_class=0"]),
         ({"cat": 9, "dog": 9}, {"split": THIRDS | {"test": 0.3}}, ["more than 1"]),
         ({"cat": 9, "dog": 9}, {"split": THIRDS | {"test": -0.1}}, ["dataset.split.test=-0.1"]),

@@ -333,6 +333,19 @@ def test_calibration(sure: float, right: float, count: int, title: str | None) -
         assert "calibration error is 0.100" in found.text
 
 
+def test_soft_targets_are_named_where_there_are_some() -> None:
+    def advice(training: dict[str, float]) -> str:
+        labels, shares = answered(0.7, 0.8, 1000)
+        config = {"training": training, "model": {"weights": "imagenet"}}
+        found = diagnosis.diagnose(
+            classes=list("abcdefghij"), labels=labels, probabilities=shares, config=config
+        )
+        return next(one.advice for one in found if one.title == "Under-confident")
+
+    assert advice({"label_smoothing": 0.0, "mixup": 0.0}) == "It was probably trained too short."
+    assert "soft (training.mixup), or" in advice({"label_smoothing": 0.0, "mixup": 0.2})
+
+
 @pytest.mark.parametrize(("count", "seen"), [(300, True), (450, False)])
 def test_too_small(count: int, seen: bool) -> None:
     """Of accuracy 0.5 the interval is about 1.96 / sqrt(n) wide: 0.113, 0.092."""

@@ -48,6 +48,18 @@ def test_equal_answers_are_no_difference() -> None:
     assert p > 0.5
 
 
+def test_no_interval_reaches_beyond_what_is_possible() -> None:
+    """Two seeds that lie far apart: stretched by Student's t, it would end at about 150 points."""
+    seeds = [[True] * 95 + [False] * 5, [True] * 20 + [False] * 80]
+    a, b = np.zeros((2, 100), dtype=bool), np.array(seeds)
+    mean, low, high, _ = pair(a, b)
+    assert mean == pytest.approx(0.575)
+    assert low < 0 < high == 1.0
+    drawn = resample(b.T, [range(2)])
+    own = accuracies(drawn)
+    assert (float(own.low[0]), float(own.high[0])) == (0.0, 1.0)
+
+
 def test_the_seeds_of_a_side_are_averaged() -> None:
     a = np.array([[True, False], [False, False]])
     b = np.array([[True, True]])

@@ -50,9 +50,13 @@ def no_better_than_one_class(
     )
 
 
-def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Finding | None:
+def calibration(
+    labels: np.ndarray, probabilities: np.ndarray, softened_by: Sequence[str] = ()
+) -> Finding | None:
     """Expected calibration error over 0.05 (an answer given as 95% sure is right in 90%), and over
     what 95% of perfectly calibrated networks would show on as many images: with few, much.
+
+    softened_by: what made the targets of the training less than sure.
     """
     sure = probabilities.max(1)
     bins = np.minimum((sure * 15).astype(int), 14)  # 15, as the run's calibration_error has
@@ -73,7 +77,9 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Finding | None
         f"{100 * right.mean():.1f}% are right; the expected calibration error is {measured:.3f}.",
         "Soften the targets:"
         if too_sure
-        else "Its targets may be too soft (label smoothing, mixup), or it was trained too short.",
+        else f"Its targets are soft ({', '.join(softened_by)}), or it was trained too short."
+        if softened_by
+        else "It was probably trained too short.",
         ("training.label_smoothing=0.1", "training.mixup=0.2") if too_sure else (),
     )
 

@@ -78,7 +78,7 @@ def diagnose(
             noticed += [
                 answers.never_predicted(labels, predictions, classes),
                 answers.no_better_than_one_class(labels, predictions, train_counts, classes),
-                answers.calibration(labels, probabilities),
+                answers.calibration(labels, probabilities, softened_by(config)),
             ]
     noticed.insert(0, early)
     found += [one for one in noticed if one]
@@ -91,6 +91,12 @@ def rate_of(config: Mapping[str, Any], phase: str = "") -> tuple[str, float | No
     """The key that sets the phase's rate, and the rate."""
     own = mapping(at(config, "phases", phase, "optimizer"))
     return rate_key(phase, own), number(laid_over(mapping(config.get("optimizer")), own).get("lr"))
+
+
+def softened_by(config: Mapping[str, Any]) -> list[str]:
+    """Keys of the training that are on and keep its targets from being sure."""
+    keys = ("label_smoothing", "mixup", "cutmix")
+    return [f"training.{key}" for key in keys if number(at(config, "training", key))]
 
 
 def of_rate(finding: Finding, key: str) -> Finding:
