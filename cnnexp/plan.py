@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from cnnexp.config.compose import search_folders
-from cnnexp.config.instantiate import call, named_folder
+from cnnexp.config.instantiate import call, named_folder, resolve
 from cnnexp.config.overlay import laid_over
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError, one_line
@@ -28,6 +28,8 @@ from cnnexp.training.phases import (
 
 Config = Mapping[str, Any]
 
+# Optimizers whose step torch has as one kernel, on CPUs and on GPUs: 3 to 6 times as fast on a CPU.
+FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD)
 # What a schedule needs to know of the run and a config cannot.
 STEPS = ("total_steps", "T_max")
 
@@ -66,13 +68,24 @@ def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
         rates=block_rates(trainable, phase["lr_scale"], f"{key}.lr_scale"),
         optimization=Optimization(
             lr=optimizer["lr"],
-            make_optimizer=lambda groups: call(optimizer, params=groups),
+            make_optimizer=lambda groups: call(fused(optimizer, config), params=groups),
             make_scheduler=lambda built, steps, epochs: build_scheduler(
                 scheduler, built, steps, warmup_steps=round(phase["warmup"] * steps / epochs)
             ),
         ),
         early_stopping=phase["early_stopping"] or config["training"]["early_stopping"],
     )
+
+
+def fused(node: Config, config: Config) -> Config:
+    """The optimizer's node, with its step as one kernel where torch has that and the node asks for
+    no other. With float16 Lightning could not clip the gradients then.
+    """
+    asks = node.keys() & {"fused", "foreach", "differentiable"}
+    able = device_of(config).type in ("cpu", "cuda") and precision_of(config) != "16-mixed"
+    if asks or not able or resolve(node["_target_"]) not in FUSED:
+        return node
+    return {**node, "fused": True}
 
 
 def build_scheduler(

@@ -20,6 +20,8 @@ SMALL = {
     "comparison": "--groups 2 --seeds 2 --images 50",
     "overhead": "--rounds 1 --jobs 2 trainer.max_epochs=1",
     "growth": "--images 80 --times 2 --size 16",
+    "equal_accuracy": "--seeds 2 --epochs 1 dataset=shapes dataset.images=200 "
+    "dataset.image_size=32 dataset.split={train:0.6,validation:0.2,test:0.2}",
     "opening": "--images 20 --keras",
     "transfer": "dataset=shapes dataset.classes=2 dataset.images=60 --keras-epochs 1 --keras",
     "time_to_accuracy": "dataset=shapes dataset.classes=4 dataset.images=300 dataset.image_size=32 "
@@ -32,6 +34,7 @@ SAYS = {
     "comparison": r"4 runs in 2 groups",
     "overhead": r"(?s)first step after -?\d+\.\d\d s.*default pictures: -?\d+\.\d\d s for each",
     "growth": r"second run, 2 times as many images: -?\d+\.\d times the time, [+-][\d,]+ MiB",
+    "equal_accuracy": r"cnnexp [-+]\d+\.\d\d points \(95% interval [-+]",
     "opening": r"20 JPEGs at 150 pixels, the second time: cnnexp is \d+ times as fast",
     "transfer": r"Keras, float32: \d+ s for 20 epochs of the head",
     "time_to_accuracy": r"20% on validation: cnnexp \d+ s .*, Keras (more than )?\d+ s",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from cnnexp.config.compose import compose, user_folder
 from cnnexp.config.instantiate import allow_folder
@@ -10,6 +11,7 @@ from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.experiment import build_network
 from cnnexp.plan import after_all, frozen_as_drawn, plan_phases, rate_of_another, views_of_none
+from cnnexp.training.optimization import parameter_groups
 
 EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
 
@@ -83,3 +85,39 @@ def test_phases_behind_one_that_trains_all() -> None:
     own = "+phases.second={trainable: [head], epochs: 1}"
     assert "for second without it: a file phases/<name>.yaml" in line(own)
     assert line() == line("phases=finetune") == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["optimizer=adamw"], True),
+        (["optimizer=adam"], True),
+        (["optimizer=sgd"], True),
+        (["optimizer=rmsprop"], None),  # has none
+        (["optimizer=sgd", "optimizer.fused=false"], False),
+        (["optimizer=adamw", "optimizer.foreach=true"], None),
+    ],
+)
+def test_a_step_is_one_kernel_where_torch_has_it(typed: list[str], said: bool | None) -> None:
+    """And makes the same step as the others, but for rounding."""
+    composed = compose(["model=lenet5", *typed])
+    config = checked(composed.config, composed.overrides)
+    network = build_network(config, 10)
+    (phase,) = plan_phases(config, network)
+    own = phase.optimization
+    optimizer = own.make_optimizer(parameter_groups(network, own.lr, phase.rates))
+    assert optimizer.defaults.get("fused") == said
+    if not said:
+        return
+    copy = build_network(config, 10)
+    unfused = {**config, "optimizer": {**config["optimizer"], "fused": False}}
+    (other,) = plan_phases(unfused, copy)
+    reference = other.optimization.make_optimizer(parameter_groups(copy, own.lr, phase.rates))
+    assert reference.defaults["fused"] is False
+    for _ in range(3):
+        for one, same in zip(network.parameters(), copy.parameters(), strict=True):
+            one.grad = same.grad = torch.randn(one.shape)
+        optimizer.step()
+        reference.step()
+    for one, same in zip(network.parameters(), copy.parameters(), strict=True):
+        torch.testing.assert_close(one, same)
