@@ -38,6 +38,7 @@ def conclude(
     network.cpu()
     pixels = images.images[images.split["train"][:2]]  # (2, S, S, 3)
     tracker.log_model(network, np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), images.classes)
+    begun.info.pop("problem", None)  # of an interruption
     finished = {**begun.info, "status": "FINISHED", "finished": now()}
     for line in [finding.line for finding in findings(folder)] or [NOTHING]:
         journal.topic("noticed", line)

@@ -135,7 +135,7 @@ def build_network(config: Config, classes: int) -> nn.Sequential:
     if config["dataset"]["batch_size"] == 1 and has_batch_norm(network):
         raise InputError(
             "dataset.batch_size=1: batch norm cannot train on one image at a time; "
-            "use at least 2, or model.norm=group"
+            f"use at least 2{', or model.norm=group' if 'norm' in config['model'] else ''}"
         )
     return network
 

@@ -24,6 +24,7 @@ from cnnexp.experiment import (
 )
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
+from cnnexp.own_code import changed_note
 from cnnexp.runs import read_json
 from cnnexp.training.checkpoints import best_checkpoint, load_network
 
@@ -44,14 +45,21 @@ class FinishedRun:
     precision: str
 
 
-def load_run(config: Mapping[str, Any]) -> FinishedRun:
-    """The run that `run=` names; nothing that lies in its folder is executed."""
+def load_run(
+    config: Mapping[str, Any], note: Callable[[str], None] = lambda line: None
+) -> FinishedRun:
+    """The run that `run=` names; nothing that lies in its folder is executed.
+
+    note: is told where code of a person's own has changed since.
+    """
     folder = run_folder(config)
     info = read_json(folder / "run.json")
     if "classes" not in info:
         raise InputError(f"run={folder}: the run ended before its network was built")
     merged = rerun(saved_config(folder), config, config["overrides"])
     network = build_network(without_weights(merged), len(info["classes"]))
+    if line := changed_note(info):
+        note(line)
     checkpoint = best_checkpoint(folder, list(merged["phases"]))
     if checkpoint is None:
         raise InputError(
@@ -79,11 +87,12 @@ def read_splits(path: Path) -> list[tuple[str, str, str]]:
 def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
     """The run's images as they are found today.
 
-    Where they are not those of the run: its test images that are still there; without one, the
-    test split of the new images but for those that the run learned from. Raises InputError where
-    the classes are others, or nothing is left to test on.
+    Where they are not those of the run: its test images that are still there; without one, all of
+    the new images, or those that are given as test images, but for those that the run learned from.
+    Raises InputError where the classes are others, or nothing is left to test on.
     """
-    images = load_images(run.config, find_images(run.config))
+    source = find_images(run.config)
+    images = load_images(run.config, source)
     if images.classes != run.classes:
         raise InputError(
             f"dataset: the classes are {', '.join(images.classes)}, the run learned "
@@ -104,10 +113,11 @@ def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
             f"{len(there):,} are here and are tested on"
         )
         return replace(images, split={**images.split, "test": there})
-    test = images.split["test"]
+    given = source.given is not None and "test" in source.given
+    test = images.split["test"] if given else np.sort(np.concatenate([*images.split.values()]))
     unseen = np.array([i for i in test if images.sha256[i] not in known], dtype=test.dtype)
     note(
-        f"the images are not those of the run: of {len(test):,} test images, "
+        f"the images are not those of the run: of {len(test):,} {'test ' if given else ''}images, "
         f"{len(test) - len(unseen):,} were trained or validated on and are left out"
     )
     if not len(unseen):

@@ -26,6 +26,7 @@ from cnnexp.experiment import (
 )
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
+from cnnexp.own_code import changed_note, own_code
 from cnnexp.plan import plan_phases
 from cnnexp.processes import here_of
 from cnnexp.recording import write_data_files, write_run_files
@@ -127,7 +128,7 @@ def drawing_seed(config: Config, info: Mapping[str, Any]) -> int:
     )
 
 
-def own_code() -> list[Path]:
+def own_folders() -> list[Path]:
     """Where a person's own models and datasets are."""
     folder = named_folder()
     return [folder] if folder else []
@@ -150,7 +151,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "data": {"name": images.name, "digest": images.digest},
         "config_dir": str(named_folder() or "") or None,
         "precision": precision_of(config),
-        "environment": capture(own_code()),
+        "environment": capture(own_folders(), own_code()),
         "ancestors": ancestors(config),
         "config_hash": config_hash(config),
         "phases": {},
@@ -175,7 +176,9 @@ def finished_before(config: Mapping[str, Any]) -> Result | None:
     return Result(info["metrics"], Path(config["resume"]))
 
 
-def interrupted_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
+def interrupted_run(
+    config: Config, images: ImageSet, journal: Journal
+) -> tuple[Path, dict[str, Any]]:
     """The folder that `resume` names, and its run.json. Raises InputError where it cannot go on."""
     folder = Path(config["resume"])
     info = read_json(folder / "run.json")
@@ -189,6 +192,8 @@ def interrupted_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, A
             f"resume={config['resume']}: the images are not those that the run began with; "
             "point dataset.root at them"
         )
+    if line := changed_note(info):
+        journal.topic("note", line)
     check_metrics(folder, logged_bytes(newest_checkpoint(folder, list(config["phases"]))))
     write_data_files(folder, images)  # the same as they were
-    return folder, {**info, "status": "RUNNING", "environment": capture(own_code())}
+    return folder, {**info, "status": "RUNNING", "environment": capture(own_folders(), own_code())}

@@ -128,6 +128,10 @@ WRONG = {
         "augmentation/arrays.yaml", "# Arrays.\n_target_: other.arrays\n", "augmentation=arrays",
         r"other\.arrays: gives a ndarray; it must give a tensor",
     ),
+    "a network that does not ask for the classes": (
+        "model/deaf.yaml", "# Deaf.\n_target_: other.deaf\n", "model=deaf",
+        r"model\._target_=other\.deaf: does not take outputs; a model is made of image_size",
+    ),
     "an augmentation that cannot be called": (
         "augmentation/inert.yaml", "# Inert.\n_target_: other.Inert\n", "augmentation=inert",
         r"augmentation\._target_=other\.Inert: gives a Inert, which cannot be called with images",
@@ -170,6 +174,9 @@ def five(image_size: int, outputs: int) -> nn.Sequential:
 
 def pair(images: int = 80):
     return [], []
+
+def deaf(image_size: int) -> nn.Sequential:
+    return nn.Sequential()
 
 class Inert:
     pass
@@ -241,6 +248,13 @@ def test_what_an_augmentation_seldom_does_is_seen(changed: str, said: str, mine:
     assert json.loads(run.read_text())["status"] == "FAILED"
 
 
+def test_the_folder_has_an_argument_of_its_own(mine: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"--config-dir: from Python it is .*config_dir='<folder>'"
+    ):
+        cnnexp.run(["--config-dir", str(mine), "model=dense"])
+
+
 def test_an_augmentation_that_raises_is_named(mine: Path) -> None:
     (mine / "fails.py").write_text("def fails():\n    return lambda images: images[9]\n")
     (mine / "augmentation" / "fails.yaml").write_text("# Fails.\n_target_: fails.fails\n")
@@ -249,3 +263,30 @@ def test_an_augmentation_that_raises_is_named(mine: Path) -> None:
     (note,) = caught.value.__notes__
     assert note.startswith("raised by augmentation._target_=fails.fails, of images (2, 3, ")
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_own_code_that_changed_is_said(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An edited model with the same weights gives other answers, and no config shows it."""
+    words = [*OVERRIDES[:2], "visualization=none", "tracking=none", "trainer.max_epochs=1"]
+
+    def said(*typed: str) -> str:
+        capsys.readouterr()
+        cnnexp.run(list(typed), config_dir=str(mine))
+        return capsys.readouterr().out
+
+    first = cnnexp.run(words, config_dir=str(mine)).folder
+    sweep = [*words, "sweep=seeds", "seed=0,1"]
+    again = "changed since the run began"
+    assert "changed" not in said("task=evaluate", f"run={first}")
+    said(*sweep)
+    assert "since then" not in said(*sweep)
+    model = mine / "dense.py"
+    model.write_text(model.read_text().replace("nn.ReLU", "nn.Tanh"))
+    assert f"note      dense.py has {again}" in said("task=evaluate", f"run={first}")
+    repeated = said(*sweep)
+    assert "finished already: 2 of 2" in repeated
+    assert "note      since then dense.py changed; delete outputs/sweeps/" in repeated
+    second = cnnexp.run(words, config_dir=str(mine)).folder
+    told = said("task=diff", f"a={first}", f"b={second}")
+    assert re.search(r"^code +dense\.py +[0-9a-f]{12} +[0-9a-f]{12}$", told, re.MULTILINE)
+    assert "code, data and environment are the same" not in told

@@ -100,6 +100,20 @@ def test_images_that_the_run_learned_from_are_not_tested_on(
     assert not tested & learned
 
 
+def test_other_images_are_all_tested_on(
+    finished: tuple[Result, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that nobody has split: not a part of it, drawn by chance."""
+    result, _ = finished
+    for name in ("left", "right"):
+        write_images(tmp_path / "others", name, 7, first=900)
+    where = f"dataset.root={tmp_path / 'others'}"
+    cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none", where])
+    assert "14 images" in " ".join(capsys.readouterr().out.split())
+    with (result.folder / "evaluation" / "predictions.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 14
+
+
 def test_an_image_that_is_gone_takes_no_other_with_it(finished: tuple[Result, Path]) -> None:
     result, data = finished
     run = [f"run={result.folder}", "tracking=none"]

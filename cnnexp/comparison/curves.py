@@ -66,7 +66,8 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
         if not groups[i].one_seed and i < len(PALETTE):
             axes.fill_between(found.epochs, found.low, found.high, alpha=0.15, lw=0, **style)
     if all(len(found.epochs) == 1 for _, found in curves):
-        axes.set_xlim(0.5, 1.5)  # else the ticks would be parts of an epoch
+        axes.set_xlim(0.5, 1.5)
+        axes.set_xticks([1])  # else the ticks would be parts of an epoch
     ends = {i: (groups[i].label, found.mean[-1]) for i, found in curves if i < len(PALETTE)}
     plot.names_at_the_ends(ends)
     best = groups[curves[0][0]].label

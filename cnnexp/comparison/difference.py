@@ -54,15 +54,18 @@ def config_section(a: Run, b: Run, config: Mapping[str, Any]) -> Section:
 def code_section(a: Run, b: Run) -> Section:
     def facts(run: Run) -> dict[str, str]:
         git = mapping(environment(run).get("git"))
+        digest = f" ({git['digest']})" if git.get("digest") else ""
+        own = mapping(environment(run).get("own_code"))
         return {
             "code": code_of(run),
             "branch": str(git.get("branch") or ""),
-            "uncommitted": str(git.get("diff") or "") if git.get("dirty") else "",
+            "uncommitted": f"{git.get('diff') or ''}{digest}" if git.get("dirty") else "",
+            **{name: str(content) for name, content in own.items()},
         }
 
     found = section("code", paired(facts(a), facts(b)))
-    dirty = any(at(environment(run), "git", "dirty") for run in (a, b))
-    if dirty and not found.rows:
+    gits = [mapping(environment(run).get("git")) for run in (a, b)]
+    if any(git.get("dirty") and not git.get("digest") for git in gits) and not found.rows:
         return found._replace(same=[*found.same, "(but what was not committed may differ)"])
     return found
 

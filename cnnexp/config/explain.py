@@ -72,6 +72,8 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
         return (
             f"{word}: stands alone; a value follows its key and = without a space: optimizer.lr=0.1"
         )
+    if word in ("--config-dir", "-cd"):  # a line of the command line, given to cnnexp.run
+        return f"{word}: from Python it is cnnexp.run([…], config_dir='<folder>')"
     if re.fullmatch(r"[+~]*[\w./-]+", word) and not word.startswith("~"):
         group = next((name for name, options in groups.items() if word in options), None)
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)

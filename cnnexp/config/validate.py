@@ -151,6 +151,12 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
     if group == "trainer":  # it has options that the program cannot bear
         allowed = set(refined)
     given = {key: value for key, value in node.items() if key != "_target_"}
+    lacks = sorted({"image_size", "outputs"} - takes.arguments.keys()) if group == "model" else []
+    if lacks and not takes.open:
+        raise InputError(
+            f"{path}._target_={target}: does not take {' and '.join(lacks)}; a model is made of "
+            "image_size (pixels) and outputs (how many), and of its own settings"
+        )
     for key in sorted(given.keys() & filled_in):
         raise InputError(
             f"{path}.{key}={shown(given[key])}: is filled in by the program; take it out"

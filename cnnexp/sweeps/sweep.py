@@ -18,10 +18,12 @@ from cnnexp.config.arguments import names_sweep, to_type
 from cnnexp.config.compose import compose, hydra_at, resolved
 from cnnexp.config.groups import listed
 from cnnexp.config.rerun import check_command
+from cnnexp.config.saved import record
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.monitor import sign_of
+from cnnexp.own_code import changed_since
 from cnnexp.runs import Result
 from cnnexp.sweeps import search
 from cnnexp.sweeps.job import remembered
@@ -66,6 +68,7 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
                 todo = [entry for entry in batch if not finished(entry, config_dir)]
                 if len(todo) < len(batch):
                     print(f"finished already: {len(batch) - len(todo)} of {jobs(len(batch))}")
+                    say_what_changed([entry for entry in batch if entry not in todo], ledger)
                 if todo:
                     begun = True
                     launch(todo)
@@ -80,6 +83,15 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
     if suite and any(entry.status == "FINISHED" for entry in ledger.entries()):
         compare(ledger, settings(given), config_dir)
     return Result(folder=ledger.folder, exit_code=code)
+
+
+def say_what_changed(done: Sequence[Entry], ledger: Ledger) -> None:
+    """A line where jobs that are not done again were trained with other code of one's own."""
+    records = [record(Path(entry.folder)) for entry in done if entry.folder]
+    files = sorted({file for known in records for file in changed_since(known)})
+    if files:
+        where = shown_path(ledger.folder)
+        print(f"{'note':<9} since then {', '.join(files)} changed; delete {where} to do them anew")
 
 
 def end_parents(ledger: Ledger) -> None:
@@ -234,7 +246,9 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
 
 
 def again(jobs: Sequence[Entry]) -> list[str]:
-    """What repeats jobs that differ in seed and fold alone, as they were: all of them."""
+    """What repeats jobs that differ in seed and fold alone, as they were: all of them; a search's
+    trial with several seeds.
+    """
     common = [line for line in jobs[0].overrides if not NOT_AGAIN.match(line)]
     drawn: dict[str, dict[str, None]] = {}
     for line in (line for job in jobs for line in job.overrides):
@@ -242,4 +256,6 @@ def again(jobs: Sequence[Entry]) -> list[str]:
         if key in ("seed", "dataset.fold"):
             drawn.setdefault(key, {})[value] = None
     many = ["-m"] if any(len(values) > 1 for values in drawn.values()) else []
+    if jobs[0].trial is not None and "seed" not in drawn:
+        many = ["sweep=seeds"]  # it was chosen by one seed
     return [*many, *common, *(f"{key}={','.join(values)}" for key, values in drawn.items())]

@@ -1,6 +1,7 @@
 """task=evaluate: test a finished run again, from its folder."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -14,9 +15,9 @@ from cnnexp.runs import Result, write_json
 
 def evaluate(config: Mapping[str, Any]) -> Result:
     with Journal() as journal:
-        run = load_run(config)
+        run = load_run(config, partial(journal.topic, "note"))
         journal.topic("run", shown_path(run.folder))
-        images = load_test_images(run, lambda line: journal.topic("note", line))
+        images = load_test_images(run, partial(journal.topic, "note"))
         tested = answer(run.config, run.network, images, precision=run.precision)
         journal.topic("test", verdict(tested))
         table = class_table(tested.metrics, images.classes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def export(config: Mapping[str, Any]) -> Result:
     if kind == "onnx":
         check_packages()
     with Journal() as journal:
-        run = load_run(config)
+        run = load_run(config, partial(journal.topic, "note"))
         journal.topic("run", shown_path(run.folder))
         images = find_test_images(run, journal)
         count = len(images.split["test"])
@@ -93,7 +94,7 @@ def export(config: Mapping[str, Any]) -> Result:
 
 def find_test_images(run: FinishedRun, journal: Journal) -> ImageSet:
     try:
-        return load_test_images(run, lambda line: journal.topic("note", line))
+        return load_test_images(run, partial(journal.topic, "note"))
     except InputError as error:
         raise InputError(
             f"{error} (an exported file is checked on the run's test images: "

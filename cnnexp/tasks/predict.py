@@ -4,6 +4,7 @@ import glob
 import secrets
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ AT_ONCE = 256  # images decoded and in memory together
 def predict(config: Mapping[str, Any]) -> Result:
     with Journal() as journal, quiet():
         paths = find_files(config["input"])
-        run = load_run(config)
+        run = load_run(config, partial(journal.topic, "note"))
         options = run.config["dataset"]
         good: list[Path] = []
         shares: list[np.ndarray] = []

@@ -129,7 +129,7 @@ def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) 
     check_pictures(config, network, images)
     check_store(config)
     new = config["resume"] is None
-    folder, info = new_run(config, images) if new else interrupted_run(config, images)
+    folder, info = new_run(config, images) if new else interrupted_run(config, images, journal)
     if "job" not in config:  # whose run that is, its sweep's ledger knows
         to_the_end.enter_context(owned(folder))
     clear_parts(folder)

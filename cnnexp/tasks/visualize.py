@@ -1,6 +1,7 @@
 """task=visualize: pictures of a finished run, beside its own; or of several on the same images."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from cnnexp.answers import answer, draw
@@ -17,9 +18,9 @@ def visualize(config: Mapping[str, Any]) -> Result:
     if config["runs"] is not None:
         return visualize_runs(config)
     with Journal() as journal:
-        run = load_run(config)
+        run = load_run(config, partial(journal.topic, "note"))
         journal.topic("run", shown_path(run.folder))
-        images = load_test_images(run, lambda line: journal.topic("note", line))
+        images = load_test_images(run, partial(journal.topic, "note"))
         tested = answer(run.config, run.network, images, precision=run.precision)
         folder = run.folder / "visualization"
         written = draw(

@@ -1,6 +1,7 @@
 """Where and with what a run was made. No values of environment variables, no passwords."""
 
 import getpass
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -8,7 +9,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,18 @@ PACKAGES = (
 )  # fmt: skip
 
 
+MOST_NEW = 200  # files that git does not know, looked at
+
+
 def mask(text: str) -> str:
     """`text` with user and password of every URL in it replaced: http://***@server."""
     return re.sub(r"://[^/\s?#]*@", "://***@", text)
 
 
-def capture(code: Sequence[Path] = ()) -> dict[str, Any]:
+def capture(code: Sequence[Path] = (), own_code: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Machine, packages, command line, and the git state of the first of these folders that has
-    one: `code`, the package's own, the working folder; ready for JSON.
+    one: `code`, the package's own, the working folder; ready for JSON. own_code: a person's own
+    files and their digests.
     """
     places = [*code, Path(__file__).parent, Path.cwd()]
     return {
@@ -43,6 +49,7 @@ def capture(code: Sequence[Path] = ()) -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": _gpus(),
         "packages": _versions(),
+        "own_code": dict(own_code or {}),
         "git": next((state for place in places if (state := git_state(place))), None),
     }
 
@@ -72,16 +79,29 @@ def as_tags(environment: dict[str, Any]) -> dict[str, str]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """commit, branch, dirty (tracked files differ), how much; None without git or a commit."""
+    """commit, branch, dirty (tracked files differ, or the folder has Python files that git does not
+    know), how much, digest (of what is not committed); None without git or a commit.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     status = _git(folder, "status", "--porcelain", "--untracked-files=no")
     if not commit or status is None:
         return None
+    # Neither another program's differences nor its texts: a repository's configuration names them.
+    diff = ("diff", "--no-ext-diff", "--no-textconv")
+    others = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", "*.py") or ""
+    new = [folder / name for name in others.split("\0") if name][:MOST_NEW]
+    size = [_git(folder, *diff, "--shortstat", "HEAD") if status else ""]
+    size += [f"{len(new)} new Python file{'s' * (len(new) > 1)}" if new else ""]
+    content = hashlib.sha256((_git(folder, *diff, "HEAD") or "").encode())
+    for path in new:
+        with suppress(OSError):
+            content.update(path.name.encode() + path.read_bytes())
     return {
         "commit": commit,
         "branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or "",
-        "dirty": bool(status),
-        "diff": _git(folder, "diff", "--shortstat", "HEAD") or "",
+        "dirty": bool(status or new),
+        "diff": ", ".join(part for part in size if part),
+        "digest": content.hexdigest()[:12] if status or new else "",
     }
 
 

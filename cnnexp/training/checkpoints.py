@@ -57,11 +57,9 @@ def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
 def load_network(network: nn.Module, checkpoint: Path) -> None:
     """Raises InputError."""
     state = network_state(checkpoint)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:  # other names or shapes
-        where = shown_path(checkpoint)
-        raise InputError(f"{where} cannot be loaded: {first_line(error)[:200]}") from None
+    if differences := differing(network.state_dict(), state):
+        raise another_network(shown_path(checkpoint), differences)
+    network.load_state_dict(state)
 
 
 def logged_bytes(checkpoint: Path | None) -> int | None:
@@ -90,19 +88,27 @@ def start_from(network: nn.Sequential, state: Mapping[str, torch.Tensor], source
     sides, where any other block differs.
     """
     own = network.state_dict()
-    differences = [
-        f"{key} is {described(state.get(key))} there, {described(own.get(key))} here"
-        for key in [*own, *(key for key in state if key not in own)]
-        if key not in own or key not in state or own[key].shape != state[key].shape
-    ]
-    outside = [line for line in differences if not line.startswith("head.")]
-    if outside:
-        more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
-        raise InputError(f"{source}: its network is another one: {'; '.join(outside[:3])}{more}")
+    differences = differing(own, state)
+    if outside := [line for line in differences if not line.startswith("head.")]:
+        raise another_network(source, outside)
     whole = not differences
     taken = {key: state[key] for key in own if whole or not key.startswith("head.")}
     network.load_state_dict(own | taken)
     return whole
+
+
+def differing(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> list[str]:
+    """A line for each tensor that only one side has, or with another shape."""
+    return [
+        f"{key} is {described(state.get(key))} there, {described(own.get(key))} here"
+        for key in [*own, *(key for key in state if key not in own)]
+        if key not in own or key not in state or own[key].shape != state[key].shape
+    ]
+
+
+def another_network(source: object, differences: Sequence[str]) -> InputError:
+    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return InputError(f"{source}: its network is another one: {'; '.join(differences[:3])}{more}")
 
 
 def described(tensor: torch.Tensor | None) -> str:

@@ -89,6 +89,19 @@ def test_a_short_phase_that_learns_is_not_stuck() -> None:
     assert training.stuck(rows(train_loss=[1.2054, 0.6964, 0.5652]), 2) is None
 
 
+@pytest.mark.parametrize(("accuracy", "seen"), [(0.1, True), (0.3, False)])
+def test_too_few_steps_of_a_run_without_a_test(accuracy: float, seen: bool) -> None:
+    """As a search's trials are; 1,000 validation images."""
+    found = diagnosis.diagnose(
+        classes=[str(k) for k in range(10)],
+        phases={"train": rows(train_loss=[2.4], val_loss=[2.3], val_accuracy=[accuracy])},
+        train_counts=[100] * 10,
+        validation_images=1000,
+        config={"dataset": {"batch_size": 64}},
+    )
+    assert ("Too few steps" in [one.title for one in found]) == seen
+
+
 def test_a_loss_that_falls_is_not_stuck_yet() -> None:
     assert training.stuck(rows(train_loss=[1.3046, 0.9175, 0.8830]), 2) is None
     found = training.stuck(rows(train_loss=[0.95, 0.90, 0.93]), 2)

@@ -45,12 +45,25 @@ def test_git_state(tmp_path: Path) -> None:
     git(tmp_path, "commit", "-m", "first")
     commit = git(tmp_path, "rev-parse", "HEAD")
     (tmp_path / "untracked").touch()
-    clean = {"commit": commit, "branch": "trunk", "dirty": False, "diff": ""}
+    clean = {"commit": commit, "branch": "trunk", "dirty": False, "diff": "", "digest": ""}
     assert git_state(tmp_path) == clean
     file.write_text("one\ntwo\n")
     state = git_state(tmp_path)
     assert state is not None
     assert (state["dirty"], state["diff"]) == (True, "1 file changed, 1 insertion(+)")
+    # Another edit of as many lines, and a model that git does not know, are other code.
+    file.write_text("one\nTWO\n")
+    other = git_state(tmp_path)
+    assert other is not None
+    assert (other["diff"], other["digest"] != state["digest"]) == (state["diff"], True)
+    (tmp_path / "model.py").write_text("a = 1\n")
+    new = git_state(tmp_path)
+    assert new is not None
+    assert new["diff"] == "1 file changed, 1 insertion(+), 1 new Python file"
+    assert new["digest"] != other["digest"]
+    (tmp_path / "model.py").unlink()
+    file.write_text("one\ntwo\n")
+    assert git_state(tmp_path) == state
     # The person's own code first; a folder without git says nothing.
     assert capture([tmp_path.parent / "nowhere", tmp_path])["git"] == state
 

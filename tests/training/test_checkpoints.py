@@ -71,9 +71,16 @@ def test_a_damaged_one_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_another_networks_and_what_is_no_weight(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
-    for state in ({"weight": torch.ones(2, 3)}, {"weight": torch.ones(4), "bias": torch.ones(2)},
-                  {"weight": 5, "bias": torch.ones(2)}):  # fmt: skip
+    another = r"best\.ckpt: its network is another one: "
+    for state, said in (
+        ({"weight": torch.ones(2, 3)}, rf"{another}bias is absent there, \(2\) here"),
+        (
+            {"weight": torch.ones(4), "bias": torch.ones(2)},
+            rf"{another}weight is \(4\) there, \(2, 3\) here",
+        ),
+        ({"weight": 5, "bias": torch.ones(2)}, r"best\.ckpt cannot be loaded: it holds more than"),
+    ):
         saved(path, **{f"network.{name}": value for name, value in state.items()})
-        with pytest.raises(InputError, match=r"best\.ckpt cannot be loaded: .") as refused:
+        with pytest.raises(InputError, match=said) as refused:
             load_network(nn.Linear(3, 2), path)
         assert "\n" not in str(refused.value)

@@ -1,0 +1,54 @@
+"""A person's own Python files, as a run had them, and what has changed in them since."""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnexp.config.instantiate import named_folder, own_modules
+
+
+def own_code() -> dict[str, str]:
+    """Files of the folder that this command named (--config-dir) and that were imported: relative
+    name -> `digest`.
+    """
+    folder = named_folder()
+    if folder is None:
+        return {}
+    files = (Path(str(sys.modules[name].__file__)) for name in own_modules())
+    return {
+        file.relative_to(folder).as_posix(): digest(file)
+        for file in sorted(files)
+        if file.is_relative_to(folder)
+    }
+
+
+def digest(file: Path) -> str:
+    """SHA-256, its first 12 hexadecimal digits; "" where it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    except OSError:
+        return ""
+
+
+def changed_since(info: Mapping[str, Any]) -> list[str]:
+    """Of a run's own files those that are others now, in the folder that this command named.
+
+    info: run.json's.
+    """
+    folder = named_folder()
+    environment = info.get("environment")
+    known = environment.get("own_code") if isinstance(environment, Mapping) else None
+    if folder is None or not isinstance(known, Mapping):
+        return []
+    return [name for name, before in known.items() if digest(folder / name) != before]
+
+
+def changed_note(info: Mapping[str, Any]) -> str:
+    """A line where files of a run have changed since, else ""."""
+    files = changed_since(info)
+    if not files:
+        return ""
+    verb = "have" if len(files) > 1 else "has"
+    return f"{', '.join(files)} {verb} changed since the run began: it may come out otherwise"
