@@ -25,9 +25,9 @@ def own_code() -> dict[str, str]:
 
 
 def digest(file: Path) -> str:
-    """SHA-256, its first 12 hexadecimal digits; "" where it cannot be read."""
+    """SHA-256, its first 12 hexadecimal digits; "" where there is no such file."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""
     except OSError:
         return ""
 
@@ -35,14 +35,15 @@ def digest(file: Path) -> str:
 def changed_since(info: Mapping[str, Any]) -> list[str]:
     """Of a run's own files those that are others now, in the folder that this command named.
 
-    info: run.json's.
+    info: run.json's, perhaps a stranger's: nothing outside that folder is looked at.
     """
     folder = named_folder()
     environment = info.get("environment")
     known = environment.get("own_code") if isinstance(environment, Mapping) else None
     if folder is None or not isinstance(known, Mapping):
         return []
-    return [name for name, before in known.items() if digest(folder / name) != before]
+    inside = [n for n in known if n.isprintable() and (folder / n).resolve().is_relative_to(folder)]
+    return [name for name in inside if digest(folder / name) != known[name]]
 
 
 def changed_note(info: Mapping[str, Any]) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import cnnexp
+from cnnexp.config.instantiate import allow_folder
 from cnnexp.errors import InputError
+from cnnexp.own_code import changed_since, digest
 
 PAGE = Path(__file__).parents[1] / "docs" / "developing" / "extending.md"
 # The page's blocks that say which file they are: `# mine/model/dense.yaml`.
@@ -233,7 +235,6 @@ class Seldom:
     [
         ("images[:, :1]", r"of images \(\d+, 3, \d+, \d+\) it makes \(\d+, 1, "),
         ("images.float()", r"gives float32 from 0 to \d+; it must lie in \[0, 1\]"),
-        ("images[1:]", r"of images \(\d+, 3, \d+, \d+\) it makes "),
     ],
 )
 def test_what_an_augmentation_seldom_does_is_seen(changed: str, said: str, mine: Path) -> None:
@@ -278,7 +279,6 @@ def test_own_code_that_changed_is_said(mine: Path, capsys: pytest.CaptureFixture
     sweep = [*words, "sweep=seeds", "seed=0,1"]
     again = "changed since the run began"
     assert "changed" not in said("task=evaluate", f"run={first}")
-    said(*sweep)
     assert "since then" not in said(*sweep)
     model = mine / "dense.py"
     model.write_text(model.read_text().replace("nn.ReLU", "nn.Tanh"))
@@ -290,3 +290,15 @@ def test_own_code_that_changed_is_said(mine: Path, capsys: pytest.CaptureFixture
     told = said("task=diff", f"a={first}", f"b={second}")
     assert re.search(r"^code +dense\.py +[0-9a-f]{12} +[0-9a-f]{12}$", told, re.MULTILINE)
     assert "code, data and environment are the same" not in told
+
+
+def test_a_strangers_run_names_no_other_files(mine: Path) -> None:
+    allow_folder(mine)
+    (mine / "own.py").write_text("a = 1\n")
+    (mine.parent / "secret").write_text("b = 2\n")
+    known = {"own.py": digest(mine / "own.py"), "../secret": "0", "/dev/zero": "0", "\x1b[2J": "0"}
+    assert changed_since({"environment": {"own_code": known}}) == []
+    (mine / "own.py").write_text("a = 2\n")
+    assert changed_since({"environment": {"own_code": known}}) == ["own.py"]
+    assert changed_since({"environment": {"own_code": ["own.py"]}}) == []
+    assert changed_since({}) == []

@@ -149,9 +149,11 @@ def verdict_row(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
 
 
 def scale(told: Sequence[Verdict]) -> dict[str, float]:
-    """Of the bars: the least and the greatest point, zero among them."""
+    """Of the bars: a little beyond the least and the greatest point, zero among them."""
     ends = [100 * value for v in told for value in (v.low, v.high)] or [0.0]
     low, high = min(0.0, *ends, -0.1), max(0.0, *ends, 0.1)
+    beyond = 0.05 * (high - low)  # else the widest bar could not be told from the rail
+    low, high = low - beyond, high + beyond
     return {"low": low, "range": high - low, "zero": -100 * low / (high - low)}
 
 

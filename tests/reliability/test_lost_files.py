@@ -102,6 +102,7 @@ def test_nobody_reads_what_a_run_says(work: Path, small: list[str]) -> None:
     assert {"pytorch_lightning", "cnnexp.tracking.logger", "mlflow"} - imported(said) == {"mlflow"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_takes_what_a_run_says(work: Path, small: list[str]) -> None:
     with open("/dev/full", "w") as full:
