@@ -49,10 +49,11 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
     if not curves:
         return None
     seeds = any(not group.one_seed for group in groups)
-    line = "dashed: on the training images"
-    if seeds:
-        line = f"mean of the seeds, and the range from their worst to their best; {line}"
-    plot = LinesPage.of("Validation accuracy per epoch", [line], "epoch")
+    said = ["mean of the seeds, and the range from their worst to their best"] if seeds else []
+    if any(len(found.epochs) > 1 and curve(groups[i], "train/accuracy") for i, found in curves):
+        said.append("dashed: on the training images")
+    lines = ["; ".join(said)] if said else []
+    plot = LinesPage.of("Validation accuracy per epoch", lines, "epoch")
     axes = plot.axes
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     for i, found in reversed(curves):  # the best on top
