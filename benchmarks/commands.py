@@ -72,6 +72,17 @@ def ours(*words: str) -> list[str]:
     return [sys.executable, "-m", "cnnexp", *words]
 
 
+def baseline(words: list[str], epochs: int) -> list[str]:
+    """Overrides of the training that sides/loop.py does, too. words: what was typed."""
+    return [
+        "experiment=cifar10_baseline",
+        *absolute(words),
+        f"trainer.max_epochs={epochs}",
+        "trainer.accelerator=cpu",
+        "visualization=none",
+    ]
+
+
 def newest_run(folder: Path) -> dict[str, Any]:
     """run.json of the run in outputs/ that was written last."""
     newest = max(folder.glob("outputs/*/*/run.json"), key=lambda path: path.stat().st_mtime_ns)

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from commands import SIDES, absolute, done, newest_run, ours
+from commands import SIDES, baseline, done, newest_run, ours
 from scipy.stats import ttest_ind
 
 from cnnexp.config.compose import compose
@@ -33,14 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.seeds < 2:
         parser.error("--seeds: 2 or more, one has no spread")
-    overrides = [
-        "experiment=cifar10_baseline",
-        *absolute(options.words),
-        f"trainer.max_epochs={options.epochs}",
-        "trainer.accelerator=cpu",
-        "visualization=none",
-        "tracking=none",
-    ]
+    overrides = [*baseline(options.words, options.epochs), "tracking=none"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = checked(compose(overrides).config, overrides)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from commands import SIDES, Done, absolute, done, newest_run, ours
+from commands import SIDES, Done, baseline, done, newest_run, ours
 
 from cnnexp.config.compose import compose
 from cnnexp.execution import checked
@@ -44,14 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.epochs < 2:
         parser.error("--epochs: 2 or more, the first is not counted")
-    typed = absolute(options.words or GENERATED)
-    overrides = [
-        "experiment=cifar10_baseline",
-        *typed,
-        f"trainer.max_epochs={options.epochs}",
-        "trainer.accelerator=cpu",
-        "visualization=none",
-    ]
+    overrides = baseline(options.words or GENERATED, options.epochs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = checked(compose(overrides).config, overrides)

@@ -184,7 +184,7 @@ def build_batches(
     """A split's batches: for training shuffled with `seed`, in order else.
 
     stored: what the first blocks made of the split's images, (views * N, ...), in place of them.
-    beside: batches of another split, without `stored`; both share one copy of the images on a GPU.
+    beside: batches of another split; where nothing is stored, both share one copy on a GPU.
     part: see `Batches`.
     """
     indices = images.split[split]

@@ -169,7 +169,7 @@ def train_phase(
     validation = batches(
         "validation",
         stored=stored["validation"] if cached else None,
-        beside=None if cached else train,
+        beside=train,
     )
     fitted = fit(
         classifier,

@@ -45,12 +45,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Options and overrides in any order. Raises InputError."""
     options = parser()
     names = [name for action in options._actions for name in action.option_strings]
-    flags = [
-        name for action in options._actions if action.nargs == 0 for name in action.option_strings
-    ]
+    flags = {name for one in options._actions if one.nargs == 0 for name in one.option_strings}
     for word in argv:
-        if "=" in word and word.partition("=")[0] in flags:
-            raise InputError(f"{word}: {word.partition('=')[0]} takes no value; see cnnexp --help")
+        name, given, _ = word.partition("=")
+        if given and name in flags:
+            raise InputError(f"{word}: {name} takes no value; see cnnexp --help")
     # argparse would take -model=lenet5 for -m with a value.
     rest = [
         word

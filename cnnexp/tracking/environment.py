@@ -92,10 +92,11 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     new = [folder / name for name in others.split("\0") if name][:MOST_NEW]
     size = [_git(folder, *diff, "--shortstat", "HEAD") if status else ""]
     size += [f"{len(new)} new Python file{'s' * (len(new) > 1)}" if new else ""]
-    content = hashlib.sha256((_git(folder, *diff, "HEAD") or "").encode())
+    content = hashlib.sha256((_git(folder, *diff, "HEAD") or "" if status else "").encode())
     for path in new:
         with suppress(OSError):
-            content.update(path.name.encode() + path.read_bytes())
+            # A link may lead to what has no end.
+            content.update(path.name.encode() + (path.read_bytes() if path.is_file() else b""))
     return {
         "commit": commit,
         "branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or "",
