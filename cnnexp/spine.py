@@ -73,6 +73,18 @@ def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
             f"model: for two images the head gives {tuple(logits.shape)} and not (2, {outputs}); "
             "`outputs` says how many values belong to an image"
         )
+    last = list(network.modules())[-1]
+    if isinstance(last, nn.Sigmoid) or (outputs > 1 and sums_to_one(logits)):
+        raise InputError(
+            "model: the head gives probabilities and not logits; leave out the sigmoid or softmax "
+            "at its end: the loss and the answers apply it"
+        )
+
+
+def sums_to_one(values: torch.Tensor) -> bool:
+    """Whether each row of (B, K) could be what a softmax gave."""
+    sums = values.sum(dim=1)
+    return bool((values >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
 
 
 class Refused(Exception):

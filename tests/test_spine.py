@@ -80,6 +80,15 @@ def test_what_does_not_give_an_answer_for_each_image(network: nn.Sequential, sai
     assert network.training
 
 
+@pytest.mark.parametrize(("last", "outputs"), [(nn.Softmax(1), 4), (nn.Sigmoid(), 1)])
+def test_probabilities_in_place_of_logits(last: nn.Module, outputs: int) -> None:
+    """The loss squashes them itself: squashed twice, a network hardly learns, without an error."""
+    head = nn.Sequential(nn.Flatten(), nn.Linear(48, outputs))
+    try_out(chain(head=head), 4, outputs)
+    with pytest.raises(InputError, match="gives probabilities and not logits; leave out"):
+        try_out(chain(head=head.append(last)), 4, outputs)
+
+
 def test_images_that_are_too_small() -> None:
     """Larger ones pass: it is their size."""
     network = chain(

@@ -15,7 +15,7 @@ from cnnexp.comparison.sizes import families_of
 from cnnexp.comparison.test_images import Answers, read_answers
 from cnnexp.comparison.verdicts import Family, Verdict, conclusions, judge
 from cnnexp.errors import InputError
-from cnnexp.reporting.statistics import resample
+from cnnexp.reporting.statistics import measure
 
 PAIRS = 3  # of groups whose flips are told: the best one with the next
 
@@ -71,8 +71,8 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
     right = answers.right
     order = np.argsort([-right[:, members].mean() for members in columns], kind="stable").tolist()
     groups, columns = [groups[i] for i in order], [columns[i] for i in order]
-    drawn = resample(right, columns)
-    scores = score_groups(groups, columns, answers, drawn)
+    measured = measure(right, columns)
+    scores = score_groups(groups, columns, answers, measured)
     families = families_of(scores)
     return Comparison(
         groups=groups,
@@ -80,7 +80,7 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
         columns=columns,
         answers=answers,
         families=families,
-        verdicts=judge(drawn, families),
+        verdicts=judge(measured, families),
         shares=shares_right(answers, columns),
         notes=[*chosen.notes, *twice, *image_notes(answers), *code_notes(groups)],
     )

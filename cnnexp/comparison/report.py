@@ -17,7 +17,6 @@ from cnnexp.comparison.verdicts import MOST_GROUPS, Verdict, points
 from cnnexp.reporting.embedded_picture import embed
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.run_report.template import write_page
-from cnnexp.reporting.statistics import RESAMPLES
 from cnnexp.reporting.units import percent
 from cnnexp.runs import now
 
@@ -130,7 +129,6 @@ def contents(
         "origins": provenance.origins(groups),
         "commands": {group.label: provenance.commands(group) for group in groups},
         "runs": provenance.run_table(groups, [score.each for score in comparison.scores]),
-        "resamples": f"{RESAMPLES:,}",
     }
 
 

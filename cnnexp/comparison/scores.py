@@ -8,7 +8,7 @@ import numpy as np
 from cnnexp.comparison.groups import Group
 from cnnexp.comparison.records import Run
 from cnnexp.comparison.test_images import Answers
-from cnnexp.reporting.statistics import Draws, accuracies
+from cnnexp.reporting.statistics import Measured, accuracies
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Score:
 
 
 def score_groups(
-    groups: Sequence[Group], columns: Sequence[Sequence[int]], answers: Answers, drawn: Draws
+    groups: Sequence[Group], columns: Sequence[Sequence[int]], answers: Answers, measured: Measured
 ) -> list[Score]:
     """columns: the places of each group's runs in `answers`."""
-    intervals = accuracies(drawn)
+    intervals = accuracies(measured)
     classes = groups[0].runs[0].classes
     own = answers.right.mean(0)
     scores = []

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnexp.comparison.groups import Group
-from cnnexp.reporting.statistics import LEVEL, Draws, differences, holm
+from cnnexp.reporting.statistics import LEVEL, Measured, differences, holm
 
 MOST_GROUPS = 10  # whose pairs are all told; of more, those with the best
 NAMED = 3  # groups in one sentence
@@ -47,13 +47,13 @@ class Verdict:
         return self.corrected < LEVEL
 
 
-def judge(drawn: Draws, families: Sequence[Family]) -> list[Verdict]:
+def judge(measured: Measured, families: Sequence[Family]) -> list[Verdict]:
     """A verdict for each pair in a family, by the first's place there, then the second's."""
     found = []
     for family in families:
         for place, first in enumerate(family.members[:-1]):
             others = family.members[place + 1 :]
-            between = differences(drawn, first, others)
+            between = differences(measured, first, others, family.members)
             found += [
                 (first, other, *values)
                 for other, values in zip(others, zip(*between, strict=True), strict=True)

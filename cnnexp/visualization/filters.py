@@ -28,7 +28,7 @@ def filters(
     channels: Sequence[NonNegativeInt] | None = None,
     count: PositiveInt = 12,
     searched: PositiveInt = 1000,
-    steps: PositiveInt = 48,
+    steps: PositiveInt = 24,
 ) -> dict[str, Picture]:
     """One figure per layer: for each channel the image that excites it most, made and found.
 

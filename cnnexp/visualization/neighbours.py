@@ -97,7 +97,7 @@ def neighbours(
     *,
     queries: PositiveInt = 6,
     k: Annotated[int, Gt(0), Le(10)] = 5,
-    database: PositiveInt = 2000,
+    database: PositiveInt = 1000,
 ) -> dict[str, Picture]:
     """Test images, and the training images nearest to them in feature space and in pixel space."""
     drawn = stratified(probe.train.labels, database)

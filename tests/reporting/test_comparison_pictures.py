@@ -20,7 +20,7 @@ from cnnexp.comparison.scores import Score
 from cnnexp.comparison.sizes import families_of, size_lines
 from cnnexp.comparison.tradeoffs import neat_step, tradeoffs
 from cnnexp.comparison.verdicts import Family, conclusions, judge, told
-from cnnexp.reporting.statistics import resample
+from cnnexp.reporting.statistics import measure
 
 Legible = Callable[[Figure], None]
 LONG = "an_experiment_with_a_long_name optimizer.lr=0.0001 model.widths=[[32, 32], [64, 64]]"
@@ -111,7 +111,7 @@ def test_as_many_training_images_are_judged() -> None:
         Family("with 2,400 training images", [0, 1]), Family("with 100 training images", [3, 4, 5]),
     ]  # fmt: skip
     right = np.random.default_rng(0).random((1000, 6)) < [s.accuracy for s in scores]
-    verdicts = judge(resample(right, [[i] for i in range(6)], 1000), families)
+    verdicts = judge(measure(right, [[i] for i in range(6)]), families)
     assert [(v.first, v.second) for v in verdicts] == [(0, 1), (3, 4), (3, 5), (4, 5)]
     assert told(verdicts, families) == verdicts
     many = [*families, Family("with 5 training images", list(range(6, 14)))]
@@ -179,7 +179,7 @@ def test_recall_is_legible(groups: int, classes: int, legible: Legible) -> None:
 def test_differences_are_legible(count: int, legible: Legible) -> None:
     right = np.random.default_rng(0).random((500, count)) < np.linspace(0.9, 0.5, count)
     family = Family("with 2,399 training images", list(range(count)))
-    verdicts = judge(resample(right, [[i] for i in range(count)], 200), [family])
+    verdicts = judge(measure(right, [[i] for i in range(count)]), [family])
     groups = [group(f"{LONG} {i}" if count < 5 else f"g{i}", [0.5]) for i in range(count)]
     legible(difference_matrix(verdicts, groups, family).figure)
 
