@@ -64,9 +64,10 @@ def curves_of(config: Mapping[str, Any], begun: Begun) -> Picture:
 
 def last_words(folder: Path, tracker: NullTracker) -> list[tuple[str, str]]:
     """Where everything is, and what to type next."""
+    tested = "predictions.csv, " if (folder / "predictions.csv").is_file() else ""
     predict = to_type("task=predict", f"run={shown_path(folder)}")
     lines = [
-        ("saved", f"{shown_path(folder)}  (figures/, predictions.csv, metrics.csv)"),
+        ("saved", f"{shown_path(folder)}  (figures/, {tested}metrics.csv)"),
         ("report", f"{shown_path(folder / REPORT)}  (open it in a browser)"),
     ]
     if tracker.hint:

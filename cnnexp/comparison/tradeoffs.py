@@ -67,7 +67,8 @@ def tradeoffs(scores: Sequence[Score]) -> Picture | None:
         page.figure,
         title="Accuracy and what it costs",
         reading="Up is better, left is cheaper: a group with another one above and left of it "
-        "is not worth its price. Bars: 95% interval of the accuracy over test images and seeds. "
+        "cost more and reached less, by however little; whether that is more than chance, the "
+        "verdicts say. Bars: 95% interval of the accuracy over test images and seeds. "
         "Training time is that of the machine that was used, whatever else it was doing; compare "
         "it only between runs of one machine. It counts neither the run whose weights were the "
         "start nor frozen blocks' outputs that an earlier run had stored. Where the range is wide "

@@ -83,6 +83,7 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
     if not isinstance(node.get("steps"), dict) or not node["steps"]:
         raise InputError(f"suite={name}: its YAML has no steps: name: {{overrides: […]}}")
     fixed = {line.partition("=")[0].lstrip("+") for line in typed}
+    shortened = any(re.match(r"\+*(trainer\.max_epochs|debug)=(?!null$)", line) for line in typed)
     steps: list[Step] = []
     for key, step in node["steps"].items():
         where = f"suite.steps.{key}"
@@ -101,7 +102,12 @@ def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
         source = step.get("init_from")
         if source is not None:
             check_source(where, str(source), sweep, {one.name: one for one in steps})
-        steps.append(Step(str(key), tuple(rewritten(step["overrides"])), sweep, source))
+        own_lines = [
+            re.sub("=None$", "=null", line)  # OmegaConf's text for ${suite.weights} that is null
+            for line in rewritten(step["overrides"])
+            if not (shortened and re.match(r"\+*phases\.[^.]+\.epochs=", line))
+        ]  # what is typed for all phases counts more
+        steps.append(Step(str(key), tuple(own_lines), sweep, source))
     suite = Suite(name, tuple(dict.fromkeys(node["seeds"])), tuple(steps), tuple(rewritten(typed)))
     for one in suite.steps:
         check_step(suite, one, config_dir)

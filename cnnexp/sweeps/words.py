@@ -84,7 +84,9 @@ def table(groups: Sequence[Group]) -> list[str]:
     if not groups:
         return []
     monitor, width = groups[0].jobs[0].monitor, max(len(group.label) for group in groups[:LISTED])
-    lines = [f"{'':>4}  {'':<{width}}  {monitor} (best epoch, mean ± standard deviation)"]
+    several = any(group.spread is not None for group in groups)
+    mean = ", mean ± standard deviation" if several else ""
+    lines = [f"{'':>4}  {'':<{width}}  {monitor} (best epoch{mean})"]
     for rank, group in enumerate(groups[:LISTED], start=1):
         spread = "" if group.spread is None else f" ± {group.spread:.4f}"
         seeds = f"  {len(group.jobs)} runs" if len(group.jobs) > 1 else ""

@@ -190,6 +190,58 @@ def test_still_improving(val: list[float], train: float, seen: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("accuracy", "images", "seen"),
+    [
+        ([0.1, 0.2, 0.4, 0.5], 1000, True),
+        ([0.5, 0.5, 0.5, 0.52], 1000, False),
+        ([0.1, 0.2, 0.3, 0.4], 30, False),  # 20 points are two standard errors
+        ([0.1, 0.2, 0.4, 0.5], 0, False),
+    ],
+)
+def test_answers_become_right_before_the_loss_moves(
+    accuracy: list[float], images: int, seen: bool
+) -> None:
+    """A rate that is far too small: the loss stays within 3% of ln 10."""
+    loss = [2.30, 2.29, 2.27, 2.24]
+    history = rows(train_loss=loss, val_loss=loss, val_accuracy=accuracy)
+    found = training.still_improving(history, images=images)
+    assert (found is not None) == seen
+    if found:
+        assert "accuracy rose by 30 points" in found.text
+
+
+def test_a_loss_that_rises_is_not_for_want_of_steps() -> None:
+    """Lenet on the digits at a rate of 0.08, 85 steps in all: longer would not help."""
+
+    def titles(losses: list[float]) -> list[str]:
+        found = diagnosis.diagnose(
+            classes=[str(k) for k in range(10)],
+            phases={"train": rows(
+                train_loss=losses, val_loss=losses, val_accuracy=[0.1] * len(losses)
+            )},
+            train_counts=[100] * 10,
+            validation_images=1000,
+            config={"dataset": {"batch_size": 64}},
+        )  # fmt: skip
+        return [one.title for one in found]
+
+    assert titles([1.91, 2.36, 2.33, 2.31, 2.30]) == ["Loss stuck at ln 10"]
+    assert titles([2.31, 2.31, 2.305, 2.30, 2.30]) == ["Too few steps"]
+
+
+@pytest.mark.parametrize(
+    ("images", "monitor", "seen"),
+    [(42, "val/accuracy", True), (200, "val/accuracy", False), (42, "val/loss", False)],
+)
+def test_few_validation_images(images: int, monitor: str, seen: bool) -> None:
+    history = rows(train_loss=[1.0, 0.9], val_loss=[1.0, 0.9], val_accuracy=[0.64, 0.6])
+    found = training.chosen_by_few(history, images, monitor)
+    assert (found is not None) == seen
+    if found:
+        assert "With 42 of them an epoch's accuracy is known to about 14 points" in found.text
+
+
+@pytest.mark.parametrize(
     ("config", "advice"),
     [
         ({}, "trainer.max_epochs=6"),
@@ -346,6 +398,16 @@ def test_calibration(sure: float, right: float, count: int, title: str | None) -
         assert "calibration error is 0.100" in found.text
 
 
+def test_too_sure_here_and_not_sure_enough_there() -> None:
+    """Half of the answers 0.9 sure, of which 0.8 are right, half 0.6, of which 0.7 are."""
+    halves = [answered(0.9, 0.8, 1000), answered(0.6, 0.7, 1000)]
+    labels, shares = (np.concatenate(parts) for parts in zip(*halves, strict=True))
+    found = answers.calibration(labels, shares)
+    assert found is not None
+    assert found.title == "Probabilities that do not fit"
+    assert "75.0%, and 75.0% are right" in found.text
+
+
 def test_soft_targets_are_named_where_there_are_some() -> None:
     def advice(training: dict[str, float]) -> str:
         labels, shares = answered(0.7, 0.8, 1000)
@@ -355,7 +417,9 @@ def test_soft_targets_are_named_where_there_are_some() -> None:
         )
         return next(one.advice for one in found if one.title == "Under-confident")
 
-    assert advice({"label_smoothing": 0.0, "mixup": 0.0}) == "It was probably trained too short."
+    assert advice({"label_smoothing": 0.0, "mixup": 0.0}) == (
+        "It was probably trained too short, or an early epoch was kept."
+    )
     assert "soft (training.mixup), or" in advice({"label_smoothing": 0.0, "mixup": 0.2})
 
 

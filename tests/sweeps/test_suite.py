@@ -98,6 +98,20 @@ def test_what_is_typed_counts_more() -> None:
     assert lines_of(suite, replace(step, overrides=("name=b",)), {}, 3)[0] == "name=b"
 
 
+@pytest.mark.parametrize("typed", ["trainer.max_epochs=1", "debug=smoke"])
+def test_fewer_epochs_for_all_steps(typed: str) -> None:
+    """One of its steps says how many epochs a phase has."""
+    suite = read_suite(["task=suite", "suite=cats_dogs", "suite.weights=null", typed], None)
+    lines = [line for step in suite.steps for line in step.overrides]
+    assert not [line for line in lines if line.startswith("phases.finetune.epochs")]
+    assert "phases.finetune.lr_scale=0.1" in lines
+    unlimited = read_suite(
+        ["task=suite", "suite=cats_dogs", "suite.weights=null", "trainer.max_epochs=null"], None
+    )
+    assert "model.weights=null" in unlimited.steps[1].overrides
+    assert "phases.finetune.epochs=8" in unlimited.steps[-1].overrides
+
+
 def test_a_step_has_all_combinations_each_from_its_own(tmp_path: Path) -> None:
     sizes, kinds = {"dataset.per_class": [50, None]}, {"model": ["lenet5"], "a": [[1, 2], "b c"]}
     steps = (Step("a", (), sizes, None), Step("b", ("x=2",), {**sizes, **kinds}, "a"))

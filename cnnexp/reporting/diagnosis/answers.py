@@ -71,6 +71,14 @@ def calibration(
     if measured <= max(0.05, float(np.quantile(by_chance, 0.95))):
         return None
     too_sure = sure.mean() > right.mean()
+    if abs(sure.mean() - right.mean()) < measured / 2:
+        return Finding(
+            "Probabilities that do not fit",
+            f"On average they do ({100 * sure.mean():.1f}%, and {100 * right.mean():.1f}% are "
+            "right), but not those that are equally sure: the expected calibration error is "
+            f"{measured:.3f}.",
+            "The reliability diagram shows where it is too sure, and where not sure enough.",
+        )
     return Finding(
         "Over-confident" if too_sure else "Under-confident",
         f"It gives its answers a probability of {100 * sure.mean():.1f}% on average, and "
@@ -79,7 +87,7 @@ def calibration(
         if too_sure
         else f"Its targets are soft ({', '.join(softened_by)}), or it was trained too short."
         if softened_by
-        else "It was probably trained too short.",
+        else "It was probably trained too short, or an early epoch was kept.",
         ("training.label_smoothing=0.1", "training.mixup=0.2") if too_sure else (),
     )
 

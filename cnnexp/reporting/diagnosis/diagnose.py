@@ -61,11 +61,16 @@ def diagnose(
             training.not_finite(rows, rate),
             None if early or not last else training.stuck(rows, len(classes), rate, before=several),
             None if early else training.over_fitting(rows),
-            training.still_improving(rows, *length(name, len(rows), typed, config))
+            training.still_improving(
+                rows, *length(name, len(rows), typed, config), images=validation_images
+            )
             if last
             else None,
             training.swinging(rows, rate, batch),
             training.contradiction(rows, validation_images),
+            training.chosen_by_few(rows, validation_images, at(config, "training", "monitor"))
+            if last
+            else None,
         ]
         found += [
             replace(one, title=f"{one.title}, phase {name}") if several else one
@@ -148,6 +153,8 @@ def too_few_steps(
         return None
     each = math.ceil(sum(train_counts) / batch)
     low, _ = accuracy_interval(right, images)
+    if any(training.rising(rows) for rows in phases.values()):
+        return None  # more steps of that size lead nowhere
     if each * epochs >= 100 or low > 1.5 * max(train_counts) / sum(train_counts):
         return None
     steps = "one step" if each * epochs == 1 else f"{each * epochs} steps"

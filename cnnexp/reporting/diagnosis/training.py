@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cnnexp.reporting.diagnosis.finding import Finding
+from cnnexp.reporting.statistics import accuracy_interval
 
 Rows = Sequence[Mapping[str, Any]]  # one per epoch: epoch, train/loss, val/loss, val/accuracy
 
@@ -96,6 +97,12 @@ def stuck(
     )
 
 
+def rising(rows: Rows) -> bool:
+    """Training loss is no lower at the end than it was in the first of three epochs or more."""
+    train = series(rows, "train/loss")[1]
+    return len(train) >= LAST and bool(train[-1] >= train[0])
+
+
 def not_finite(rows: Rows, rate: float | None = None) -> Finding | None:
     """A loss that is infinite or no number, in any epoch."""
     for number, row in enumerate(rows, start=1):
@@ -138,12 +145,18 @@ def exploding(gradients: Sequence[tuple[int, float]], rate: float | None = None)
 
 
 def still_improving(
-    rows: Rows, key: str = "trainer.max_epochs", patience: tuple[str, int] | None = None
+    rows: Rows,
+    key: str = "trainer.max_epochs",
+    patience: tuple[str, int] | None = None,
+    *,
+    images: int = 0,
 ) -> Finding | None:
     """key: of the number of epochs. patience: key and value of the early stopping that ended it.
 
     The last epoch has the lowest validation loss, and the last quarter of the epochs, at least two,
-    took off a change that matters (and 4 times the noise): another quarter would, too.
+    took off a change that matters (and 4 times the noise): another quarter would, too. Or they
+    added 5 points to the accuracy and 4 standard errors on the validation `images`: steps that are
+    too small move the loss by a hundredth while the answers become right.
 
     Not where training loss is below half of validation loss: the images are learned, and what is
     left is over-fitting that a falling rate hides.
@@ -153,13 +166,20 @@ def still_improving(
     if len(val) < 2 or val.argmin() != len(val) - 1 or train[-1] < 0.5 * val[-1]:
         return None
     gain = val[-1 - quarter] - val[-1]
-    if gain <= max(4 * noise(val[len(val) // 2 :]), RELATIVE * val[-1 - quarter], NATS):
+    right = series(rows, "val/accuracy")[1]
+    more = 0.0
+    if images and len(right) == len(val):
+        more = right[-1] - right[-1 - quarter]
+    learned = more > max(0.05, 4 * math.sqrt(0.25 / max(images, 1)))
+    fell = gain > max(4 * noise(val[len(val) // 2 :]), RELATIVE * val[-1 - quarter], NATS)
+    if gain <= 0 or not (fell or learned):
         return None
+    and_more = f"; accuracy rose by {100 * more:.0f} points" if learned else ""
     longer = f"{patience[0]}={2 * patience[1] + 1}" if patience else f"{key}={2 * len(val)}"
     return Finding(
         "Still improving at the end (under-fitting)",
         f"Validation loss is lowest in the last epoch: it fell by {gain:.2g} in the last "
-        f"{'epoch' if quarter == 1 else f'{quarter} epochs'}, to {val[-1]:.3g}.",
+        f"{'epoch' if quarter == 1 else f'{quarter} epochs'}, to {val[-1]:.3g}{and_more}.",
         "Wait longer before stopping early:" if patience else "Train longer:",
         (longer,),
     )
@@ -238,4 +258,23 @@ def contradiction(rows: Rows, images: int = 0) -> Finding | None:
         "more confident.",
         "Where probabilities matter, let the loss choose the epoch, or soften the targets:",
         ("training.monitor=val/loss", "training.label_smoothing=0.1"),
+    )
+
+
+def chosen_by_few(rows: Rows, images: int, monitor: object) -> Finding | None:
+    """The best epoch's accuracy, by which it was chosen, is known to 20 points or worse (less than
+    about 90 validation images): epochs that differ by a point are told apart by luck.
+    """
+    best = series(rows, "val/accuracy")[1].max(initial=0)
+    if monitor != "val/accuracy" or len(rows) < 2 or not images:
+        return None
+    low, high = accuracy_interval(round(best * images), images)
+    if high - low <= 0.2:
+        return None
+    return Finding(
+        "Few validation images",
+        f"With {images} of them an epoch's accuracy is known to about {50 * (high - low):.0f} "
+        "points either way: which epoch was kept is partly luck.",
+        "The loss chooses more steadily; or validate on more images (dataset.split):",
+        ("training.monitor=val/loss",),
     )
