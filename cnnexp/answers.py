@@ -1,8 +1,9 @@
 """A network's answers on a split: predictions, figures of merit, pictures."""
 
+import copy
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from cnnexp.visualization.probe import Images, Probe, Progress, silently
 
 Config = Mapping[str, Any]
 Item = TypeVar("Item")
+OWN_PICTURES = ("learning_curves", "confusion_matrix", "reliability", "roc_and_pr")  # a run's
 SHOWN = 64  # test images that pictures are made of, at most
 
 
@@ -91,8 +93,9 @@ def check_pictures(config: Config, network: nn.Sequential, images: ImageSet) -> 
     few = replace(images, split=dict.fromkeys(images.split, images.split["train"][:2]))
     shares = np.full((len(few.split["test"]), len(images.classes)), 1 / len(images.classes))
     probe = make_probe(network, few, shares, device_of(config), rehearsal=True)
+    there = {*OWN_PICTURES}
     for name, visualise in visualisers(config).items():
-        named(name, visualise, probe)
+        there |= named(name, visualise, probe, there).keys()
 
 
 def draw(
@@ -114,12 +117,16 @@ def draw(
     probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
-        pictures |= named(name, visualise, probe)
+        pictures |= named(name, visualise, probe, pictures)
     return save_pictures(pictures, folder)
 
 
-def named(name: str, visualise: Callable[..., dict], probe: Probe) -> dict[str, Picture]:
-    """The visualiser's pictures. Raises InputError where it gives something else."""
+def named(
+    name: str, visualise: Callable[..., dict], probe: Probe, there: Collection[str]
+) -> dict[str, Picture]:
+    """The visualiser's pictures. there: the names of others. Raises InputError where it gives
+    something else.
+    """
     key = f"visualization.{name}"
     made = visualise(probe)
     if not isinstance(made, Mapping):
@@ -130,6 +137,8 @@ def named(name: str, visualise: Callable[..., dict], probe: Probe) -> dict[str, 
     for stem, picture in made.items():
         if not isinstance(stem, str) or not re.fullmatch(r"\w[^/\\]*", stem):
             raise InputError(f"{key}: {stem!r} names a file; it begins with a letter and has no /")
+        if stem in there:
+            raise InputError(f"{key}: another picture is named '{stem}'; give it a name of its own")
         if not isinstance(picture, Picture):
             raise InputError(
                 f"{key}: '{stem}' is a {type(picture).__name__}; return a "
@@ -164,7 +173,7 @@ def make_probe(
     test = splits["test"]
     chosen = in_turn(test.labels)[:SHOWN]
     return Probe(
-        network=network.eval().to(device),
+        network=copy.deepcopy(network).eval().to(device),  # a picture may do with it what it likes
         images=test.take(chosen, device),
         labels=torch.from_numpy(test.labels[chosen]).to(device),
         classes=images.classes,

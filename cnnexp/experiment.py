@@ -18,7 +18,7 @@ from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.schema import REFINED
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
 from cnnexp.data.image_set import ImageSet
-from cnnexp.data.prepare import prepare
+from cnnexp.data.prepare import check_same, prepare
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
@@ -90,7 +90,7 @@ def cache_of(config: Config) -> Path:
 def load_images(config: Config, source: Source) -> ImageSet:
     """Checked, decoded once, split."""
     options = config["dataset"]
-    return prepare(
+    images = prepare(
         source,
         image_size=options["image_size"],
         resize=options["resize"],
@@ -102,6 +102,9 @@ def load_images(config: Config, source: Source) -> ImageSet:
         duplicates=options["duplicates"],
         cache=cache_of(config),
     )
+    if not options["_target_"].startswith("cnnexp."):  # a person's own, which may be edited
+        check_same(source, images)
+    return images
 
 
 def build_network(config: Config, classes: int) -> nn.Sequential:

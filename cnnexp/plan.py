@@ -1,5 +1,6 @@
 """Config -> the plan of a run: what trains when, at which rates, and what frozen blocks cost."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,26 @@ def check_optimization(phase: Phase, network: nn.Sequential) -> None:
     own, group = phase.optimization, "optimizer"
     try:
         optimizer = own.make_optimizer(parameter_groups(network, own.lr, phase.rates))
+        check_kind(optimizer, torch.optim.Optimizer, group)
+        if "closure" not in inspect.signature(optimizer.step).parameters:
+            raise InputError(
+                f"{group}: the step of {type(optimizer).__name__} takes no closure; write "
+                "def step(self, closure=None), and call closure() where there is one"
+            )
         group = "scheduler"
-        own.make_scheduler(optimizer, 100 * phase.epochs, phase.epochs)
+        scheduler = own.make_scheduler(optimizer, 100 * phase.epochs, phase.epochs)
+        check_kind(scheduler, (LRScheduler, ReduceLROnPlateau), group)
     except (ValueError, TypeError) as error:
         reason = one_line(error)
         raise InputError(f"phase {phase.name}, {group}: torch refuses it: {reason}") from None
+
+
+def check_kind(made: object, kind: type | tuple[type, ...], group: str) -> None:
+    if not isinstance(made, kind):
+        name = "Optimizer" if group == "optimizer" else "lr_scheduler.LRScheduler"
+        raise InputError(
+            f"{group}._target_ gives a {type(made).__name__}; it must give a torch.optim.{name}"
+        )
 
 
 def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:

@@ -72,6 +72,19 @@ def own_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given if key != "overrides" and value is not None}
 
 
+def log_data(
+    tracker: NullTracker,
+    config: Mapping[str, Any],
+    info: Mapping[str, Any],
+    counts: Mapping[str, int],
+) -> None:
+    """The images as inputs of the run. info: run.json's. counts: split -> its images."""
+    size, data = config["dataset"]["image_size"], info["data"]
+    shape = {"height": size, "width": size, "classes": len(info["classes"])}
+    source = str(config["dataset"].get("root") or data["name"])
+    tracker.log_dataset(data["name"], data["digest"], counts, shape, source)
+
+
 def log_files(tracker: NullTracker, folder: Path, names: Sequence[str]) -> None:
     """Those that are there: a run that is not tested has no predictions."""
     for name in names:

@@ -47,9 +47,30 @@ def as_spine(chain: Any, target: str) -> nn.Sequential:
             "cnnexp.models.normalize.Normalize; without one cnnexp puts it there"
         )
     network = nn.Sequential(blocks)
+    check_layers_known(network, key)
+    # What the model itself has fixed: no phase trains it.
+    fixed = frozenset(n for n, p in network.named_parameters() if not p.requires_grad)
+    vars(network)["fixed"] = fixed  # no parameter, module or buffer
     if not any(True for _ in network.parameters()):
         raise InputError(f"{key}: no block has weights: there is nothing to train")
     return network
+
+
+def check_layers_known(network: nn.Module, key: str) -> None:
+    """Raises InputError for layers in a plain list or dictionary: none would train or be saved."""
+    known = {id(module) for module in network.modules()}
+    for name, module in network.named_modules():
+        for attribute, value in vars(module).items():
+            inside = value.values() if isinstance(value, dict) else value
+            if attribute.startswith("_") or not isinstance(value, dict | list | tuple):
+                continue
+            if any(isinstance(one, nn.Module) and id(one) not in known for one in inside):
+                kind = type(value).__name__
+                instead = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
+                raise InputError(
+                    f"{key}: {name}.{attribute} is a {kind} of layers, which would be neither "
+                    f"trained nor saved; put them into an {instead}"
+                )
 
 
 def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:

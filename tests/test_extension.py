@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import cnnexp
 from cnnexp.config.instantiate import allow_folder
@@ -57,7 +58,11 @@ def test_a_picture_has_words(mine: Path) -> None:
 
 @pytest.mark.parametrize(
     ("gives", "said"),
-    [("None", r"gives a NoneType; return a dictionary"), ("{'../a': 1}", r"'\.\./a' names a file")],
+    [
+        ("None", r"gives a NoneType; return a dictionary"),
+        ("{'../a': 1}", r"'\.\./a' names a file"),
+        ("{'reliability': 1}", "another picture is named 'reliability'"),
+    ],
 )
 def test_what_is_no_dictionary_of_pictures(mine: Path, gives: str, said: str) -> None:
     (mine / "odd.py").write_text(f"def odd(probe):\n    return {gives}\n")
@@ -150,6 +155,16 @@ WRONG = {
         "augmentation/lost.yaml", "# Lost.\n_target_: othr.cut\n", "augmentation=lost",
         r"_target_=othr\.cut: there is no othr\.py in .*mine; did you mean 'other'\?",
     ),
+    "reading that is no function": (
+        "dataset/still.yaml",
+        FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.still"),
+        "dataset=still", r"stripes: its read is a ndarray; give a function",
+    ),
+    "splits of fewer images": (
+        "dataset/short.yaml",
+        FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.short"),
+        "dataset=short", r"stripes: its given has 3 entries, for 80 images",
+    ),
     "labels that are a list": (
         "dataset/listed.yaml",
         FILES["dataset/stripes.yaml"].replace("stripes.stripes", "other.listed"),
@@ -202,6 +217,12 @@ def double():
 def arrays():
     return lambda images: images.numpy()
 
+def still(images: int = 80):
+    return replace(stripes(images), read=stripes(images).labels)
+
+def short(images: int = 80):
+    return replace(stripes(images), given=["train"] * 3)
+
 def listed(images: int = 80):
     source = stripes(images)
     return replace(source, labels=source.labels.tolist())
@@ -215,6 +236,72 @@ def test_what_does_not_fit_is_told(file: str, text: str, word: str, said: str, m
     with pytest.raises(InputError, match=said):
         cnnexp.run([*OVERRIDES, word], config_dir=str(mine))
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_edited_images_under_an_old_fingerprint(mine: Path) -> None:
+    small = [*OVERRIDES[:2], "visualization=none", "tracking=none", "trainer.max_epochs=1"]
+    cnnexp.run(small, config_dir=str(mine))
+    code = (mine / "stripes.py").read_text()
+    (mine / "stripes.py").write_text(
+        code.replace("return Source(", "pixels = 255 - pixels\n    return Source(")
+    )
+    with pytest.raises(InputError, match="another image than the one that was stored under its"):
+        cnnexp.run(small, config_dir=str(mine))
+
+
+LOST = """
+from collections import OrderedDict
+import torch
+from torch import nn
+
+class Lost(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused, self.cut = (nn.Conv2d(3, 3, 1) for _ in range(3))
+
+    def forward(self, x):
+        with torch.no_grad():
+            x = self.cut(x)
+        return self.used(x)
+
+def lost(image_size: int, outputs: int) -> nn.Sequential:
+    head = nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, outputs))
+    return nn.Sequential(OrderedDict(stem=Lost(), head=head))
+"""
+
+
+def test_layers_that_nothing_trains_are_named(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mine / "lost.py").write_text(LOST)
+    (mine / "model" / "lost.yaml").write_text("# Lost.\n_target_: lost.lost\n")
+    words = ["model=lost", OVERRIDES[1], "visualization=none", "tracking=none"]
+    cnnexp.run([*words, "trainer.max_epochs=2"], config_dir=str(mine))
+    told = capsys.readouterr().out
+    names = "stem.cut.bias, stem.cut.weight, stem.unused.bias, stem.unused.weight"
+    assert told.count(f"note      {names} have no gradient: they stay as drawn") == 1
+
+
+MEDDLES = """
+def meddles(probe):
+    for parameter in probe.network.parameters():
+        parameter.data.zero_()
+    return {}
+"""
+
+
+def test_a_picture_cannot_change_the_network(mine: Path) -> None:
+    (mine / "meddles.py").write_text(MEDDLES)
+    (mine / "visualization" / "meddles.yaml").write_text(
+        "# @package visualization.meddles\n# Nothing.\n_target_: meddles.meddles\n"
+    )
+    words = [*OVERRIDES[:2], "tracking=none", "trainer.max_epochs=1"]
+    clean, meddled = (
+        cnnexp.run([*words, f"visualization={which}"], config_dir=str(mine))
+        for which in ("none", "[meddles]")
+    )
+    for mine_, theirs in zip(clean.network.parameters(), meddled.network.parameters(), strict=True):
+        assert torch.equal(mine_, theirs)
 
 
 SELDOM = """

@@ -1,5 +1,6 @@
 """What a run says of its plan before it trains."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,28 @@ def test_what_torch_refuses_is_known_before_the_run_begins() -> None:
     config = checked(composed.config, composed.overrides)
     with pytest.raises(InputError, match="phase train, scheduler: torch refuses it: Factor should"):
         plan_phases(config, build_network(config, 10))
+
+
+class Stubborn(torch.optim.SGD):
+    def step(self) -> None:  # type: ignore[override]
+        super().step()
+
+
+def test_what_is_no_optimizer_is_known_before_the_run_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    composed = compose(["model=lenet5"])
+    config = checked(composed.config, composed.overrides)
+    network = build_network(config, 10)
+
+    def made(thing: Callable[..., object]) -> None:
+        monkeypatch.setattr("cnnexp.plan.call", lambda node, **given: thing(given["params"]))
+        plan_phases(config, network)
+
+    with pytest.raises(InputError, match=r"optimizer\._target_ gives a dict; it must give a torch"):
+        made(lambda groups: {})
+    with pytest.raises(InputError, match=r"step of Stubborn takes no closure; write def step"):
+        made(lambda groups: Stubborn(groups, lr=0.1))
 
 
 def test_phases_behind_one_that_trains_all() -> None:

@@ -11,6 +11,7 @@ from cnnexp.config.instantiate import allow_folder, resolve
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
 from cnnexp.spine import as_spine, try_out
+from cnnexp.training.phases import freeze, parameter_counts
 
 DENSE = nn.Linear(48, 5)
 
@@ -78,6 +79,28 @@ def test_what_does_not_give_an_answer_for_each_image(network: nn.Sequential, sai
     with pytest.raises(InputError, match=rf"^model: .*{said}"):
         try_out(network, 4, 4)
     assert network.training
+
+
+def test_layers_that_torch_does_not_know_are_refused() -> None:
+    block = nn.Conv2d(3, 4, 1)
+    block.layers = [nn.Conv2d(4, 4, 1)]
+    network = chain(stem=block, flat=nn.Flatten(), head=nn.Linear(64, 5))
+    with pytest.raises(InputError, match=r"stem\.layers is a list of layers.*an nn\.ModuleList"):
+        as_spine(network, "mine.net")
+    block.layers = [block]  # known: a second name for it
+    del block.layers
+    block.shortcuts = {"a": network.head}
+    as_spine(network, "mine.net")
+
+
+def test_what_the_model_has_fixed_stays_fixed() -> None:
+    stem = nn.Sequential(nn.Conv2d(3, 2, 1).requires_grad_(False), nn.Conv2d(2, 4, 1))
+    network = as_spine(chain(stem=stem, flat=nn.Flatten(), head=nn.Linear(64, 5)), "mine.net")
+    for trainable in (["head"], ["stem", "head"]):
+        freeze(network, trainable)
+        assert not any(p.requires_grad for p in stem[0].parameters())
+        assert all(p.requires_grad == ("stem" in trainable) for p in stem[1].parameters())
+    assert parameter_counts(network, ["stem", "head"]) == (12 + 325, 8 + 12 + 325)
 
 
 @pytest.mark.parametrize(("last", "outputs"), [(nn.Softmax(1), 4), (nn.Sigmoid(), 1)])

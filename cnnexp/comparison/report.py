@@ -1,7 +1,7 @@
 """The page of a comparison: one HTML file in the look of a run's report."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,8 @@ def contents(
             "groups": str(len(groups)),
             "runs": str(runs),
             "test images": f"{images:,}",
+            "training images": from_to(round(s.train_images) for s in comparison.scores),
+            "epochs": from_to(len(run.history) for g in groups for run in g.runs),
             "classes": str(len(comparison.classes)),
             "written": now()[:16].replace("T", " "),
         },
@@ -132,6 +134,12 @@ def contents(
     }
 
 
+def from_to(counts: Iterable[int]) -> str:
+    """`200`, or `50 to 1,200` where they differ."""
+    ends = sorted(set(counts))
+    return f"{ends[0]:,}" if len(ends) == 1 else f"{ends[0]:,} to {ends[-1]:,}"
+
+
 def verdict_row(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
     first, second = (comparison.groups[i] for i in (verdict.first, verdict.second))
     return {
@@ -140,7 +148,8 @@ def verdict_row(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
         "better": verdict.better,
         "size": points(verdict.mean),
         "interval": f"{points(verdict.low, sign=False)} to {points(verdict.high, sign=False)}",
-        "p": "< 0.001" if verdict.corrected < 0.001 else f"= {verdict.corrected:.3f}",
+        # Spaces that no line ends at.
+        "p": "<\u00a00.001" if verdict.corrected < 0.001 else f"=\u00a0{verdict.corrected:.3f}",
         "one_seed": first.one_seed or second.one_seed,
         "ends": (100 * verdict.low, 100 * verdict.mean, 100 * verdict.high),
     }

@@ -150,7 +150,7 @@ def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: in
     if len(equal) > NAMED:
         names = f"{len(equal)} others"
     verb = "is" if len(equal) == 1 else "are"
-    worse = "1 is" if len(beaten) == 1 else f"{len(beaten)} are"
+    worse = f"{groups[beaten[0].second].label} is" if len(beaten) == 1 else f"{len(beaten)} are"
     return (
         f"{best.label} has the highest accuracy{of}; with {evidence(members, images)} {names} "
         f"{verb} not distinguishable from it, {worse} worse"

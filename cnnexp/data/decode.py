@@ -83,7 +83,7 @@ def _decode_slice(
                 continue
             rows[len(found.good)] = fit(image, image_size, resize)
         found.good.append(i)
-        found.sha256.append(_sha256(content))
+        found.sha256.append(sha256_of(content))
     return rows[: len(found.good)], found
 
 
@@ -92,7 +92,7 @@ def _is_ready(content: bytes | np.ndarray, image_size: int) -> bool:
     return isinstance(content, np.ndarray) and content.shape == wanted and content.dtype == np.uint8
 
 
-def _sha256(content: bytes | np.ndarray) -> str:
+def sha256_of(content: bytes | np.ndarray) -> str:
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()

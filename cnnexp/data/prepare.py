@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from cnnexp.data.decode import Tried
+from cnnexp.data.decode import Tried, sha256_of
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.resize import WAYS, fit
 from cnnexp.data.split import (
@@ -67,8 +68,8 @@ def prepare(
     folder = Path(cache).expanduser() / "images" / store_key(source, image_size, resize, subset)
     more = _more(source, groups, need, pools, duplicates)
     stored = open_or_build(folder, source, image_size, resize, more)
-
     tried = stored.tried
+
     copies = _copies(source, pools, tried)
     usable = np.zeros(len(labels), dtype=bool)
     usable[tried.good] = True
@@ -147,12 +148,38 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
             f"dataset {source.name} has labels outside 0..{k - 1}: {source.labels[wrong]} of "
             f"{source.paths[wrong]}; a label is an index into classes, from 0"
         )
+    for what, values in (("given", source.given), ("masks", source.masks)):
+        if values is not None and len(values) != n:
+            raise InputError(
+                f"dataset {source.name}: its {what} has {len(values)} entries, for {n} images"
+            )
+    if not callable(source.read):
+        raise InputError(
+            f"dataset {source.name}: its read is a {type(source.read).__name__}; give a function: "
+            "number of an image -> its bytes or array, such as images.__getitem__"
+        )
     other = [] if source.given is None else sorted(set(source.given) - {*SPLITS, ""}, key=str)
     if other:
         raise InputError(
             f"dataset {source.name}: its split {str(other[0])!r} is unknown; allowed: "
             f"{', '.join(SPLITS)}, or '' for an image that is to be split"
         )
+
+
+def check_same(source: Source, images: ImageSet) -> None:
+    """Raises InputError where the first or the last image is not the one that was stored: the code
+    that makes the images was edited, and the fingerprint does not know.
+    """
+    for row in {0, len(images.paths) - 1}:
+        now = ""
+        with suppress(OSError):  # one that cannot be read at this moment
+            now = sha256_of(source.read(list(source.paths).index(images.paths[row])))
+        if now and now != images.sha256[row]:
+            raise InputError(
+                f"dataset {source.name}: {images.paths[row]} is another image than the one that "
+                "was stored under its fingerprint; give a fingerprint that changes with what makes "
+                "the images: a higher version in it, or the code's own text"
+            )
 
 
 def _what(labels: Any) -> str:
@@ -271,7 +298,8 @@ def _digest(
 def _masks(source: Source, index: np.ndarray, image_size: int, resize: str) -> np.ndarray | None:
     if source.masks is None:
         return None
-    if source.masks.shape[1:] == (image_size, image_size):
-        return source.masks[index]
-    masks = (Image.fromarray(source.masks[i].astype(np.uint8) * 255) for i in index)
+    given = source.masks[index] != 0
+    if given.shape[1:] == (image_size, image_size):
+        return given
+    masks = (Image.fromarray(mask.astype(np.uint8) * 255) for mask in given)
     return np.stack([fit(mask, image_size, resize, smooth=False) > 127 for mask in masks])

@@ -1,5 +1,6 @@
 """Kaggle's Cats and Dogs: 12,500 photographs of each, some files broken (Elson et al. 2007)."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -52,8 +53,10 @@ def _base(files: FileList) -> str:
     ]
     if not found:
         tops = ", ".join(children(files, "")[:5]) or "no folder"
+        zips = [name for name in files.names if re.fullmatch(r"[^/]+\.zip", name)]
+        meant = f"; did you mean dataset.root={files.root / zips[0]}?" if len(zips) == 1 else ""
         raise InputError(
             f"dataset.root={files.root} holds no folders Cat and Dog (found: {tops}); "
-            f"expected {LAYOUT}"
+            f"expected {LAYOUT}{meant}"
         )
     return min(found, key=lambda folder: (folder.count("/") + bool(folder), folder))

@@ -39,9 +39,16 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
 
     Activations, dropout and flattening compute nothing that the table counts. A module that is made
     of others has a row of its own for what these leave: attention, a scale or a token it learns.
-    Runs on meta tensors: nothing is calculated, any size is quick. The network stays as it was.
+    Runs on meta tensors: nothing is calculated, any size is quick; a network whose code asks for
+    values is run on a black image. The network stays as it was.
     """
-    twin = copy.deepcopy(network).to("meta").eval()
+    try:
+        return _rows_of(copy.deepcopy(network).to("meta").eval(), image_size)
+    except (RuntimeError, NotImplementedError):
+        return _rows_of(copy.deepcopy(network).cpu().eval(), image_size)
+
+
+def _rows_of(twin: nn.Module, image_size: int) -> list[Layer]:
     rows: list[Layer] = []
     fields = _ReceptiveFields(image_size)
     counter = FlopCounterMode(display=False)
@@ -94,7 +101,8 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
         module.register_forward_pre_hook(enter(name))
         module.register_forward_hook(leave(name, alone=not list(module.children())))
     with torch.no_grad(), counter, fields:
-        twin(torch.empty(1, 3, image_size, image_size, device="meta"))
+        device = next(twin.parameters()).device
+        twin(torch.zeros(1, 3, image_size, image_size, device=device))
     return rows
 
 
@@ -124,8 +132,11 @@ class _ReceptiveFields(TorchDispatchMode):
         output = result[0] if isinstance(result, tuple | list) else result
         if not isinstance(output, torch.Tensor):
             return result
-        tensors = [t for a in args for t in (a if isinstance(a, list | tuple) else [a])]
-        fields = [self.known[t] for t in tensors if isinstance(t, torch.Tensor) and t in self.known]
+        given = [t for a in args for t in (a if isinstance(a, list | tuple) else [a])]
+        tensors = [t for t in given if isinstance(t, torch.Tensor)]
+        if not tensors:  # torch.full and its like make values that depend on no pixel
+            return result
+        fields = [self.known[t] for t in tensors if t in self.known]
         field, jump = max(fields, default=(1, 1))
         if func is aten.convolution.default:
             weight, stride, dilation = args[1], args[3], args[5]

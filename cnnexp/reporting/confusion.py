@@ -52,7 +52,7 @@ def confusion_matrix(
         max(width, 5.5),
         max(0.2 + side + below + 0.55, 2.2),
         "Confusion matrix",
-        [f"{right} of {total} right: {accuracy}"],
+        [f"{right:,} of {total:,} right: {accuracy}"],
     )
     axes = page.axes(left, 0.2, side, side)
     norm = PowerNorm(0.5, 0, 1)  # a share of 1% is seen, which is what one looks for
@@ -101,7 +101,7 @@ def confusion_matrix(
         reading="A row is a true class, a column what was predicted: off the diagonal are the "
         "mistakes, an empty cell is none. Shades are shares of the row, on a square-root scale, "
         "so that rare ones are seen; recall is the diagonal's share.",
-        alt=f"{right} of {total} test images are right{often}.",
+        alt=f"{right:,} of {total:,} test images are right{often}.",
     )
 
 

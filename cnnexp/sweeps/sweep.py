@@ -69,6 +69,8 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
                 if len(todo) < len(batch):
                     print(f"finished already: {len(batch) - len(todo)} of {jobs(len(batch))}")
                     say_what_changed([entry for entry in batch if entry not in todo], ledger)
+                if others := sum(ledger.busy(entry) for entry in todo):
+                    print(f"under way already: {jobs(others)}, which another process does")
                 if todo:
                     begun = True
                     launch(todo)
@@ -210,6 +212,8 @@ def summary(ledger: Ledger, command: str) -> int:
     entries = ledger.entries()
     for number, line in enumerate(table(ranked(entries))):
         print(f"{'' if number else 'ranking':<9} {line}")
+    if pruned := [entry.label for entry in entries if entry.status == "PRUNED"]:
+        print(f"{'pruned':<9} {len(pruned)}, behind the others: {listed(pruned, LABELS)}")
     failed = [entry for entry in entries if entry.status == "FAILED"]
     for problem in dict.fromkeys(entry.problem for entry in failed):
         own = [entry.label for entry in failed if entry.problem == problem]

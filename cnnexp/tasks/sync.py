@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from cnnexp.comparison.selection import expanded
+from cnnexp.comparison.test_images import count_splits
 from cnnexp.config.arguments import to_type
 from cnnexp.config.saved import saved_config
 from cnnexp.data.lock import held
 from cnnexp.errors import InputError, one_line
 from cnnexp.files import shown_path
 from cnnexp.finished import load_run
-from cnnexp.recording import BEGUN, ENDED, RUN, flat, log_files, own_keys, tags_of
+from cnnexp.recording import BEGUN, ENDED, RUN, flat, log_data, log_files, own_keys, tags_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, read_json, write_json
 from cnnexp.sweeps import parent
@@ -101,7 +102,7 @@ def bring_in(
     if run is not None and whole(run):
         return "there"
     # All that may be wrong with the run is found before the store has anything of it.
-    values = logged(folder, info)
+    values, counts = logged(folder, info), count_splits(folder)
     wanted = saved["tracking"].get("log_model", True) and info["status"] == "FINISHED"
     if run is not None and run.outputs and run.outputs.model_outputs:
         wanted = False  # it is there
@@ -116,7 +117,7 @@ def bring_in(
         run_id=None if run is None else run.info.run_id, clock=clock,
     )  # fmt: skip
     write_json(folder / "run.json", info | {"mlflow_run_id": tracker.run_id})
-    tracker.log_tags({"cnnexp.data": info["data"]["digest"]})
+    log_data(tracker, saved, info, counts)
     tracker.log_params(flat(own_keys(saved)))
     left = missing(tracker, values)
     for (name, step), (value, logged_s) in left.items():

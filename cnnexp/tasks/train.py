@@ -32,6 +32,7 @@ from cnnexp.recording import (
     check_store,
     figures_of_merit,
     flat,
+    log_data,
     log_files,
     open_tracker,
     own_keys,
@@ -149,7 +150,8 @@ def carried_out(
     logger = RunLogger(folder, tracker, logged)
     # Of a run that goes on, too: it may have been killed before they had arrived.
     tracker.log_params(flat(own_keys({**config, "resume": None})))
-    tracker.log_dataset(begun.images, str(config["dataset"].get("root") or begun.images.name))
+    counts = {split: len(members) for split, members in begun.images.split.items()}
+    log_data(tracker, config, info, counts)
     log_files(tracker, folder, BEGUN)
     sizes = announce(config, begun, journal)
     tested = train_phases(config, begun, logger, journal)

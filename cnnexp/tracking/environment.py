@@ -37,7 +37,7 @@ def capture(code: Sequence[Path] = (), own_code: Mapping[str, str] | None = None
     one: `code`, the package's own, the working folder; ready for JSON. own_code: a person's own
     files and their digests.
     """
-    places = [*code, Path(__file__).parent, Path.cwd()]
+    places = [*code, Path(__file__).parents[1], Path.cwd()]
     return {
         "command": mask(shlex.join(sys.orig_argv)),
         "folder": str(Path.cwd()),

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from cnnexp.data.image_set import ImageSet
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -84,8 +83,17 @@ class NullTracker:
     def log_folder(self, path: Path | str, folder: str = "") -> None:
         """All that is in `path`, with its subfolders."""
 
-    def log_dataset(self, images: "ImageSet", source: str) -> None:
-        """Each split as an input. source: the file, folder or address of the images."""
+    def log_dataset(
+        self,
+        name: str,
+        digest: str,
+        counts: Mapping[str, int],
+        shape: Mapping[str, int],
+        source: str,
+    ) -> None:
+        """Each split as an input. counts: split -> its images. shape: height, width, classes.
+        source: the file, folder or address of the images.
+        """
 
     def log_model(
         self, network: "nn.Module", example: "np.ndarray", classes: Sequence[str]

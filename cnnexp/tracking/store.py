@@ -65,6 +65,8 @@ def _import_mlflow() -> None:
     # Read when mlflow is imported; whoever set them otherwise keeps what they set.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else each migration is announced
+    # Two lines per run between our own, which name the run and how to see it.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # A server that goes away holds a run up for seconds; by default seven retries are four minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     with interrupts_wait(), warnings.catch_warnings():

@@ -18,8 +18,6 @@ from cnnexp.tracking.outbox import METRICS_PER_BATCH, Outbox
 if TYPE_CHECKING:
     from torch import nn
 
-    from cnnexp.data.image_set import ImageSet
-
 log = logging.getLogger(__name__)
 
 # Limits of mlflow.utils.validation: MAX_PARAMS_TAGS_PER_BATCH, MAX_PARAM_VAL_LENGTH,
@@ -177,27 +175,32 @@ class Tracker(NullTracker):
 
         self._outbox.put(Path(path).name, send)
 
-    def log_dataset(self, images: "ImageSet", source: str) -> None:
+    def log_dataset(
+        self,
+        name: str,
+        digest: str,
+        counts: Mapping[str, int],
+        shape: Mapping[str, int],
+        source: str,
+    ) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        height, width = images.images.shape[1:3]
-        shape = {"height": height, "width": width, "classes": len(images.classes)}
         inputs = [
             DatasetInput(
                 # A name per split: equal name and digest would be one dataset with one context.
                 Dataset(
-                    name=f"{images.name}/{split}",
-                    digest=images.digest[:DIGEST_LENGTH],
+                    name=f"{name}/{split}",
+                    digest=digest[:DIGEST_LENGTH],
                     source_type="local",
                     source=json.dumps({"uri": mask(source)}),
-                    profile=json.dumps({"images": len(indices), **shape}),
+                    profile=json.dumps({"images": count, **shape}),
                 ),
                 [InputTag("mlflow.data.context", split)],
             )
-            for split, indices in images.split.items()
+            for split, count in counts.items()
         ]
         self._outbox.put("dataset", lambda: self._client.log_inputs(self._run, inputs))
-        self.log_tags({"cnnexp.data": images.digest})
+        self.log_tags({"cnnexp.data": digest})
 
     def log_model(
         self, network: "nn.Module", example: np.ndarray, classes: Sequence[str]

@@ -1,5 +1,6 @@
 """The LightningModule: a network that it is given, a loss, and what to log."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -36,9 +37,9 @@ class Classifier(pl.LightningModule):
     blocks have been run before: the batches hold what comes out of them. processes: so many train
     it together, each with its part of every batch.
 
-    All randomness of a step (augmentation, mixing, dropout) is drawn from torch's global generator,
-    which is set from (seed, epoch of the run, batch) when the step begins: a run that goes on from
-    a checkpoint is the run that was never interrupted.
+    All randomness of a step (augmentation, mixing, dropout) is drawn from the global generators of
+    torch, Python and numpy, which are set from (seed, epoch of the run, batch) when it begins: a
+    run that goes on from a checkpoint is the run that was never interrupted.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Classifier(pl.LightningModule):
         self._rates: list[float] = []  # of those that may yet be no numbers
         self._norm: torch.Tensor | None = None  # of the gradient, at a step that is logged
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.unreached: set[str] | None = None  # names of weights that have had no gradient yet
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images, or what the skipped blocks made of them -> logits."""
@@ -91,6 +93,8 @@ class Classifier(pl.LightningModule):
         drawn = int(np.random.SeedSequence(here).generate_state(1)[0])
         # torch.manual_seed formats the stack for each kind of device that is not there: 0.5 ms.
         torch.default_generator.manual_seed(drawn)
+        random.seed(drawn)  # of people's own augmentations
+        np.random.seed(drawn)  # noqa: NPY002
         if images.is_cuda:
             torch.cuda.manual_seed(drawn)
         images = self.augment(images)
@@ -121,6 +125,11 @@ class Classifier(pl.LightningModule):
         self._rates.append(highest_rate(self.trainer.optimizers[0]))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.unreached is None:
+            self.unreached = {n for n, p in self.network.named_parameters() if p.requires_grad}
+        if self.unreached:
+            has = {n for n, p in self.network.named_parameters() if p.grad is not None}
+            self.unreached -= has
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % every == 0:
             gradients = [p.grad for p in self.parameters() if p.grad is not None]

@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
+from cnnexp.config.groups import listed
 from cnnexp.data.batches import Batches
 from cnnexp.errors import InputError, Pruned
 from cnnexp.files import shown_path
@@ -65,6 +66,10 @@ class RowAtEpochEnd(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.table.add_row(trainer)
+        assert isinstance(pl_module, Classifier)
+        if pl_module.unreached:
+            self.table.journal.topic("note", without_gradient(pl_module.unreached))
+            pl_module.unreached = set()  # said once
         super().on_train_epoch_end(trainer, pl_module)
         rows = self.table.history
         if self.stop is not None and len(rows) >= self.after:
@@ -72,6 +77,14 @@ class RowAtEpochEnd(ModelCheckpoint):
             values = [row[self.table.monitor] for row in rows]
             if self.stop(int(rows[-1]["epoch"]), values[-1]):
                 raise Pruned(max(values, key=lambda value: sign * value))
+
+
+def without_gradient(names: Collection[str]) -> str:
+    verb, they = ("has", "it stays") if len(names) == 1 else ("have", "they stay")
+    return (
+        f"{listed(sorted(names), 6)} {verb} no gradient: {they} as drawn (a layer that `forward` "
+        "does not use, or what detach or no_grad cuts off)"
+    )
 
 
 class KeepsLogsPlace(pl.Callback):

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -83,9 +83,10 @@ def check_pattern(pattern: str, blocks: Sequence[str], key: str, what: str = "bl
 
 
 def freeze(network: nn.Sequential, trainable: Sequence[str]) -> None:
-    """Gradients for the trainable blocks alone."""
-    for name, block in network.named_children():
-        block.requires_grad_(name in trainable)
+    """Gradients for the trainable blocks alone, but for what the model itself has fixed."""
+    fixed = getattr(network, "fixed", ())
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.partition(".")[0] in trainable and name not in fixed)
 
 
 def training_blocks(network: nn.Sequential, trainable: Sequence[str]) -> set[str]:
@@ -158,7 +159,11 @@ def check_frozen(network: nn.Sequential, before: Mapping[str, str], phase: str) 
 
 def parameter_counts(network: nn.Sequential, trainable: Sequence[str]) -> tuple[int, int]:
     """(trainable, all)."""
-    counts: dict[str, Any] = {
-        name: sum(p.numel() for p in block.parameters()) for name, block in network.named_children()
-    }
-    return sum(counts[name] for name in trainable), sum(counts.values())
+    fixed = getattr(network, "fixed", ())
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    own = (
+        size
+        for name, size in sizes.items()
+        if name.partition(".")[0] in trainable and name not in fixed
+    )
+    return sum(own), sum(sizes.values())

@@ -139,6 +139,10 @@ def test_masks_follow_their_images(shelf: Shelf, prepared: Prepared, tmp_path: P
     for k, path in enumerate(images.paths):
         i = books.paths.index(path)
         assert np.flatnonzero(images.masks[k].all(axis=1)).tolist() == [i // 2]
+    loud = prepared(books.source(masks=masks.astype(np.uint8) * 255), tmp_path).masks
+    assert loud is not None
+    assert loud.dtype == bool
+    np.testing.assert_array_equal(loud, images.masks)
     larger = prepared(books.source(masks=masks), tmp_path, image_size=16).masks
     assert larger is not None
     np.testing.assert_array_equal(larger, images.masks.repeat(2, 1).repeat(2, 2))

@@ -44,6 +44,28 @@ def test_published_numbers_of_vgg16_and_resnet18() -> None:
     assert {row.name: row.receptive_field for row in rows}["layer4.1.conv2"] == 435
 
 
+def test_code_that_asks_for_values_has_a_table_too() -> None:
+    """Meta tensors have none: then the network is run."""
+
+    class Scaled(nn.Module):
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+            self.conv, self.kind, self.plain = nn.Conv2d(3, 4, 3), kind, torch.full((4, 1, 1), 0.5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            if self.kind == "full":
+                return x * torch.full((1, 4, 1, 1), 0.5, device=x.device)
+            if self.kind == "plain":
+                return x * self.plain
+            return x if x.sum().item() > 0 else -x
+
+    for kind in ("full", "plain", "item"):
+        (row, *_) = anatomy(nn.Sequential(Scaled(kind)), 8)
+        assert (row.shape, row.parameters, row.receptive_field) == ((4, 6, 6), 112, 3)
+        assert row.multiply_adds == 4 * 6 * 6 * 27
+
+
 def test_branches_count_the_larger_field_and_dilation_spreads() -> None:
     class Branches(nn.Module):
         def __init__(self) -> None:

@@ -99,6 +99,12 @@ def test_a_run_without_its_server_is_brought_in(
     assert own.data.tags.keys() == brought.data.tags.keys()
     assert brought.info.status == "FINISHED"
     assert brought.outputs.model_outputs
+    datasets = [
+        {(i.dataset.name, i.dataset.digest, i.dataset.profile) for i in run.inputs.dataset_inputs}
+        for run in (brought, own)
+    ]
+    assert len(datasets[0]) == 3
+    assert datasets[0] == datasets[1]
     info = json.loads((kept / "run.json").read_text())
     assert info["mlflow_run_id"] == brought.info.run_id
     assert brought.info.start_time <= own.info.end_time + 600_000

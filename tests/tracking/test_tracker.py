@@ -19,7 +19,6 @@ import pytest
 import torch
 from torch import nn
 
-from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.tracking import store
 from cnnexp.tracking.entries import clean
@@ -252,31 +251,23 @@ def test_a_signal_is_given_back_and_not_taken_from_others(number: signal.Signals
 
 
 def test_datasets(uri: str) -> None:
-    images = ImageSet(
-        name="cats_dogs",
-        classes=("cat", "dog"),
-        images=np.zeros((6, 8, 8, 3), np.uint8),
-        labels=np.zeros(6, np.int64),
-        paths=tuple("abcdef"),
-        sha256=tuple("abcdef"),
-        split={"train": np.arange(3), "validation": np.arange(3, 5), "test": np.array([5])},
-        left_out=(),
-        notes=(),
-        digest="0123456789abcdef" * 4,
-    )
+    counts = {"train": 3, "validation": 2, "test": 1}
+    digest, shape = "0123456789abcdef" * 4, {"height": 8, "width": 8, "classes": 2}
     with quiet(uri) as tracker:
-        tracker.log_dataset(images, "https://me:secret@host/cats.zip")
-        tracker.log_dataset(images, "https://me:secret@host/cats.zip")  # as a resumed run does
+        for _ in range(2):  # as a resumed run does
+            tracker.log_dataset(
+                "cats_dogs", digest, counts, shape, "https://me:secret@host/cats.zip"
+            )
     run = run_of(tracker)
     inputs = {i.tags[0].value: i.dataset for i in run.inputs.dataset_inputs}
     assert len(run.inputs.dataset_inputs) == 3
-    counts = {split: json.loads(dataset.profile)["images"] for split, dataset in inputs.items()}
-    assert counts == {"train": 3, "validation": 2, "test": 1}
+    profiles = {split: json.loads(dataset.profile) for split, dataset in inputs.items()}
+    assert profiles == {split: {"images": count, **shape} for split, count in counts.items()}
     assert {i.tags[0].key for i in run.inputs.dataset_inputs} == {"mlflow.data.context"}
     assert inputs["train"].name == "cats_dogs/train"
     assert inputs["train"].digest == "0123456789abcdef0123456789abcdef0123"
     assert json.loads(inputs["test"].source) == {"uri": "https://***@host/cats.zip"}
-    assert run.data.tags["cnnexp.data"] == images.digest
+    assert run.data.tags["cnnexp.data"] == digest
 
 
 class Scale(nn.Module):

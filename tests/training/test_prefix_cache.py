@@ -75,7 +75,30 @@ def test_each_image_runs_once(make: Callable[..., Prefix], tmp_path: Path) -> No
     stored_outputs(make(), tmp_path, GIGABYTE)
     assert Counted.seen == 70 + 2  # two to know the size
     stored_outputs(make(), tmp_path, GIGABYTE)
-    assert Counted.seen == 72
+    assert Counted.seen == 72 + 2  # two to see that they are still what comes out
+
+
+class Louder(Counted):
+    gain = 1.0  # neither a weight nor in its text
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.gain * super().forward(images)
+
+
+def test_what_no_key_knows_is_found_out(make: Callable[..., Prefix], tmp_path: Path) -> None:
+    """Edited code, and a number that a module keeps to itself: of the blocks, or of what draws."""
+    first, second = (make(blocks=nn.Sequential(Louder(3, 5, 3))) for _ in range(2))
+    second.blocks[0].gain = 1.5
+    assert first.key() == second.key()
+    found = stored_outputs(first, tmp_path, GIGABYTE)
+    other = stored_outputs(second, tmp_path, GIGABYTE)
+    assert found is not None
+    assert other is not None
+    torch.testing.assert_close(other, 1.5 * found)
+    dark = make(blocks=first.blocks, augment=torch.zeros_like, seed=1)
+    dim = make(blocks=first.blocks, augment=lambda images: images // 2, seed=1)
+    assert dark.key() == dim.key()
+    assert not torch.equal(*(stored_outputs(one, tmp_path, GIGABYTE) for one in (dark, dim)))
 
 
 @pytest.mark.parametrize(
