@@ -26,6 +26,11 @@ def run_one(overrides: Sequence[str], config_dir: Path | None) -> Any:
 
 def check_single(overrides: Sequence[str]) -> None:
     """Raises InputError for what one run alone would not heed."""
+    keys = [line.lstrip("+").partition("=")[0] for line in overrides]
+    for key in ("input", "run", "runs"):
+        if keys.count(key) > 1:
+            many = f"; several in one list: '{key}=[a,b]'" if key != "run" else ""
+            raise InputError(f"{key}: is given {keys.count(key)} times, and takes one value{many}")
     for line in overrides:
         key = line.lstrip("+").partition("=")[0]
         if key == "n_jobs" or key.startswith("search."):

@@ -17,8 +17,9 @@ from torch import nn
 from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.schema import REFINED
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
+from cnnexp.data.check_source import check_same
 from cnnexp.data.image_set import ImageSet
-from cnnexp.data.prepare import check_same, prepare
+from cnnexp.data.prepare import prepare
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize

@@ -12,7 +12,7 @@ from torch import nn
 
 from cnnexp.config.arguments import to_type
 from cnnexp.config.rerun import rerun
-from cnnexp.config.saved import saved_config
+from cnnexp.config.saved import edited, saved_config
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import (
@@ -58,13 +58,21 @@ def load_run(
         raise InputError(f"run={folder}: the run ended before its network was built")
     merged = rerun(saved_config(folder), config, config["overrides"])
     network = build_network(without_weights(merged), len(info["classes"]))
-    if line := changed_note(info):
-        note(line)
+    for line in (edited(folder, info), changed_note(info)):
+        if line:
+            note(line)
     checkpoint = best_checkpoint(folder, list(merged["phases"]))
     if checkpoint is None:
+        place, files = shown_path(folder), "checkpoints/<phase>/best.ckpt"
+        if info.get("status") == "FINISHED":
+            again = to_type("task=reproduce", f"run={place}")
+            raise InputError(
+                f"run={place}: its checkpoints are gone ({files}); put them back, or train it "
+                f"anew, to the same figures: {again}"
+            )
         raise InputError(
-            f"run={folder}: it has no checkpoint yet (checkpoints/<phase>/best.ckpt); "
-            f"train it on with: {to_type(f'resume={shown_path(folder)}')}"
+            f"run={place}: it has no checkpoint yet ({files}); "
+            f"train it on with: {to_type(f'resume={place}')}"
         )
     load_network(network, checkpoint)
     network.to(memory_format=torch.channels_last)

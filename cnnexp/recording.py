@@ -9,6 +9,7 @@ import yaml
 
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import call
+from cnnexp.config.saved import content_digest
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.split import write_splits
 from cnnexp.data.summary import write_left_out
@@ -93,7 +94,7 @@ def log_files(tracker: NullTracker, folder: Path, names: Sequence[str]) -> None:
 
 
 def write_run_files(
-    folder: Path, config: Mapping[str, Any], images: ImageSet, info: Mapping[str, Any]
+    folder: Path, config: Mapping[str, Any], images: ImageSet, info: dict[str, Any]
 ) -> None:
     """What a run is made of, before it starts; its data is found again from any folder."""
     root = config["dataset"].get("root")
@@ -103,6 +104,7 @@ def write_run_files(
     with whole_file(folder / "config.yaml") as file:
         file.write(mask(yaml.safe_dump(lasting(config), sort_keys=False)))
     write_data_files(folder, images)
+    info["config_digest"] = content_digest(folder / "config.yaml")
     write_json(folder / RUN, info)  # last: with it the run has begun
 
 

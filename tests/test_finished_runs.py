@@ -128,6 +128,27 @@ def test_an_image_that_is_gone_takes_no_other_with_it(finished: tuple[Result, Pa
         cnnexp.run(["task=evaluate", *run])
 
 
+def test_an_edited_config_is_said(
+    finished: tuple[Result, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, _ = finished
+    config = result.folder / "config.yaml"
+    cnnexp.run(["task=evaluate", f"run={result.folder}"])
+    assert "was edited" not in capsys.readouterr().out
+    config.write_text(config.read_text().replace("resize: crop", "resize: stretch"))
+    cnnexp.run(["task=evaluate", f"run={result.folder}"])
+    assert "config.yaml was edited since the run began" in capsys.readouterr().out
+
+
+def test_a_finished_run_without_checkpoints_is_not_sent_in_circles(
+    finished: tuple[Result, Path],
+) -> None:
+    result, _ = finished
+    shutil.rmtree(result.folder / "checkpoints")
+    with pytest.raises(InputError, match=r"its checkpoints are gone .*task=reproduce run="):
+        cnnexp.run(["task=evaluate", f"run={result.folder}"])
+
+
 def test_other_classes_are_refused(finished: tuple[Result, Path]) -> None:
     result, data = finished
     shutil.move(data / "left", data / "zebra")

@@ -8,12 +8,13 @@ import numpy as np
 
 from cnnexp.comparison.flips import Flips, flips, shares_right
 from cnnexp.comparison.groups import Group, group_runs
-from cnnexp.comparison.records import check_classes, read_run
+from cnnexp.comparison.records import Run, check_classes, read_run
 from cnnexp.comparison.scores import Score, score_groups
 from cnnexp.comparison.selection import select_runs
 from cnnexp.comparison.sizes import families_of
 from cnnexp.comparison.test_images import Answers, read_answers
 from cnnexp.comparison.verdicts import Family, Verdict, conclusions, judge
+from cnnexp.config.saved import edited
 from cnnexp.errors import InputError
 from cnnexp.reporting.statistics import measure
 
@@ -82,7 +83,13 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
         families=families,
         verdicts=judge(measured, families),
         shares=shares_right(answers, columns),
-        notes=[*chosen.notes, *twice, *image_notes(answers), *code_notes(groups)],
+        notes=[
+            *chosen.notes,
+            *twice,
+            *image_notes(answers),
+            *code_notes(groups),
+            *config_notes(counted),
+        ],
     )
 
 
@@ -100,6 +107,10 @@ def image_notes(answers: Answers) -> list[str]:
         f"compared on the {count:,} different test images that are common to all runs, "
         f"each of which was tested on {tested}{learned}"
     ]
+
+
+def config_notes(runs: Sequence[Run]) -> list[str]:
+    return [line for run in runs if (line := edited(run.folder, run.info))]
 
 
 def code_notes(groups: Sequence[Group]) -> list[str]:

@@ -1,6 +1,7 @@
 """What a run's folder says of it, and what a command has typed."""
 
 import copy
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,21 @@ def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise InputError(f"{key}={folder}: its config.yaml is not a config")
     return saved
+
+
+def edited(folder: Path, info: Mapping[str, Any]) -> str:
+    """A line where a run's config.yaml is not as the run wrote it, else "". info: run.json's."""
+    known, path = info.get("config_digest"), folder / "config.yaml"
+    if known is None or content_digest(path) == known:
+        return ""
+    return f"{shown_path(path)} was edited since the run began: the run was trained with another"
+
+
+def content_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
 
 
 def completed(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

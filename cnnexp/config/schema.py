@@ -244,7 +244,8 @@ def check_together(config: Mapping[str, Any]) -> None:
     if len({isinstance(size, int) for size in split.values()}) > 1:
         raise InputError(
             f"dataset.split={shown(split)}: mixes images per class and fractions (a share that "
-            "is not given is the dataset's own); give three integers or three fractions"
+            "is not typed is the dataset's or the experiment's); give three integers, or three "
+            "fractions"
         )
     if all(isinstance(size, float) for size in split.values()) and sum(split.values()) > 1 + 1e-9:
         raise InputError(

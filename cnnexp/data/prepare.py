@@ -3,14 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from cnnexp.data.decode import Tried, sha256_of
+from cnnexp.data.check_source import check_source
+from cnnexp.data.decode import Tried
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.resize import WAYS, fit
 from cnnexp.data.split import (
@@ -51,7 +50,8 @@ def prepare(
     needed, in the split's seeded order. N may exceed what is split: copies that were left out, and
     images that the split did not ask for, stay in the store.
     """
-    _check(source, image_size, resize, duplicates)
+    _check(image_size, resize, duplicates)
+    check_source(source)
     check_split(split, split_seed, per_class)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
@@ -102,7 +102,7 @@ def prepare(
     )
 
 
-def _check(source: Source, image_size: int, resize: str, duplicates: str) -> None:
+def _check(image_size: int, resize: str, duplicates: str) -> None:
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 2:
         raise InputError(f"dataset.image_size={image_size} is not a number of pixels (2 or more)")
     for key, value, allowed in (("resize", resize, WAYS), ("duplicates", duplicates, DUPLICATES)):
@@ -111,81 +111,6 @@ def _check(source: Source, image_size: int, resize: str, duplicates: str) -> Non
                 f"dataset.{key}={value} is unknown; allowed: {', '.join(allowed)}"
                 f"{nearest(str(value), allowed)}"
             )
-    n, k = len(source.paths), len(source.classes)
-    for name in source.classes:
-        if not isinstance(name, str) or list(source.classes).count(name) > 1:
-            raise InputError(
-                f"dataset {source.name}: its class {name!r} "
-                + ("is there twice" if isinstance(name, str) else "is no text; give str(name)")
-            )
-    if k < 2:
-        raise InputError(
-            f"{source.name} has one class ({', '.join(source.classes)}); two are needed"
-        )
-    if n == 0:
-        raise InputError(f"dataset {source.name} has no images: its paths are empty")
-    for path in source.paths:
-        if not isinstance(path, str):
-            raise InputError(
-                f"dataset {source.name}: its path {path!r} is a {type(path).__name__}; give "
-                "str(path)"
-            )
-    labels = source.labels
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise InputError(
-            f"dataset {source.name}: its labels are "
-            f"{_what(source.labels)}; give an array (N,) of whole numbers, int64, which count the "
-            "classes from 0"
-        )
-    if len(source.labels) != n or len(set(source.paths)) != n:
-        raise InputError(
-            f"dataset {source.name} is inconsistent: {n} paths, {len(set(source.paths))} of them "
-            f"different, and {len(source.labels)} labels"
-        )
-    if source.labels.min() < 0 or source.labels.max() >= k:
-        wrong = int(np.flatnonzero((source.labels < 0) | (source.labels >= k))[0])
-        raise InputError(
-            f"dataset {source.name} has labels outside 0..{k - 1}: {source.labels[wrong]} of "
-            f"{source.paths[wrong]}; a label is an index into classes, from 0"
-        )
-    for what, values in (("given", source.given), ("masks", source.masks)):
-        if values is not None and len(values) != n:
-            raise InputError(
-                f"dataset {source.name}: its {what} has {len(values)} entries, for {n} images"
-            )
-    if not callable(source.read):
-        raise InputError(
-            f"dataset {source.name}: its read is a {type(source.read).__name__}; give a function: "
-            "number of an image -> its bytes or array, such as images.__getitem__"
-        )
-    other = [] if source.given is None else sorted(set(source.given) - {*SPLITS, ""}, key=str)
-    if other:
-        raise InputError(
-            f"dataset {source.name}: its split {str(other[0])!r} is unknown; allowed: "
-            f"{', '.join(SPLITS)}, or '' for an image that is to be split"
-        )
-
-
-def check_same(source: Source, images: ImageSet) -> None:
-    """Raises InputError where the first or the last image is not the one that was stored: the code
-    that makes the images was edited, and the fingerprint does not know.
-    """
-    for row in {0, len(images.paths) - 1}:
-        now = ""
-        with suppress(OSError):  # one that cannot be read at this moment
-            now = sha256_of(source.read(list(source.paths).index(images.paths[row])))
-        if now and now != images.sha256[row]:
-            raise InputError(
-                f"dataset {source.name}: {images.paths[row]} is another image than the one that "
-                "was stored under its fingerprint; give a fingerprint that changes with what makes "
-                "the images: a higher version in it, or the code's own text"
-            )
-
-
-def _what(labels: Any) -> str:
-    if isinstance(labels, np.ndarray):
-        return f"an array {labels.shape} of {labels.dtype}"
-    return f"a {type(labels).__name__}"
 
 
 def _more(

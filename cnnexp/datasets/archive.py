@@ -60,8 +60,10 @@ def natural(name: str) -> tuple:
 def _passed_over(name: str, size: int) -> str | None:
     """Why a file is no image by its name or size; None: the gate decides."""
     base = name.rsplit("/", 1)[-1]
-    if base.startswith(".") or base.casefold() in SYSTEM_FILES:
+    if base.casefold() in (*SYSTEM_FILES, ".ds_store"):
         return "not an image file"
+    if base.startswith("."):
+        return "hidden: its name begins with a dot"
     if size > LARGEST:
         return f"{size / 2**20:,.0f} MiB: larger than {LARGEST >> 20} MiB"
     return None

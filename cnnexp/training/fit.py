@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
-from cnnexp.config.groups import listed
 from cnnexp.data.batches import Batches
 from cnnexp.errors import InputError, Pruned
 from cnnexp.files import shown_path
@@ -81,9 +80,10 @@ class RowAtEpochEnd(ModelCheckpoint):
 
 def without_gradient(names: Collection[str]) -> str:
     verb, they = ("has", "it stays") if len(names) == 1 else ("have", "they stay")
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return (
-        f"{listed(sorted(names), 6)} {verb} no gradient: {they} as drawn (a layer that `forward` "
-        "does not use, or what detach or no_grad cuts off)"
+        f"{', '.join(sorted(names)[:6])}{more} {verb} no gradient: {they} as drawn "
+        "(a layer that `forward` does not use, or what detach or no_grad cuts off)"
     )
 
 

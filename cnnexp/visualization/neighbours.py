@@ -141,7 +141,8 @@ def neighbours(
     figure = _figure(probe, shown, labels, probabilities, spaces, drawn, lines, numbers).figure
     shares = numbers["agreement"]
     said = (
-        f"{shares['features']:.0%} of the neighbours in feature space and {shares['pixels']:.0%} "
+        f"{_percent(shares['features'])} of the neighbours in feature space and "
+        f"{_percent(shares['pixels'])} "
         f"of those in pixel space are of the query's class ({len(labels)} test images; by chance "
         f"{numbers['chance']:.0%})"
     )
@@ -159,6 +160,11 @@ def neighbours(
             numbers=numbers,
         )
     }
+
+
+def _percent(share: float) -> str:
+    """No 100% where one is not."""
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def _said(drawn: int, count: int) -> str:
@@ -218,7 +224,7 @@ def _figure(
         spaces, numbers["agreement"].values(), (left, left + block + BETWEEN), strict=True
     ):
         page.text(x, 0.1, space.name, fontsize=11, fontweight="bold")
-        note = f"{share:.0%} share the query's class, over {numbers['queries']} test images"
+        note = f"{_percent(share)} share the query's class, over {numbers['queries']} test images"
         page.text(x, 0.31, fitted(note, block, 9), fontsize=9, color=QUIET)
     for row, i in enumerate(shown):
         y = head + row * ROW

@@ -149,8 +149,12 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "mapping that a shell took apart": (
         "dataset.split={train: 9, test: 9}", ["{train:: the bracket is not", "'dataset.split={…}'"],
     ),
+    "two inputs": (
+        "task=predict run=x input=a.png input=b.png", ["given 2 times", "'input=[a,b]'"],
+    ),
     "a share of the split, and the others' numbers": (
-        "'dataset.split={train: 300}'", ["is not given is the dataset's own", "three integers"],
+        "'dataset.split={train: 300}'",
+        ["is not typed is the dataset's or the experiment's", "three integers"],
     ),
     "another program's option": ("--epochs 3", ["--epochs", "trainer.max_epochs=…"]),
     "option without its value": ("--config-dir", ["--config-dir", "expected one argument"]),

@@ -93,6 +93,7 @@ def test_litter_is_no_class_and_no_image(make: Make) -> None:
         ".DS_Store",
         "cats/.DS_Store",
         "dogs/Thumbs.db",
+        "dogs/.kept.jpg",
         "README.txt",
     ]
     source = image_folder(make([*PETS, *litter]))
@@ -105,6 +106,7 @@ def test_litter_is_no_class_and_no_image(make: Make) -> None:
         ".DS_Store": "not an image file",
         "cats/.DS_Store": "not an image file",
         "dogs/Thumbs.db": "not an image file",
+        "dogs/.kept.jpg": "hidden: its name begins with a dot",
         "README.txt": "outside the class folders",
     }
 

@@ -230,12 +230,39 @@ def test_a_loss_that_rises_is_not_for_want_of_steps() -> None:
 
 
 @pytest.mark.parametrize(
+    ("train", "val", "seen"),
+    [
+        ([6.0], [18.3], True),  # one epoch of 17 steps
+        ([9.0, 4.0, 3.0], [61.0, 28.0, 5.0], True),
+        ([2.4], [2.31], False),
+        ([0.1, 0.01], [4.0, 5.0], False),  # over-fitting
+    ],
+)
+def test_a_loss_far_above_chance(train: list[float], val: list[float], seen: bool) -> None:
+    history = rows(train_loss=train, val_loss=val, val_accuracy=[0.1] * len(val))
+    found = training.far_off(history, 10, 0.1)
+    assert (found is not None) == seen
+    if found:
+        assert found.overrides == ("optimizer.lr=0.01",)
+    titles = [
+        one.title
+        for one in diagnosis.diagnose(
+            classes=[str(k) for k in range(10)],
+            phases={"train": history},
+            train_counts=[100] * 10,
+            validation_images=1000,
+            config={"dataset": {"batch_size": 64}},
+        )
+    ]
+    assert ("Too few steps" in titles) == (not seen)
+
+
+@pytest.mark.parametrize(
     ("images", "monitor", "seen"),
     [(42, "val/accuracy", True), (200, "val/accuracy", False), (42, "val/loss", False)],
 )
 def test_few_validation_images(images: int, monitor: str, seen: bool) -> None:
-    history = rows(train_loss=[1.0, 0.9], val_loss=[1.0, 0.9], val_accuracy=[0.64, 0.6])
-    found = training.chosen_by_few(history, images, monitor)
+    found = answers.chosen_by_few(0.64, images, monitor)
     assert (found is not None) == seen
     if found:
         assert "With 42 of them an epoch's accuracy is known to about 14 points" in found.text

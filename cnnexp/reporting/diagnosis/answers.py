@@ -102,7 +102,26 @@ def too_small(labels: np.ndarray, predictions: np.ndarray) -> Finding | None:
     return Finding(
         "Test set too small to tell",
         f"With {len(labels):,} test images the accuracy is known to {100 * low:.0f}% to "
-        f"{100 * high:.0f}%: two runs that differ by less than about {50 * (high - low):.0f} "
-        "points cannot be told apart.",
-        "Repeat with several seeds (-m seed=0,1,2), and test on more images where there are any.",
+        f"{100 * high:.0f}%, about {50 * (high - low):.0f} points either way: what one changes is "
+        "often worth less.",
+        "Compare on the same images (task=compare), repeat with several seeds (-m seed=0,1,2), "
+        "and test on more images where there are any.",
+    )
+
+
+def chosen_by_few(reached: float, images: int, monitor: object) -> Finding | None:
+    """The accuracy by which the epoch was chosen is known to 20 points or worse (less than about 90
+    validation images): epochs that differ by a point are told apart by luck.
+    """
+    if monitor != "val/accuracy" or not images:
+        return None
+    low, high = accuracy_interval(round(reached * images), images)
+    if high - low <= 0.2:
+        return None
+    return Finding(
+        "Few validation images",
+        f"With {images} of them an epoch's accuracy is known to about {50 * (high - low):.0f} "
+        "points either way: which epoch was kept is partly luck.",
+        "The loss chooses more steadily; or validate on more images (dataset.split):",
+        ("training.monitor=val/loss",),
     )

@@ -47,11 +47,11 @@ def diagnose(
     batch = number(at(config, "dataset", "batch_size"))
     several = len(phases or {}) > 1
     found: list[Finding] = []
+    rows = list((phases or {"": ()}).values())[-1]
+    reached = max((number(row.get("val/accuracy")) or 0.0 for row in rows), default=0.0)
     if labels is not None and probabilities is not None:
         right, looked_at = float((probabilities.argmax(1) == labels).sum()), len(labels)
     else:  # without a test, as a search's trials
-        rows = list((phases or {"": ()}).values())[-1]
-        reached = max((number(row.get("val/accuracy")) or 0.0 for row in rows), default=0.0)
         right, looked_at = reached * validation_images, validation_images
     early = too_few_steps(phases or {}, train_counts, batch, round(right), looked_at, config)
     for name, rows in (phases or {}).items():
@@ -59,6 +59,7 @@ def diagnose(
         key, rate = rate_of(config, name)
         noticed = [
             training.not_finite(rows, rate),
+            training.far_off(rows, len(classes), rate) if last else None,
             None if early or not last else training.stuck(rows, len(classes), rate, before=several),
             None if early else training.over_fitting(rows),
             training.still_improving(
@@ -68,9 +69,6 @@ def diagnose(
             else None,
             training.swinging(rows, rate, batch),
             training.contradiction(rows, validation_images),
-            training.chosen_by_few(rows, validation_images, at(config, "training", "monitor"))
-            if last
-            else None,
         ]
         found += [
             replace(one, title=f"{one.title}, phase {name}") if several else one
@@ -82,6 +80,9 @@ def diagnose(
         None if early else dead_channels(dead or {}),
         imbalance(train_counts, classes),
     ]
+    if len(rows) > 1:
+        few = answers.chosen_by_few(reached, validation_images, at(config, "training", "monitor"))
+        noticed.append(few)
     if labels is not None and probabilities is not None and len(labels):
         predictions = probabilities.argmax(1)
         noticed += [answers.too_small(labels, predictions)]
@@ -140,8 +141,8 @@ def too_few_steps(
     config: Mapping[str, Any],
 ) -> Finding | None:
     """Weights that were drawn, fewer than 100 steps, and an accuracy, `right` of so many images,
-    whose 95% interval reaches down to 1.5 times the most frequent class's share: nothing else can
-    be told from that.
+    whose 95% interval reaches down to 1.5 times the most frequent class's share (twice, with
+    fewer than 30 steps): nothing else can be told from that.
 
     Batch norm's running averages, which validation and test use, keep 0.9 of their start in each
     step: a third of it is left after 10 steps, a tenth after 22, while the maps themselves still
@@ -153,9 +154,11 @@ def too_few_steps(
         return None
     each = math.ceil(sum(train_counts) / batch)
     low, _ = accuracy_interval(right, images)
-    if any(training.rising(rows) for rows in phases.values()):
+    classes = len(train_counts)
+    if any(training.rising(rows) or training.far_off(rows, classes) for rows in phases.values()):
         return None  # more steps of that size lead nowhere
-    if each * epochs >= 100 or low > 1.5 * max(train_counts) / sum(train_counts):
+    much = 2 if each * epochs < 30 else 1.5  # batch norm's averages lag by so much
+    if each * epochs >= 100 or low > much * max(train_counts) / sum(train_counts):
         return None
     steps = "one step" if each * epochs == 1 else f"{each * epochs} steps"
     return Finding(

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from cnnexp.reporting.diagnosis.finding import Finding
-from cnnexp.reporting.statistics import accuracy_interval
 
 Rows = Sequence[Mapping[str, Any]]  # one per epoch: epoch, train/loss, val/loss, val/accuracy
 
@@ -101,6 +100,24 @@ def rising(rows: Rows) -> bool:
     """Training loss is no lower at the end than it was in the first of three epochs or more."""
     train = series(rows, "train/loss")[1]
     return len(train) >= LAST and bool(train[-1] >= train[0])
+
+
+def far_off(rows: Rows, classes: int, rate: float | None = None) -> Finding | None:
+    """The last validation loss is over twice ln K, and training loss over ln K or no better than it
+    was: what a network says that knows nothing costs ln K. Over-fitting has a low training loss.
+    """
+    _, train, val = series(rows, "train/loss", "val/loss")
+    chance = math.log(max(classes, 2))
+    if not len(val) or val[-1] < 2 * chance or not (train[-1] > chance or rising(rows)):
+        return None
+    return Finding(
+        "Loss far above chance",
+        f"Validation loss is {val[-1]:.3g} at the end, training loss {train[-1]:.3g}; equal "
+        f"probabilities for all {classes} classes would give {chance:.3g}: it is sure, and wrong, "
+        "as after steps that are too large.",
+        "Smaller steps:",
+        (f"optimizer.lr={(rate or 1e-3) / 10:g}",),
+    )
 
 
 def not_finite(rows: Rows, rate: float | None = None) -> Finding | None:
@@ -258,23 +275,4 @@ def contradiction(rows: Rows, images: int = 0) -> Finding | None:
         "more confident.",
         "Where probabilities matter, let the loss choose the epoch, or soften the targets:",
         ("training.monitor=val/loss", "training.label_smoothing=0.1"),
-    )
-
-
-def chosen_by_few(rows: Rows, images: int, monitor: object) -> Finding | None:
-    """The best epoch's accuracy, by which it was chosen, is known to 20 points or worse (less than
-    about 90 validation images): epochs that differ by a point are told apart by luck.
-    """
-    best = series(rows, "val/accuracy")[1].max(initial=0)
-    if monitor != "val/accuracy" or len(rows) < 2 or not images:
-        return None
-    low, high = accuracy_interval(round(best * images), images)
-    if high - low <= 0.2:
-        return None
-    return Finding(
-        "Few validation images",
-        f"With {images} of them an epoch's accuracy is known to about {50 * (high - low):.0f} "
-        "points either way: which epoch was kept is partly luck.",
-        "The loss chooses more steadily; or validate on more images (dataset.split):",
-        ("training.monitor=val/loss",),
     )

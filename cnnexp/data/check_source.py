@@ -1,0 +1,90 @@
+"""Whether what a dataset says of its images can be, and whether they are what was stored."""
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from cnnexp.data.decode import sha256_of
+from cnnexp.data.image_set import ImageSet
+from cnnexp.datasets.source import SPLITS, Source
+from cnnexp.errors import InputError
+
+
+def check_source(source: Source) -> None:
+    """Raises InputError for what a dataset says that cannot be."""
+    n, k = len(source.paths), len(source.classes)
+    for name in source.classes:
+        if not isinstance(name, str) or list(source.classes).count(name) > 1:
+            raise InputError(
+                f"dataset {source.name}: its class {name!r} "
+                + ("is there twice" if isinstance(name, str) else "is no text; give str(name)")
+            )
+    if k < 2:
+        raise InputError(
+            f"{source.name} has one class ({', '.join(source.classes)}); two are needed"
+        )
+    if n == 0:
+        raise InputError(f"dataset {source.name} has no images: its paths are empty")
+    for path in source.paths:
+        if not isinstance(path, str):
+            raise InputError(
+                f"dataset {source.name}: its path {path!r} is a {type(path).__name__}; give "
+                "str(path)"
+            )
+    labels = source.labels
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InputError(
+            f"dataset {source.name}: its labels are "
+            f"{_what(source.labels)}; give an array (N,) of whole numbers, int64, which count the "
+            "classes from 0"
+        )
+    if len(source.labels) != n or len(set(source.paths)) != n:
+        raise InputError(
+            f"dataset {source.name} is inconsistent: {n} paths, {len(set(source.paths))} of them "
+            f"different, and {len(source.labels)} labels"
+        )
+    if source.labels.min() < 0 or source.labels.max() >= k:
+        wrong = int(np.flatnonzero((source.labels < 0) | (source.labels >= k))[0])
+        raise InputError(
+            f"dataset {source.name} has labels outside 0..{k - 1}: {source.labels[wrong]} of "
+            f"{source.paths[wrong]}; a label is an index into classes, from 0"
+        )
+    for what, values in (("given", source.given), ("masks", source.masks)):
+        if values is not None and len(values) != n:
+            raise InputError(
+                f"dataset {source.name}: its {what} has {len(values)} entries, for {n} images"
+            )
+    if not callable(source.read):
+        raise InputError(
+            f"dataset {source.name}: its read is a {type(source.read).__name__}; give a function: "
+            "number of an image -> its bytes or array, such as images.__getitem__"
+        )
+    other = [] if source.given is None else sorted(set(source.given) - {*SPLITS, ""}, key=str)
+    if other:
+        raise InputError(
+            f"dataset {source.name}: its split {str(other[0])!r} is unknown; allowed: "
+            f"{', '.join(SPLITS)}, or '' for an image that is to be split"
+        )
+
+
+def check_same(source: Source, images: ImageSet) -> None:
+    """Raises InputError where the first or the last image is not the one that was stored: the code
+    that makes the images was edited, and the fingerprint does not know.
+    """
+    for row in {0, len(images.paths) - 1}:
+        now = ""
+        with suppress(OSError):  # one that cannot be read at this moment
+            now = sha256_of(source.read(list(source.paths).index(images.paths[row])))
+        if now and now != images.sha256[row]:
+            raise InputError(
+                f"dataset {source.name}: {images.paths[row]} is another image than the one that "
+                "was stored under its fingerprint; give a fingerprint that changes with what makes "
+                "the images: a higher version in it, or the code's own text"
+            )
+
+
+def _what(labels: Any) -> str:
+    if isinstance(labels, np.ndarray):
+        return f"an array {labels.shape} of {labels.dtype}"
+    return f"a {type(labels).__name__}"
