@@ -98,6 +98,11 @@ def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -
     if home(top) in _folders:
         return
     own = sorted(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))
+    if f"{top}." in own:
+        raise InputError(
+            f"{key}={target}: your {top}.py has the name of another module, which Python takes in "
+            "its place; rename the file"
+        )
     names = [*known, *own]
     near = (nearest(target, names) or nearest(f"{top}.", names)).replace(".'", "'")
     what = "not among what a config may call"

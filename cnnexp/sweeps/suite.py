@@ -28,8 +28,9 @@ from cnnexp.config.explain import CONFIG_ERRORS, explained
 from cnnexp.config.groups import listed, read_groups
 from cnnexp.config.quoting import in_quotes
 from cnnexp.config.sweep import check_job
+from cnnexp.config.weights import IMAGENET
 from cnnexp.errors import InputError, nearest
-from cnnexp.execution import run_one
+from cnnexp.execution import checked, run_one
 from cnnexp.sweeps.ledger import Entry, Ledger
 
 
@@ -160,6 +161,25 @@ def check_step(suite: Suite, step: Step, config_dir: Path | None) -> None:
         try:
             composed = compose(lines_of(suite, step, setting, suite.seeds[0]), config_dir)
             check_job(composed)
+        except InputError as error:
+            raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
+
+
+def fetch_weights(suite: Suite, config_dir: Path | None) -> None:
+    """What a later step starts from is fetched before hours of other steps. Raises InputError."""
+    fetched = []
+    for step in suite.steps:
+        lines = lines_of(suite, step, step.settings()[0], suite.seeds[0])
+        composed = compose(lines, config_dir)
+        model = composed.config.model
+        if model.get("weights") != IMAGENET or step.init_from is not None or model in fetched:
+            continue
+        from cnnexp.experiment import build_network
+
+        fetched.append(model)
+        print(f"{'weights':<9} of step {step.name}", flush=True)
+        try:
+            build_network(checked(composed.config, composed.overrides), 2)
         except InputError as error:
             raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
 

@@ -30,7 +30,7 @@ from cnnexp.sweeps.job import remembered
 from cnnexp.sweeps.launching import launching, multirun_config
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
 from cnnexp.sweeps.slurm import cluster_options
-from cnnexp.sweeps.suite import Suite, compare, read_suite
+from cnnexp.sweeps.suite import Suite, compare, fetch_weights, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import jobs, ranked, table
 from cnnexp.tracking.environment import mask
@@ -48,6 +48,8 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
     """
     of_suite = names_sweep(overrides, ("suite",))
     suite = read_suite(overrides, config_dir) if of_suite else None
+    if suite:
+        fetch_weights(suite, config_dir)
     given = [*suite.typed] if suite else check_sweep(overrides, config_dir)
     command, begun = typed(overrides), False
     with hydra_at(config_dir) as extra:

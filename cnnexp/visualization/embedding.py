@@ -21,9 +21,10 @@ from cnnexp.reporting.style import BLUE, GREEN, INK, ORANGE, QUIET, VERMILION, h
 from cnnexp.visualization.features import features_of, stratified
 from cnnexp.visualization.probe import Probe
 
-# Okabe and Ito's, but for yellow, which is hardly seen on white; 7 colours and 6 markers, so that
-# no two of 42 classes look alike, also without colours for any ten that follow each other.
-COLOURS = (BLUE, ORANGE, GREEN, VERMILION, "#56B4E9", "#CC79A7", INK)
+# Okabe and Ito's, but for yellow, which is hardly seen on white, then violet, brown and grey: ten
+# classes have ten colours; markers tell apart what is alike to somebody.
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, "#56B4E9", "#CC79A7", INK, "#7B4FB5", "#8C6D31",
+           "#8A8A8A")  # fmt: skip
 MARKERS = ("o", "s", "^", "P", "D", "v")
 MOST = 10  # classes told apart; of more, those with the most wrong predictions
 FEWEST = 8  # images; fewer have no neighbourhoods that t-SNE could keep

@@ -10,7 +10,7 @@ from cnnexp.config.types import NonNegativeInt, PositiveInt
 from cnnexp.errors import InputError
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
-from cnnexp.reporting.style import QUIET, VERMILION, house_style
+from cnnexp.reporting.style import FAINT, QUIET, VERMILION, house_style
 from cnnexp.visualization.excitation import Excitation, excitations
 from cnnexp.visualization.fourier_image import colour_basis
 from cnnexp.visualization.maximisers import BEST, LAYERS, SEED, Filters, layer_filters
@@ -130,6 +130,9 @@ def _figure(result: Filters, searched: int) -> Figure:
         page.text(x, y, f"#{channel}", fontweight="bold")
         y += 0.22
         page.image(x, y, SIDE, SIDE, result.made[i].permute(1, 2, 0).numpy())
+        page.frame(
+            x, y, SIDE, SIDE, color=FAINT, linewidth=0.8
+        )  # white ones would be lost on the page
         small = (SIDE - GAP) / 2
         for place, part in enumerate(result.found[i]):
             left = x + SIDE + GAP + (place % 2) * (small + GAP)

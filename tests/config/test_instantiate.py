@@ -111,7 +111,7 @@ def test_what_is_injected_wins() -> None:
 
 def test_a_users_file_hides_no_installed_module(folder: Path) -> None:
     allow_folder(folder)
-    with pytest.raises(InputError, match=r"json\.dumps: not among"):
+    with pytest.raises(InputError, match=r"json\.dumps: your json\.py has the name of another"):
         resolve("json.dumps")
 
 

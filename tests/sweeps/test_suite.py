@@ -98,6 +98,24 @@ def test_what_is_typed_counts_more() -> None:
     assert lines_of(suite, replace(step, overrides=("name=b",)), {}, 3)[0] == "name=b"
 
 
+def test_weights_of_later_steps_are_fetched_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they cannot be had, nothing has begun: no hours of the steps before."""
+    asked = []
+
+    def built(config: dict[str, Any], classes: int) -> None:
+        asked.append(config["model"]["weights"])
+        raise InputError("model.weights=imagenet: cannot download it")
+
+    monkeypatch.setattr("cnnexp.experiment.build_network", built)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"suite=cats_dogs, step frozen: .*cannot download"):
+        cnnexp.run(["task=suite", "suite=cats_dogs"])
+    assert asked == ["imagenet"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("typed", ["trainer.max_epochs=1", "debug=smoke"])
 def test_fewer_epochs_for_all_steps(typed: str) -> None:
     """One of its steps says how many epochs a phase has."""
