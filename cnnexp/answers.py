@@ -117,7 +117,7 @@ def draw(
     probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
-        pictures |= named(name, visualise, probe, pictures)
+        pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
     return save_pictures(pictures, folder)
 
 

@@ -31,8 +31,7 @@ def check_single(overrides: Sequence[str]) -> None:
         if keys.count(key) > 1:
             many = f"; several in one list: '{key}=[a,b]'" if key != "run" else ""
             raise InputError(f"{key}: is given {keys.count(key)} times, and takes one value{many}")
-    for line in overrides:
-        key = line.lstrip("+").partition("=")[0]
+    for key, line in zip(keys, overrides, strict=True):
         if key == "n_jobs" or key.startswith("search."):
             raise InputError(
                 f"{line}: is for several runs: add -m, or sweep=optuna for a search; for one run "

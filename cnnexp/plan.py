@@ -51,7 +51,8 @@ def check_optimization(phase: Phase, network: nn.Sequential) -> None:
     try:
         optimizer = own.make_optimizer(parameter_groups(network, own.lr, phase.rates))
         check_kind(optimizer, torch.optim.Optimizer, group)
-        if "closure" not in inspect.signature(optimizer.step).parameters:
+        takes = inspect.signature(optimizer.step).parameters.values()
+        if not any(p.name == "closure" or p.kind is p.VAR_KEYWORD for p in takes):
             raise InputError(
                 f"{group}: the step of {type(optimizer).__name__} takes no closure; write "
                 "def step(self, closure=None), and call closure() where there is one"
@@ -75,6 +76,11 @@ def check_kind(made: object, kind: type | tuple[type, ...], group: str) -> None:
 def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
     phase, key = config["phases"][name], f"phases.{name}"
     trainable = trainable_blocks(network, phase["trainable"], f"{key}.trainable")
+    if not parameter_counts(network, trainable)[0]:
+        raise InputError(
+            f"{key}.trainable: {', '.join(trainable)}: the model itself has fixed all of their "
+            "weights (requires_grad_(False)): nothing would train"
+        )
     optimizer = laid_over(config["optimizer"], phase["optimizer"])
     scheduler = laid_over(config["scheduler"], phase["scheduler"])
     return Phase(

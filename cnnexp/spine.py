@@ -47,7 +47,6 @@ def as_spine(chain: Any, target: str) -> nn.Sequential:
             "cnnexp.models.normalize.Normalize; without one cnnexp puts it there"
         )
     network = nn.Sequential(blocks)
-    check_layers_known(network, key)
     # What the model itself has fixed: no phase trains it.
     fixed = frozenset(n for n, p in network.named_parameters() if not p.requires_grad)
     vars(network)["fixed"] = fixed  # no parameter, module or buffer
@@ -56,7 +55,7 @@ def as_spine(chain: Any, target: str) -> nn.Sequential:
     return network
 
 
-def check_layers_known(network: nn.Module, key: str) -> None:
+def check_layers_known(network: nn.Module) -> None:
     """Raises InputError for layers in a plain list or dictionary: none would train or be saved."""
     known = {id(module) for module in network.modules()}
     for name, module in network.named_modules():
@@ -68,7 +67,7 @@ def check_layers_known(network: nn.Module, key: str) -> None:
                 kind = type(value).__name__
                 instead = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
                 raise InputError(
-                    f"{key}: {name}.{attribute} is a {kind} of layers, which would be neither "
+                    f"model: {name}.{attribute} is a {kind} of layers, which would be neither "
                     f"trained nor saved; put them into an {instead}"
                 )
 
@@ -94,8 +93,20 @@ def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
             f"model: for two images the head gives {tuple(logits.shape)} and not (2, {outputs}); "
             "`outputs` says how many values belong to an image"
         )
-    last = list(network.modules())[-1]
-    if isinstance(last, nn.Sigmoid) or (outputs > 1 and sums_to_one(logits)):
+
+
+def check_learns(network: nn.Sequential, image_size: int) -> None:
+    """Before a network's first training. Raises InputError for what trains without an error and
+    learns little: layers that torch does not know, probabilities in place of logits.
+    """
+    check_layers_known(network)
+    mode = network.training
+    logits = passed(network.eval(), image_size)
+    network.train(mode)
+    last: nn.Module = network
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    if isinstance(last, nn.Sigmoid) or (logits.shape[1] > 1 and sums_to_one(logits)):
         raise InputError(
             "model: the head gives probabilities and not logits; leave out the sigmoid or softmax "
             "at its end: the loss and the answers apply it"

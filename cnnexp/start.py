@@ -12,7 +12,7 @@ from cnnexp.augmenting import try_augmentation
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import named_folder
 from cnnexp.config.resume import AUTO
-from cnnexp.config.saved import record
+from cnnexp.config.saved import edited, record
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import (
@@ -32,6 +32,7 @@ from cnnexp.processes import here_of
 from cnnexp.recording import write_data_files, write_run_files
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, create_run_folder, now, read_json
+from cnnexp.spine import check_learns
 from cnnexp.tracking.environment import capture
 from cnnexp.tracking.metrics_file import check_metrics
 from cnnexp.training.checkpoints import (
@@ -92,6 +93,7 @@ def check_parts(config: Config, images: int) -> None:
 
 def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequential:
     """The network as it is before the first step that this command takes."""
+    size = config["dataset"]["image_size"]
     phases = list(config["phases"])
     if config["resume"] is not None:
         checkpoint = newest_checkpoint(Path(config["resume"]), phases)
@@ -101,12 +103,15 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
             mark_fitted(network)
             return network
     if config["init_from"] is None:
-        return build_network(config, classes)
+        network = build_network(config, classes)
+        check_learns(network, size)
+        return network
     folder = run_folder(config, "init_from")
     checkpoint = best_checkpoint(folder, list(read_json(folder / "run.json").get("phases", {})))
     if checkpoint is None:
         raise InputError(f"init_from={folder}: it has no checkpoint yet")
     network = build_network(without_weights(config), classes)
+    check_learns(network, size)
     whole = start_from(network, network_state(checkpoint), f"init_from={config['init_from']}")
     mark_fitted(network)
     head = "" if whole else "; the head, for other classes, is new"
@@ -192,8 +197,9 @@ def interrupted_run(
             f"resume={config['resume']}: the images are not those that the run began with; "
             "point dataset.root at them"
         )
-    if line := changed_note(info):
-        journal.topic("note", line)
+    for line in (edited(folder, info), changed_note(info)):
+        if line:
+            journal.topic("note", line)
     check_metrics(folder, logged_bytes(newest_checkpoint(folder, list(config["phases"]))))
     write_data_files(folder, images)  # the same as they were
     return folder, {**info, "status": "RUNNING", "environment": capture(own_folders(), own_code())}

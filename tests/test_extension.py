@@ -279,7 +279,7 @@ def test_layers_that_nothing_trains_are_named(
     cnnexp.run([*words, "trainer.max_epochs=2"], config_dir=str(mine))
     told = capsys.readouterr().out
     names = "stem.cut.bias, stem.cut.weight, stem.unused.bias, stem.unused.weight"
-    assert told.count(f"note      {names} have no gradient: they stay as drawn") == 1
+    assert told.count(f"note      {names} have no gradient: they stay as before") == 1
 
 
 MEDDLES = """

@@ -134,10 +134,10 @@ def test_an_edited_config_is_said(
     result, _ = finished
     config = result.folder / "config.yaml"
     cnnexp.run(["task=evaluate", f"run={result.folder}"])
-    assert "was edited" not in capsys.readouterr().out
+    assert "it was edited" not in capsys.readouterr().out
     config.write_text(config.read_text().replace("resize: crop", "resize: stretch"))
     cnnexp.run(["task=evaluate", f"run={result.folder}"])
-    assert "config.yaml was edited since the run began" in capsys.readouterr().out
+    assert "config.yaml is not what the run began with: it was edited" in capsys.readouterr().out
 
 
 def test_a_finished_run_without_checkpoints_is_not_sent_in_circles(

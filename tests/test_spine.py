@@ -10,7 +10,7 @@ from torch import nn
 from cnnexp.config.instantiate import allow_folder, resolve
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
-from cnnexp.spine import as_spine, try_out
+from cnnexp.spine import as_spine, check_learns, try_out
 from cnnexp.training.phases import freeze, parameter_counts
 
 DENSE = nn.Linear(48, 5)
@@ -86,11 +86,11 @@ def test_layers_that_torch_does_not_know_are_refused() -> None:
     block.layers = [nn.Conv2d(4, 4, 1)]
     network = chain(stem=block, flat=nn.Flatten(), head=nn.Linear(64, 5))
     with pytest.raises(InputError, match=r"stem\.layers is a list of layers.*an nn\.ModuleList"):
-        as_spine(network, "mine.net")
+        check_learns(network, 4)
     block.layers = [block]  # known: a second name for it
     del block.layers
     block.shortcuts = {"a": network.head}
-    as_spine(network, "mine.net")
+    check_learns(network, 4)
 
 
 def test_what_the_model_has_fixed_stays_fixed() -> None:
@@ -107,9 +107,22 @@ def test_what_the_model_has_fixed_stays_fixed() -> None:
 def test_probabilities_in_place_of_logits(last: nn.Module, outputs: int) -> None:
     """The loss squashes them itself: squashed twice, a network hardly learns, without an error."""
     head = nn.Sequential(nn.Flatten(), nn.Linear(48, outputs))
-    try_out(chain(head=head), 4, outputs)
+    check_learns(chain(head=head), 4)
     with pytest.raises(InputError, match="gives probabilities and not logits; leave out"):
-        try_out(chain(head=head.append(last)), 4, outputs)
+        check_learns(chain(head=head.append(last)), 4)
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.gate = nn.Linear(48, 5), nn.Sequential(nn.Linear(48, 48), nn.Sigmoid())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dense(x * self.gate(x))
+
+
+def test_a_sigmoid_that_is_not_the_end_is_fine() -> None:
+    check_learns(chain(flat=nn.Flatten(), head=Gated()), 4)
 
 
 def test_images_that_are_too_small() -> None:

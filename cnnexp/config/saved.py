@@ -61,7 +61,7 @@ def edited(folder: Path, info: Mapping[str, Any]) -> str:
     known, path = info.get("config_digest"), folder / "config.yaml"
     if known is None or content_digest(path) == known:
         return ""
-    return f"{shown_path(path)} was edited since the run began: the run was trained with another"
+    return f"{shown_path(path)} is not what the run began with: it was edited"
 
 
 def content_digest(path: Path) -> str:

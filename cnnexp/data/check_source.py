@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnexp.data.decode import sha256_of
+from cnnexp.data.decode import UNREADABLE, sha256_of
 from cnnexp.data.image_set import ImageSet
 from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.errors import InputError
@@ -74,7 +74,7 @@ def check_same(source: Source, images: ImageSet) -> None:
     """
     for row in {0, len(images.paths) - 1}:
         now = ""
-        with suppress(OSError):  # one that cannot be read at this moment
+        with suppress(*UNREADABLE):  # one that cannot be read at this moment
             now = sha256_of(source.read(list(source.paths).index(images.paths[row])))
         if now and now != images.sha256[row]:
             raise InputError(

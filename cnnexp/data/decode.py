@@ -19,6 +19,10 @@ from cnnexp.errors import InputError
 SLICE = 32  # images per task of the thread pool
 
 
+# What reading a file may end in.
+UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
 @dataclass
 class Tried:
     """What has been read, as indices into the source."""
@@ -62,7 +66,7 @@ def _decode_slice(
     for i in indices:
         try:
             content = source.read(i)
-        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except UNREADABLE as error:
             found.refused.append((i, f"cannot be read: {' '.join(str(error).split())}"))
             found.unread += isinstance(error, OSError)
             continue

@@ -44,7 +44,7 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
     """
     try:
         return _rows_of(copy.deepcopy(network).to("meta").eval(), image_size)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, TypeError):
         return _rows_of(copy.deepcopy(network).cpu().eval(), image_size)
 
 

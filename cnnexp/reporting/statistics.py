@@ -59,7 +59,8 @@ def accuracies(measured: Measured) -> Intervals:
     mean, images = measured.mean, np.diag(measured.covariance)
     own = measured.seed_variance / measured.seeds
     variance = images + own
-    freedom = _freedom(variance, [own], [np.maximum(measured.seeds - 1, 1)], measured.images)
+    # Wilson's own quantile is the normal curve's: degrees of freedom are the seeds' alone.
+    freedom = _freedom(variance, own**2 / np.maximum(measured.seeds - 1, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         count = np.where(variance > 0, mean * (1 - mean) / variance, measured.images)
     t = stdtrit(freedom, 1 - LEVEL / 2)
@@ -86,11 +87,12 @@ def differences(
     cov = measured.covariance
     images = cov[first, first] + np.diag(cov)[them] - 2 * cov[first, them]
     images = np.maximum(images, 0) + 1 / measured.images**2
-    of_mean, freedom_of = _of_seeds(measured, among)
-    sides = [np.full(len(them), of_mean[first]), of_mean[them]]
-    variance = images + sides[0] + sides[1]
-    freedoms = [np.full(len(them), freedom_of[first]), freedom_of[them]]
-    freedom = _freedom(variance, sides, freedoms, measured.images)
+    shares = _shares_of_seeds(measured, among)
+    shares = shares[first] + shares[them]  # (M, G)
+    variance = images + shares @ measured.seed_variance
+    squares = (shares * measured.seed_variance) ** 2 @ (1 / np.maximum(measured.seeds - 1, 1))
+    squares += images**2 / max(measured.images - 1, 1)
+    freedom = _freedom(variance, squares)
     mean, error = measured.mean[first] - measured.mean[them], np.sqrt(variance)
     half = stdtrit(freedom, 1 - LEVEL / 2) * error
     # Of few seeds that are far apart an interval would reach beyond what is possible.
@@ -115,28 +117,22 @@ def accuracy_interval(right: int, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _of_seeds(measured: Measured, among: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(G,) what seeds add to the variance of each mean, and (G,) its degrees of freedom."""
+def _shares_of_seeds(measured: Measured, among: Sequence[int]) -> np.ndarray:
+    """(G, G): how much of each group's seed variance is in the variance of a group's mean."""
     own, seeds = measured.seed_variance, measured.seeds
-    pool = np.asarray(among)
-    weight = seeds[pool] - 1
-    if not weight.any():
-        return np.zeros(len(seeds)), np.ones(len(seeds))
-    average = (own[pool] @ weight) / weight.sum()
-    wider = own >= average
-    freedom = np.where(wider, np.maximum(seeds - 1, 1), weight.sum())
-    return np.where(wider, own, average) / seeds, freedom
+    weights = np.zeros(len(seeds))
+    weights[list(among)] = seeds[list(among)] - 1
+    if not weights.any():
+        return np.zeros((len(seeds), len(seeds)))
+    weights /= weights.sum()
+    wide = own >= own @ weights
+    return np.where(wide[:, None], np.eye(len(seeds)), weights) / seeds[:, None]
 
 
-def _freedom(
-    variance: np.ndarray,
-    seeds: Sequence[np.ndarray],
-    freedoms: Sequence[np.ndarray],
-    images: int,
-) -> np.ndarray:
-    """(M,) degrees of freedom of variances that are sums of the sides' seeds' and the images'."""
-    squares = sum(part**2 / freedom for part, freedom in zip(seeds, freedoms, strict=True))
-    squares += (variance - sum(seeds)) ** 2 / max(images - 1, 1)
+def _freedom(variance: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """(M,) degrees of freedom of variances that are sums. squares: the sums of the parts' squares,
+    each by its own degrees of freedom.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = variance**2 / squares
     return np.nan_to_num(freedom, nan=1e9, posinf=1e9).clip(1, 1e9)

@@ -169,19 +169,19 @@ def fetch_weights(suite: Suite, config_dir: Path | None) -> None:
     """What a later step starts from is fetched before hours of other steps. Raises InputError."""
     fetched = []
     for step in suite.steps:
-        lines = lines_of(suite, step, step.settings()[0], suite.seeds[0])
-        composed = compose(lines, config_dir)
-        model = composed.config.model
-        if model.get("weights") != IMAGENET or step.init_from is not None or model in fetched:
-            continue
-        from cnnexp.experiment import build_network
+        for setting in step.settings() if step.init_from is None else ():
+            composed = compose(lines_of(suite, step, setting, suite.seeds[0]), config_dir)
+            model = composed.config.model
+            if model.get("weights") != IMAGENET or model in fetched:
+                continue
+            from cnnexp.experiment import build_network
 
-        fetched.append(model)
-        print(f"{'weights':<9} of step {step.name}", flush=True)
-        try:
-            build_network(checked(composed.config, composed.overrides), 2)
-        except InputError as error:
-            raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
+            fetched.append(model)
+            print(f"{'weights':<9} of step {step.name}", flush=True)
+            try:
+                build_network(checked(composed.config, composed.overrides), 2)
+            except InputError as error:
+                raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
 
 
 def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int) -> list[str]:

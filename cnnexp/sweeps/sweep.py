@@ -48,8 +48,6 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
     """
     of_suite = names_sweep(overrides, ("suite",))
     suite = read_suite(overrides, config_dir) if of_suite else None
-    if suite:
-        fetch_weights(suite, config_dir)
     given = [*suite.typed] if suite else check_sweep(overrides, config_dir)
     command, begun = typed(overrides), False
     with hydra_at(config_dir) as extra:
@@ -73,6 +71,8 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
                     say_what_changed([entry for entry in batch if entry not in todo], ledger)
                 if others := sum(ledger.busy(entry) for entry in todo):
                     print(f"under way already: {jobs(others)}, which another process does")
+                if todo and suite and not begun:
+                    fetch_weights(suite, config_dir)
                 if todo:
                     begun = True
                     launch(todo)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from cnnexp.comparison.selection import expanded
 from cnnexp.comparison.test_images import count_splits
@@ -102,7 +103,11 @@ def bring_in(
     if run is not None and whole(run):
         return "there"
     # All that may be wrong with the run is found before the store has anything of it.
-    values, counts = logged(folder, info), count_splits(folder)
+    values = logged(folder, info)
+    try:
+        counts = count_splits(folder)
+    except (OSError, KeyError, pa.ArrowInvalid):  # the rest is brought in all the same
+        counts = {}
     wanted = saved["tracking"].get("log_model", True) and info["status"] == "FINISHED"
     if run is not None and run.outputs and run.outputs.model_outputs:
         wanted = False  # it is there

@@ -1,6 +1,5 @@
 """The LightningModule: a network that it is given, a loss, and what to log."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from cnnexp.training.interruption import Interruption
 from cnnexp.training.loss import Loss
 from cnnexp.training.optimization import highest_rate, parameter_groups
 from cnnexp.training.phases import Phase, freeze, set_mode
+from cnnexp.training.randomness import set_generators
 
 SHOWN = 8  # of a batch's images, in a line
 
@@ -91,12 +91,7 @@ class Classifier(pl.LightningModule):
         epoch = self.first_epoch + self.current_epoch
         here = (self.seed, epoch, batch_idx, self.global_rank)
         drawn = int(np.random.SeedSequence(here).generate_state(1)[0])
-        # torch.manual_seed formats the stack for each kind of device that is not there: 0.5 ms.
-        torch.default_generator.manual_seed(drawn)
-        random.seed(drawn)  # of people's own augmentations
-        np.random.seed(drawn)  # noqa: NPY002
-        if images.is_cuda:
-            torch.cuda.manual_seed(drawn)
+        set_generators(drawn, cuda=images.is_cuda)
         images = self.augment(images)
         targets = labels
         if self.mix is not None:

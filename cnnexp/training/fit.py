@@ -82,7 +82,7 @@ def without_gradient(names: Collection[str]) -> str:
     verb, they = ("has", "it stays") if len(names) == 1 else ("have", "they stay")
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return (
-        f"{', '.join(sorted(names)[:6])}{more} {verb} no gradient: {they} as drawn "
+        f"{', '.join(sorted(names)[:6])}{more} {verb} no gradient: {they} as before "
         "(a layer that `forward` does not use, or what detach or no_grad cuts off)"
     )
 

@@ -25,6 +25,7 @@ from cnnexp.data.seal import intact, seal
 from cnnexp.files import clear_parts, whole_file
 from cnnexp.training.phases import fingerprints
 from cnnexp.training.precision import autocast
+from cnnexp.training.randomness import set_generators
 
 VERSION = 1  # raise it when the files or the way to compute them change
 BATCH = 64
@@ -82,7 +83,7 @@ class Prefix:
         if self.augment is None:
             return images
         drawn = np.random.SeedSequence((self.seed, view, number)).generate_state(1)
-        torch.manual_seed(int(drawn[0]))
+        set_generators(int(drawn[0]), cuda=self.device.type == "cuda")
         return self.augment(images)
 
     def _run(self, images: torch.Tensor) -> torch.Tensor:

@@ -109,10 +109,11 @@ def test_seeds_that_agree_by_luck_count_as_the_others() -> None:
         (right[:, :2].mean(1) - right[:, others].mean(1)).var() / 10_000 + 1e-8
         for others in ([2, 3], [4, 5], [6])
     ]
-    average = 0.0202 / 3
-    sides = np.array([average / 2, average / 2, average])
-    variance = 0.01 + sides + of_images
-    freedom = variance**2 / (0.01**2 / 1 + sides**2 / 3 + np.square(of_images) / 9999)
+    average, sizes = 0.0202 / 3, np.array([2, 2, 1])  # seeds of the other side
+    variance = 0.01 + average / sizes + of_images
+    # The average has a third of the first group's 0.02 in it: it is one estimate, not two.
+    first, third = 0.02 * (1 / 2 + 1 / 3 / sizes), 0.0002 * (1 / 3 / sizes)
+    freedom = variance**2 / (first**2 + third**2 + np.square(of_images) / 9999)
     half = t.ppf(0.975, freedom) * np.sqrt(variance)
     assert found.mean == pytest.approx([0.2, 0.01, 0.3])
     assert found.high == pytest.approx(np.minimum(found.mean + half, 1))
@@ -122,10 +123,10 @@ def test_seeds_that_agree_by_luck_count_as_the_others() -> None:
 
 
 def test_an_accuracys_interval_of_one_seed_is_wilsons() -> None:
-    for right in (870, 3, 0, 1000):
-        found = accuracies(measure(np.arange(1000)[:, None] < right, [[0]]))
+    for right, count in ((870, 1000), (3, 1000), (0, 1000), (1000, 1000), (9, 10), (1, 1)):
+        found = accuracies(measure(np.arange(count)[:, None] < right, [[0]]))
         own = (found.low[0], found.high[0])
-        assert own == pytest.approx(accuracy_interval(right, 1000), abs=1e-4)
+        assert own == pytest.approx(accuracy_interval(right, count), abs=1e-6)
 
 
 def test_an_accuracys_interval_has_the_seeds_in_it() -> None:

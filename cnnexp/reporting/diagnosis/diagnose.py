@@ -47,8 +47,8 @@ def diagnose(
     batch = number(at(config, "dataset", "batch_size"))
     several = len(phases or {}) > 1
     found: list[Finding] = []
-    rows = list((phases or {"": ()}).values())[-1]
-    reached = max((number(row.get("val/accuracy")) or 0.0 for row in rows), default=0.0)
+    last_rows = list((phases or {"": ()}).values())[-1]
+    reached = max((number(row.get("val/accuracy")) or 0.0 for row in last_rows), default=0.0)
     if labels is not None and probabilities is not None:
         right, looked_at = float((probabilities.argmax(1) == labels).sum()), len(labels)
     else:  # without a test, as a search's trials
@@ -80,7 +80,7 @@ def diagnose(
         None if early else dead_channels(dead or {}),
         imbalance(train_counts, classes),
     ]
-    if len(rows) > 1:
+    if len(last_rows) > 1:
         few = answers.chosen_by_few(reached, validation_images, at(config, "training", "monitor"))
         noticed.append(few)
     if labels is not None and probabilities is not None and len(labels):

@@ -108,7 +108,8 @@ def far_off(rows: Rows, classes: int, rate: float | None = None) -> Finding | No
     """
     _, train, val = series(rows, "train/loss", "val/loss")
     chance = math.log(max(classes, 2))
-    if not len(val) or val[-1] < 2 * chance or not (train[-1] > chance or rising(rows)):
+    learned = len(train) and train[-1] < chance / 2
+    if not len(val) or val[-1] < 2 * chance or learned or not (train[-1] > chance or rising(rows)):
         return None
     return Finding(
         "Loss far above chance",
