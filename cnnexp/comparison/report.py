@@ -144,12 +144,13 @@ def verdict_row(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
     first, second = (comparison.groups[i] for i in (verdict.first, verdict.second))
     # Beside zero, and yet no verdict: chance among so many pairs explains it.
     alone = " for this pair alone" if verdict.low > 0 and not verdict.better else ""
+    low, high = (points(end, sign=False) for end in (verdict.low, verdict.high))
     return {
         "first": first.label,
         "second": second.label,
         "better": verdict.better,
         "size": points(verdict.mean),
-        "interval": f"{points(verdict.low, sign=False)} to {points(verdict.high, sign=False)}{alone}",
+        "interval": f"{low} to {high}{alone}",
         # Spaces that no line ends at.
         "p": "<\u00a00.001" if verdict.corrected < 0.001 else f"=\u00a0{verdict.corrected:.3f}",
         "one_seed": first.one_seed or second.one_seed,
