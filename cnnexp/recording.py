@@ -81,7 +81,7 @@ def log_data(
 ) -> None:
     """The images as inputs of the run. info: run.json's. counts: split -> its images."""
     size, data = config["dataset"]["image_size"], info["data"]
-    shape = {"height": size, "width": size, "classes": len(info["classes"])}
+    shape = {"height": size, "width": size, "classes": len(info.get("classes", ()))}
     source = str(config["dataset"].get("root") or data["name"])
     tracker.log_dataset(data["name"], data["digest"], counts, shape, source)
 
