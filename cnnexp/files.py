@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, renamed; and how paths are shown."""
 
 import errno
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -74,3 +75,11 @@ def config_dir_argv(config_dir: str | Path | None) -> list[str]:
 def our_command(config_dir: str | Path | None) -> list[str]:
     """The words that a command to type begins with."""
     return ["python", "-m", "cnnexp", *config_dir_argv(config_dir)]
+
+
+def digest(file: Path) -> str:
+    """SHA-256, its first 12 hexadecimal digits; "" where there is no such file."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""
+    except OSError:
+        return ""

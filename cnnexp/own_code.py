@@ -1,12 +1,12 @@
 """A person's own Python files, as a run had them, and what has changed in them since."""
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnexp.config.instantiate import named_folder, own_modules
+from cnnexp.files import digest
 
 
 def own_code() -> dict[str, str]:
@@ -22,14 +22,6 @@ def own_code() -> dict[str, str]:
         for file in sorted(files)
         if file.is_relative_to(folder)
     }
-
-
-def digest(file: Path) -> str:
-    """SHA-256, its first 12 hexadecimal digits; "" where there is no such file."""
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""
-    except OSError:
-        return ""
 
 
 def changed_since(info: Mapping[str, Any]) -> list[str]:

@@ -9,11 +9,10 @@ import yaml
 
 from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import call
-from cnnexp.config.saved import content_digest
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.split import write_splits
 from cnnexp.data.summary import write_left_out
-from cnnexp.files import whole_file
+from cnnexp.files import digest, whole_file
 from cnnexp.runs import write_json
 from cnnexp.tracking.environment import as_tags, mask
 from cnnexp.tracking.none import NullTracker
@@ -104,7 +103,7 @@ def write_run_files(
     with whole_file(folder / "config.yaml") as file:
         file.write(mask(yaml.safe_dump(lasting(config), sort_keys=False)))
     write_data_files(folder, images)
-    info["config_digest"] = content_digest(folder / "config.yaml")
+    info["config_digest"] = digest(folder / "config.yaml")
     write_json(folder / RUN, info)  # last: with it the run has begun
 
 

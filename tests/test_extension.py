@@ -10,7 +10,8 @@ import torch
 import cnnexp
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.errors import InputError
-from cnnexp.own_code import changed_since, digest
+from cnnexp.files import digest
+from cnnexp.own_code import changed_since
 
 PAGE = Path(__file__).parents[1] / "docs" / "developing" / "extending.md"
 # The page's blocks that say which file they are: `# mine/model/dense.yaml`.

@@ -1,7 +1,6 @@
 """What a run's folder says of it, and what a command has typed."""
 
 import copy
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from hydra.core.override_parser.types import Override
 
 from cnnexp.config.explain import parsed
 from cnnexp.errors import InputError, one_line
-from cnnexp.files import shown_path
+from cnnexp.files import digest, shown_path
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -59,16 +58,9 @@ def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
 def edited(folder: Path, info: Mapping[str, Any]) -> str:
     """A line where a run's config.yaml is not as the run wrote it, else "". info: run.json's."""
     known, path = info.get("config_digest"), folder / "config.yaml"
-    if known is None or content_digest(path) == known:
+    if known is None or digest(path) == known:
         return ""
     return f"{shown_path(path)} is not what the run began with: it was edited"
-
-
-def content_digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError:
-        return ""
 
 
 def completed(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

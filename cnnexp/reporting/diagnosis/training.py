@@ -103,13 +103,14 @@ def rising(rows: Rows) -> bool:
 
 
 def far_off(rows: Rows, classes: int, rate: float | None = None) -> Finding | None:
-    """The last validation loss is over twice ln K, and training loss over ln K or no better than it
-    was: what a network says that knows nothing costs ln K. Over-fitting has a low training loss.
+    """Validation loss ends over twice ln K (the cost of knowing nothing), training loss over it, or
+    over half of it and no better than it was; with a lower one it is over-fitting.
     """
     _, train, val = series(rows, "train/loss", "val/loss")
     chance = math.log(max(classes, 2))
-    learned = len(train) and train[-1] < chance / 2
-    if not len(val) or val[-1] < 2 * chance or learned or not (train[-1] > chance or rising(rows)):
+    if not len(val) or val[-1] < 2 * chance:
+        return None
+    if train[-1] <= (chance / 2 if rising(rows) else chance):
         return None
     return Finding(
         "Loss far above chance",
