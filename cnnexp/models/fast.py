@@ -70,21 +70,24 @@ class ShiftedBatchNorm(nn.BatchNorm2d):
     """(B, C, H, W) -> normalised over B, H and W, plus `gain` times a bias; no scale is learned.
 
     With SGD a bias that counts `gain` times learns at gain² times the rate (section 3.2 there: 64).
+    Batches are not counted, which only an average over all of them would need.
     """
+
+    scale: torch.Tensor
 
     def __init__(self, channels: int, gain: float) -> None:
         super().__init__(channels, eps=1e-12, momentum=0.4, affine=False)
         self.gain = gain
         self.bias = nn.Parameter(torch.zeros(channels))
+        # CUDA's kernels want a scale beside the bias.
+        self.register_buffer("scale", torch.ones(channels), persistent=False)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
         return F.batch_norm(
             maps,
             self.running_mean,
             self.running_var,
-            None,
+            self.scale,
             self.gain * self.bias,
             self.training,
             self.momentum or 0.0,
