@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,23 @@ def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def under_two_names(path: Path, also: Path) -> None:
+    """`also` becomes the same file, written once; a copy where the file system has no links.
+
+    Whoever replaces one of them, as `whole_file` does, leaves the other as it is.
+    """
+    beside = also.with_name(f".{also.name}.{os.getpid()}{PART}")
+    beside.unlink(missing_ok=True)
+    try:
+        os.link(path, beside)
+    except OSError:
+        with open(path, "rb") as source, whole_file(also, "wb") as file:
+            shutil.copyfileobj(source, file)
+        return
+    os.replace(beside, also)
+    beside.unlink(missing_ok=True)  # a name of the same file stays where it is
 
 
 def clear_parts(folder: Path) -> None:

@@ -190,7 +190,7 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path, monkeypatch: pytest.Mo
 # Several at a time; mixup and cutmix as whole numbers, too: torch's Beta takes none.
 @pytest.mark.parametrize("settings", [
     [*SMALL, "optimizer=sgd", "scheduler=plateau", "training.ema=0.9",
-     "trainer.gradient_clip_val=0.5"],
+     "trainer.gradient_clip_val=0.5", "trainer.precision=bf16-mixed"],
     [*SMALL, "optimizer=rmsprop", "scheduler=cosine", "training.cutmix=1",
      "trainer.accumulate_grad_batches=2"],
     [*SMALL, "optimizer=adam", "scheduler=constant", "training.label_smoothing=0.1",

@@ -10,9 +10,9 @@ from torch import nn
 from torchvision.transforms import v2
 
 from cnnexp.data.batches import Batch, Batches
-from cnnexp.errors import InputError
+from cnnexp.logits import predicted
 from cnnexp.training.interruption import Interruption
-from cnnexp.training.loss import Loss
+from cnnexp.training.loss import Diverged, Loss
 from cnnexp.training.optimization import highest_rate, parameter_groups
 from cnnexp.training.phases import Phase, freeze, set_mode
 from cnnexp.training.randomness import set_generators
@@ -20,14 +20,6 @@ from cnnexp.training.randomness import set_generators
 SHOWN = 8  # of a batch's images, in a line
 
 Augmentation = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Diverged(InputError):
-    """A loss that is infinite or no number; the message says where. first: before any step."""
-
-    def __init__(self, message: str, *, first: bool = False) -> None:
-        super().__init__(message)
-        self.first = first
 
 
 class Classifier(pl.LightningModule):
@@ -129,6 +121,22 @@ class Classifier(pl.LightningModule):
         if (self.global_step + 1) % every == 0:
             gradients = [p.grad for p in self.parameters() if p.grad is not None]
             self._norm = torch.nn.utils.get_total_norm(gradients)  # before it is clipped
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning does, which in mixed precision refuses fused optimizers: with float16, whose
+        gradients are scaled, none is fused here.
+        """
+        if gradient_clip_val is not None:
+            by_value = gradient_clip_algorithm == "value"
+            clip = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
+            clip(
+                [p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val
+            )
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         norm, self._norm = self._norm, None
@@ -262,8 +270,3 @@ class Classifier(pl.LightningModule):
                 "monitor": "val/loss",
             },
         }
-
-
-def predicted(logits: torch.Tensor) -> torch.Tensor:
-    """(B, K) or (B, 1) -> (B,) int64: the most probable class."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
 from cnnexp.data.batches import Batches
 from cnnexp.errors import InputError, Pruned
-from cnnexp.files import shown_path
+from cnnexp.files import shown_path, under_two_names
 from cnnexp.monitor import sign_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.checkpoints import LOGGED
-from cnnexp.training.classifier import Classifier, Diverged
+from cnnexp.training.classifier import Classifier
 from cnnexp.training.interruption import Interruption
+from cnnexp.training.loss import Diverged
+from cnnexp.training.moving_average import MovingAverage
 from cnnexp.training.progress import EpochTable
 
 # What Lightning says of loaders' workers and of a CPU or GPU unused: there are no workers here,
@@ -47,29 +48,28 @@ class Fitted:
 Stop = Callable[[int, float], bool]
 
 
-class RowAtEpochEnd(ModelCheckpoint):
-    """Prints the epoch's row and then saves last.ckpt, which holds all rows.
+class RowAtEpochEnd(Checkpoint):
+    """Prints the epoch's row and then saves the epoch, with all rows: last.ckpt, and best.ckpt if
+    it is the best so far, both the same file then.
 
     A checkpoint callback, for only these run after the module has logged its epoch's metrics.
     """
 
     def __init__(self, table: EpochTable, folder: Path, stop: Stop | None, after: int) -> None:
-        super().__init__(
-            dirpath=folder,
-            filename="last",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-        self.table = table
+        self.table, self.folder = table, folder
         self.stop, self.after = stop, after
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.table.add_row(trainer)
+        best = self.table.add_row(trainer)
         assert isinstance(pl_module, Classifier)
         if pl_module.unreached:
             self.table.journal.topic("note", without_gradient(pl_module.unreached))
             pl_module.unreached = set()  # said once
-        super().on_train_epoch_end(trainer, pl_module)
+        # The best first: a run that is killed here goes on from the epoch before, and saves anew.
+        saved = self.folder / ("best.ckpt" if best else "last.ckpt")
+        trainer.save_checkpoint(saved)
+        if best and trainer.is_global_zero:
+            under_two_names(saved, self.folder / "last.ckpt")
         rows = self.table.history
         if self.stop is not None and len(rows) >= self.after:
             sign = sign_of(self.table.monitor)
@@ -111,7 +111,6 @@ def quiet_lightning() -> Iterator[None]:
     """Without the warnings that are not about what a person has done."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
         # On a cluster's login node, say: there is one process, or they are started already.
         warnings.filterwarnings("ignore", ".*`srun` command is available.*")
@@ -149,20 +148,17 @@ def fit(
     """
     phase = classifier.phase
     mode = "max" if sign_of(monitor) > 0 else "min"
-    best = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False
-    )
     table = EpochTable(monitor, journal, classifier.first_epoch)
     there = folder / "last.ckpt"
     interruption = classifier.interruption = Interruption(there)
-    last = RowAtEpochEnd(table, folder, stop, math.ceil(phase.epochs / 3))
-    callbacks: list[pl.Callback] = [table, best, last]
+    saved = RowAtEpochEnd(table, folder, stop, math.ceil(phase.epochs / 3))
+    callbacks: list[pl.Callback] = [table, saved]
     if logger:
         callbacks.append(KeepsLogsPlace(logger.position))
     if phase.early_stopping is not None:
         callbacks.append(StopsEarly(monitor, mode=mode, patience=phase.early_stopping))
     if ema is not None:
-        callbacks.append(WeightAveraging(avg_fn=moving_average(ema)))
+        callbacks.append(MovingAverage(ema))
     with quiet_lightning(), interruption.released():
         classifier.train()
         trainer = make_trainer(callbacks=callbacks, logger=logger or False)
@@ -202,21 +198,3 @@ def fit(
         steps=trainer.global_step,
         train_s=rows[-1]["elapsed_s"],
     )
-
-
-def moving_average(decay: float) -> Callable[..., torch.Tensor]:
-    """An exponential moving average whose first steps forget faster: min(decay, (1 + n)/(10 + n)).
-
-    With a constant decay a short run would end with its initial weights. The schedule is that of
-    TensorFlow's ExponentialMovingAverage with num_updates. For torch's AveragedModel.
-    """
-
-    def average(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        n = float(count)
-        share = min(decay, (1 + n) / (10 + n))
-        if not averaged.is_floating_point():
-            return current  # a counter
-        # Written so, an average of equal values is that value: frozen weights do not move.
-        return torch.lerp(averaged, current, 1 - share)
-
-    return average

@@ -6,7 +6,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cnnexp.errors import InputError
+
 LossName = Literal["cross_entropy", "bce"]
+
+
+class Diverged(InputError):
+    """A loss that is infinite or no number; the message says where. first: before any step."""
+
+    def __init__(self, message: str, *, first: bool = False) -> None:
+        super().__init__(message)
+        self.first = first
 
 
 class Loss(nn.Module):

@@ -104,8 +104,10 @@ class EpochTable(pl.Callback):
             self.bar.stop()
             self.bar = None
 
-    def add_row(self, trainer: pl.Trainer) -> None:
-        """Called by `RowAtEpochEnd` when all of the epoch's metrics are known."""
+    def add_row(self, trainer: pl.Trainer) -> bool:
+        """Called by `RowAtEpochEnd` when all of the epoch's metrics are known. Whether it is the
+        best epoch so far.
+        """
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         elapsed_s = time.perf_counter() - self._began_s
         done = self._epoch(trainer)
@@ -131,3 +133,4 @@ class EpochTable(pl.Callback):
         if advice:
             self.journal.topic("note", advice)
             self._load = None  # once
+        return best

@@ -1,0 +1,34 @@
+"""Weights averaged over the steps of a training."""
+
+import pytest
+import torch
+
+from cnnexp.training.moving_average import average
+
+
+def averaged(start: float, new: float, count: int, decay: float) -> float:
+    value = torch.tensor([start])
+    average([(value, torch.tensor([new]))], count, decay)
+    return value.item()
+
+
+def test_by_hand() -> None:
+    # The first step is taken whole. (1 + 1)/(10 + 1); from 8 on 9/18 reaches the decay.
+    values = [averaged(0.0, 1.0, n, 0.5) for n in (0, 1, 8, 100)]
+    assert values == pytest.approx([1.0, 1 - 2 / 11, 0.5, 0.5])
+
+
+def test_a_short_run_leaves_its_initial_weights_behind() -> None:
+    weight = torch.tensor([100.0])
+    for count in range(30):
+        average([(weight, torch.tensor([1.0 if count else 100.0]))], count, 0.999)
+    assert weight.item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_an_average_of_equal_weights_is_that_weight_to_the_bit() -> None:
+    """Frozen blocks are averaged, too, and must not move; counters are taken as they are."""
+    weights = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    own, counter = weights.clone(), torch.tensor(3)
+    average([(own, weights), (counter, torch.tensor(8))], 500, 0.999)
+    assert torch.equal(own, weights)
+    assert counter == 8
