@@ -28,10 +28,9 @@ class Done:
     own: float
     text: str
 
-    def last_line(self) -> dict[str, Any]:
+    def last_line(self) -> Any:
         """The JSON that a side ends with."""
-        found: dict[str, Any] = json.loads(self.text.strip().splitlines()[-1])
-        return found
+        return json.loads(self.text.strip().splitlines()[-1])
 
 
 def done(command: list[str], folder: Path) -> Done:

@@ -29,7 +29,9 @@ from cnnexp.training.precision import resolve_precision
 
 Config = Mapping[str, Any]
 WHITENED = 5000 * 32 * 32  # pixels that a whitening layer is computed from, at most
-UNTRAINED = 2**18  # values in a batch that is not trained on: 85 images of 32x32, 1,365 digits
+# Values in a batch that is not trained on: 85 images of 32x32, 1,365 digits; on a GPU, where each
+# kernel costs a start, 1,365 images of 32x32.
+UNTRAINED, UNTRAINED_ON_GPU = 2**18, 2**22
 
 
 def device_of(config: Config) -> torch.device:
@@ -191,6 +193,9 @@ def build_batches(
     beside: batches of another split; where nothing is stored, both share one copy on a GPU.
     part: see `Batches`.
     """
+    size, train = config["dataset"]["batch_size"], split == "train"
+    device = device_of(config)
+    untrained = UNTRAINED_ON_GPU if device.type == "cuda" else UNTRAINED
     indices = images.split[split]
     labels = torch.from_numpy(np.asarray(images.labels, dtype=np.int64))
     if stored is not None:
@@ -199,19 +204,19 @@ def build_batches(
         pixels, labels = beside.images, beside.labels
     else:
         source = as_tensor(images.images) if stored is None else stored
-        pixels, labels = on_device(source, labels, device_of(config))
-    size, train = config["dataset"]["batch_size"], split == "train"
+        pixels, labels = on_device(source, labels, device)
     return Batches(
         pixels,
         labels,
         indices,
         # Without gradients there is room for more, where images are small.
-        batch_size=size if train else max(size, UNTRAINED // pixels[0].numel()),
+        batch_size=size if train else max(size, untrained // pixels[0].numel()),
         shuffle_seed=seed if train else None,
         first_epoch=first_epoch,
         views=len(pixels) // len(labels) if stored is not None else 1,
         part=part,
         members=images.split[split] if stored is not None else None,
+        pin=device.type == "cuda" and not pixels.is_cuda,
     )
 
 

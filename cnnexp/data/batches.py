@@ -20,7 +20,8 @@ class Batches:
     The order is a function of seed and epoch of the run (first_epoch + Lightning's) alone. views:
     `images` holds so many forms of the whole set, one after the other; an epoch goes through one.
     part: (number, of how many): of each batch a process takes its part alone. members: where
-    `images` holds a split alone, its images' indices in the store.
+    `images` holds a split alone, its images' indices in the store. pin: they lie on the CPU and
+    are trained on by a GPU.
     """
 
     def __init__(
@@ -34,15 +35,17 @@ class Batches:
         views: int = 1,
         part: tuple[int, int] = (0, 1),
         members: np.ndarray | None = None,
+        pin: bool = False,
     ) -> None:
         self.images, self.labels = images, labels  # (views * N, S, S, 3) uint8, (N,) int64
-        self.members = members
+        # On the images' device, as all that a batch needs: a copy to a GPU would wait for it.
+        self.members = None if members is None else torch.from_numpy(members).to(images.device)
         self.indices = torch.from_numpy(np.asarray(indices, dtype=np.int64))
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
         self.epoch = self.first_epoch = first_epoch
         self.views = views
-        self.part = part
+        self.part, self.pin = part, pin
         self.skip = 0  # so many batches of the next epoch have been gone through before
 
     def set_epoch(self, epoch: int) -> None:
@@ -55,13 +58,11 @@ class Batches:
     def indices_of(self, number: int) -> torch.Tensor:
         """(B,) int64: in the store, of the epoch's batch, from 0, all processes' parts."""
         chosen = self._order().tensor_split(len(self))[number]
-        return self._in_store(chosen)
+        return self._in_store(chosen.to(self.images.device)).cpu()
 
     def _in_store(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows of `labels` -> indices in the store."""
-        if self.members is None:
-            return rows
-        return torch.from_numpy(self.members)[rows.cpu()].to(rows.device)
+        return rows if self.members is None else self.members[rows]
 
     def _order(self) -> torch.Tensor:
         if self.shuffle_seed is None:
@@ -69,14 +70,22 @@ class Batches:
         generator = np.random.default_rng((self.shuffle_seed, self.epoch))
         return self.indices[torch.from_numpy(generator.permutation(len(self.indices)))]
 
+    def _gathered(self, rows: torch.Tensor) -> torch.Tensor:
+        # Whole rows, six times as fast as images[rows], which goes byte by byte.
+        if not self.pin:
+            return self.images.index_select(0, rows)
+        # From pinned memory they are copied to the GPU while it computes.
+        room = self.images.new_empty((len(rows), *self.images.shape[1:]), pin_memory=True)
+        return torch.index_select(self.images, 0, rows, out=room)
+
     def __iter__(self) -> Iterator[Batch]:
         view = self.epoch % self.views * len(self.labels)
         skipped, self.skip = self.skip, 0
-        for chosen in self._order().tensor_split(len(self))[skipped:]:
-            number, count = self.part
-            where = chosen.tensor_split(count)[number].to(self.images.device)
-            # Whole rows, six times as fast as images[where], which goes byte by byte.
-            gathered = self.images.index_select(0, where + view)
+        number, count = self.part
+        order = self._order().to(self.images.device)
+        for chosen in order.tensor_split(len(self))[skipped:]:
+            where = chosen.tensor_split(count)[number]
+            gathered = self._gathered(where + view)
             yield channels_first(gathered), self.labels[where], self._in_store(where)
 
 
