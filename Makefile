@@ -7,7 +7,7 @@ BIN := .venv/bin
 # With uv, a few times faster: make INSTALL="uv pip install --python .venv"
 INSTALL ?= $(BIN)/python -m pip install --no-compile
 
-.PHONY: run test docs docs-links test-slow test-slurm test-containers reliability ruff lint audit clean
+.PHONY: run test docs docs-links test-slow test-gpu test-slurm test-containers reliability ruff lint audit clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m cnnexp $(ARGS)
@@ -31,6 +31,9 @@ docs-links: .venv/dev.stamp
 
 test-slow: .venv/dev.stamp
 	$(PYTEST) -m slow $(ARGS)
+
+test-gpu: .venv/dev.stamp
+	$(PYTEST) tests/test_on_gpu.py $(ARGS)
 
 # On a SLURM of its own, on this machine; as root.
 test-slurm: .venv/dev.stamp

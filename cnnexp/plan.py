@@ -101,8 +101,15 @@ def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
 
 def fused(node: Config, config: Config) -> Config:
     """The optimizer's node, with its step as one kernel where torch has that and the node asks for
-    no other. With float16 Lightning could not clip the gradients then.
+    no other. With float16, whose gradients are scaled, such a step would undo that itself, after
+    they are clipped.
     """
+    clips = config["trainer"]["gradient_clip_val"] is not None
+    if node.get("fused") and clips and precision_of(config) == "16-mixed":
+        raise InputError(
+            "optimizer.fused=true: with trainer.precision=16-mixed its gradients cannot be clipped "
+            "(trainer.gradient_clip_val); use bf16-mixed, or take it out"
+        )
     asks = node.keys() & {"fused", "foreach", "differentiable"}
     able = device_of(config).type in ("cpu", "cuda") and precision_of(config) != "16-mixed"
     if asks or not able or resolve(node["_target_"]) not in FUSED:
@@ -141,6 +148,8 @@ def plan_lines(
         f"augmentation {short_name(config['augmentation'])}, "
         f"{precision_of(config)} on {device_of(config)}"
     )
+    if config["training"]["compile"] is not None:
+        common += f", compiled ({config['training']['compile']})"
     rows = [("phase", "trains", "parameters", "epochs", "optimizer", "frozen part")]
     for phase in phases:
         node, scheduler = (

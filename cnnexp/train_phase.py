@@ -42,9 +42,10 @@ def build_classifier(
     first_epoch: int,
     cached: bool,
     processes: int = 1,
+    compile_mode: str | None = None,
 ) -> Classifier:
     """seed: of what is drawn in a step. cached: its batches hold what the frozen leading blocks
-    made of augmented images.
+    made of augmented images. compile_mode: see `Classifier`.
     """
     training, classes = config["training"], len(images.classes)
     labels = torch.from_numpy(np.asarray(images.labels)[images.split["train"]])
@@ -66,6 +67,7 @@ def build_classifier(
         first_epoch=first_epoch,
         skip=frozen_prefix(network, phase.trainable) if cached else 0,
         processes=processes,
+        compile_mode=compile_mode,
     )
 
 
@@ -156,6 +158,7 @@ def train_phase(
         first_epoch=first_epoch,
         cached=cached,
         processes=here.size,
+        compile_mode=training["compile"],
     )
     batches = functools.partial(
         build_batches,

@@ -191,7 +191,7 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("settings", [
     [*SMALL, "optimizer=sgd", "scheduler=plateau", "training.ema=0.9",
      "trainer.gradient_clip_val=0.5", "trainer.precision=bf16-mixed"],
-    [*SMALL, "optimizer=rmsprop", "scheduler=cosine", "training.cutmix=1",
+    [*SMALL, "optimizer=rmsprop", "scheduler=cosine", "training.cutmix=1", "training.ema=0.9",
      "trainer.accumulate_grad_batches=2"],
     [*SMALL, "optimizer=adam", "scheduler=constant", "training.label_smoothing=0.1",
      "training.early_stopping=1", "training.class_weights=balanced", "training.cutmix=1.0"],

@@ -55,9 +55,9 @@ def check_keys(given: Mapping[str, Any], allowed: Iterable[str], prefix: str = "
             while isinstance(value, Mapping) and len(value) == 1:  # of optimizr.lr=0.1
                 ((inner, value),) = value.items()
                 typed = f"{typed}.{inner}"
-            raise InputError(
-                f"{typed}={shown(value)}: unknown key{near or ';'} allowed: {listed(names, 20)}"
-            )
+            where = prefix.rstrip(".").rpartition(".")[2]
+            known = listed(names, 20) if names else f"none; another {where} may have it"
+            raise InputError(f"{typed}={shown(value)}: unknown key{near or ';'} allowed: {known}")
 
 
 def fits(kind: Any, value: Any) -> bool:

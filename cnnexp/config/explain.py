@@ -1,5 +1,6 @@
 """What Hydra and OmegaConf raise about a config, said in one line: what, where, what is allowed."""
 
+import os
 import re
 from collections.abc import Sequence
 from typing import get_type_hints
@@ -77,7 +78,9 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
     if re.fullmatch(r"[+~]*[\w./-]+", word) and not word.startswith("~"):
         group = next((name for name, options in groups.items() if word in options), None)
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)
-        if "." in word or word in get_type_hints(Config):  # its value stands apart: seed = 3
+        if not group and os.path.isfile(word):
+            hint = f"; did you mean 'input={word}'?"
+        elif "." in word or word in get_type_hints(Config):  # its value stands apart: seed = 3
             hint = f"; did you mean '{word}=…', without spaces?"
         return f"{word}: has no value{hint or ';'} write key=value, such as model=lenet5"
     called = [name for name in re.findall(r"(\w+)\(", word) if name not in FUNCTIONS]

@@ -38,6 +38,7 @@ class Training(TypedDict):
     mixup: NonNegativeFloat
     cutmix: NonNegativeFloat
     ema: OpenFraction | None
+    compile: Literal["default", "reduce-overhead"] | None
     early_stopping: PositiveInt | None
     test: bool
     monitor: Literal["val/accuracy", "val/loss"]
@@ -255,6 +256,12 @@ def check_together(config: Mapping[str, Any]) -> None:
     if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
         raise InputError(
             "optimizer.nesterov=true: needs optimizer.momentum greater than 0 and no dampening"
+        )
+    summed = trainer["accumulate_grad_batches"]
+    if config["training"]["compile"] == "reduce-overhead" and summed > 1:
+        raise InputError(
+            "training.compile=reduce-overhead: would overwrite the gradients that "
+            f"trainer.accumulate_grad_batches={summed} adds up; use default"
         )
     if trainer.get("precision") == "16-mixed" and trainer.get("accelerator") == "cpu":
         raise InputError(

@@ -13,7 +13,7 @@ from cnnexp.data.batches import Batch, Batches
 from cnnexp.logits import predicted
 from cnnexp.training.interruption import Interruption
 from cnnexp.training.loss import Diverged, Loss
-from cnnexp.training.optimization import highest_rate, parameter_groups
+from cnnexp.training.optimization import clip, highest_rate, parameter_groups
 from cnnexp.training.phases import Phase, freeze, set_mode
 from cnnexp.training.randomness import set_generators
 
@@ -27,7 +27,8 @@ class Classifier(pl.LightningModule):
 
     Only the phase's blocks train; the others are frozen, weights and buffers. skip: so many leading
     blocks have been run before: the batches hold what comes out of them. processes: so many train
-    it together, each with its part of every batch.
+    it together, each with its part of every batch. compile_mode: of torch.compile, for the steps
+    of training; all else runs the network as it is.
 
     All randomness of a step (augmentation, mixing, dropout) is drawn from the global generators of
     torch, Python and numpy, which are set from (seed, epoch of the run, batch) when it begins: a
@@ -48,12 +49,15 @@ class Classifier(pl.LightningModule):
         first_epoch: int = 0,
         skip: int = 0,
         processes: int = 1,
+        compile_mode: str | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss, self.phase, self.augment = network, loss, phase, augment
         self.seed, self.first_epoch, self.skip = seed, first_epoch, skip
         self.processes = processes
         freeze(network, phase.trainable)
+        self.compile_mode = compile_mode
+        self.compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
         mixes: list[Callable] = []
         if mixup:
             mixes.append(v2.MixUp(alpha=float(mixup), num_classes=classes))
@@ -78,6 +82,14 @@ class Classifier(pl.LightningModule):
         set_mode(self.network, mode, self.phase.trainable)
         return self
 
+    def on_fit_start(self) -> None:
+        if self.compile_mode is not None:
+            # What other networks of this process have left counts towards a limit.
+            torch._dynamo.reset()
+            # Batches have two sizes at most: each gets kernels of its own.
+            chain = self.network[self.skip :].forward
+            self.compiled = torch.compile(chain, mode=self.compile_mode, dynamic=False)
+
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         images, labels, _ = batch
         epoch = self.first_epoch + self.current_epoch
@@ -89,7 +101,7 @@ class Classifier(pl.LightningModule):
         if self.mix is not None:
             shares = images / 255 if images.dtype == torch.uint8 else images
             images, targets = self.mix(shares, labels)
-        logits = self(images)
+        logits = (self.compiled or self)(images)
         loss = self.loss(logits, targets)
         right = (predicted(logits.detach()) == labels).float().mean()
         if self.processes > 1:
@@ -128,15 +140,8 @@ class Classifier(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """As Lightning does, which in mixed precision refuses fused optimizers: with float16, whose
-        gradients are scaled, none is fused here.
-        """
         if gradient_clip_val is not None:
-            by_value = gradient_clip_algorithm == "value"
-            clip = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
-            clip(
-                [p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val
-            )
+            clip(optimizer, gradient_clip_val, by_value=gradient_clip_algorithm == "value")
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         norm, self._norm = self._norm, None

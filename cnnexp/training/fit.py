@@ -12,9 +12,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
+from torch._dynamo.exc import TorchDynamoException
 
 from cnnexp.data.batches import Batches
-from cnnexp.errors import InputError, Pruned
+from cnnexp.errors import InputError, Pruned, first_line
 from cnnexp.files import shown_path, under_two_names
 from cnnexp.monitor import sign_of
 from cnnexp.reporting.journal import Journal
@@ -48,9 +49,9 @@ class Fitted:
 Stop = Callable[[int, float], bool]
 
 
-class RowAtEpochEnd(Checkpoint):
-    """Prints the epoch's row and then saves the epoch, with all rows: last.ckpt, and best.ckpt if
-    it is the best so far, both the same file then.
+class SavesEpochs(Checkpoint):
+    """Prints the epoch's row and saves the epoch, with all rows, as last.ckpt; the best so far as
+    best.ckpt, of which last.ckpt is another name then.
 
     A checkpoint callback, for only these run after the module has logged its epoch's metrics.
     """
@@ -65,7 +66,7 @@ class RowAtEpochEnd(Checkpoint):
         if pl_module.unreached:
             self.table.journal.topic("note", without_gradient(pl_module.unreached))
             pl_module.unreached = set()  # said once
-        # The best first: a run that is killed here goes on from the epoch before, and saves anew.
+        # The best first: a run that is killed after it repeats the epoch, and saves it again.
         saved = self.folder / ("best.ckpt" if best else "last.ckpt")
         trainer.save_checkpoint(saved)
         if best and trainer.is_global_zero:
@@ -151,7 +152,7 @@ def fit(
     table = EpochTable(monitor, journal, classifier.first_epoch)
     there = folder / "last.ckpt"
     interruption = classifier.interruption = Interruption(there)
-    saved = RowAtEpochEnd(table, folder, stop, math.ceil(phase.epochs / 3))
+    saved = SavesEpochs(table, folder, stop, math.ceil(phase.epochs / 3))
     callbacks: list[pl.Callback] = [table, saved]
     if logger:
         callbacks.append(KeepsLogsPlace(logger.position))
@@ -159,6 +160,8 @@ def fit(
         callbacks.append(StopsEarly(monitor, mode=mode, patience=phase.early_stopping))
     if ema is not None:
         callbacks.append(MovingAverage(ema))
+    if classifier.compile_mode is not None:
+        journal.topic("note", "the network is compiled first, which can take a minute")
     with quiet_lightning(), interruption.released():
         classifier.train()
         trainer = make_trainer(callbacks=callbacks, logger=logger or False)
@@ -179,6 +182,11 @@ def fit(
             raise InputError(
                 f"{problem}: training diverged; lower optimizer.lr or set "
                 f"trainer.gradient_clip_val=1{kept}"
+            ) from None
+        except TorchDynamoException as problem:
+            raise InputError(
+                "training.compile: torch cannot compile this network here "
+                f"({first_line(problem)[:200]}); use training.compile=null"
             ) from None
         except SystemExit as leaving:
             # Lightning answers Ctrl-C by ignoring further ones and leaving with code 1.

@@ -11,10 +11,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class MovingAverage(WeightAveraging):
-    """Lightning validates and keeps an exponential moving average of the weights; see `average`.
-
-    Torch's own way of averaging looks at its count, which lies on the GPU, several times a step,
-    and each time the program would wait there for all that the GPU has yet to do.
+    """Lightning validates and keeps an exponential moving average of weights and buffers, see
+    `average`. Torch's own way looks at its count, which lies on the GPU, several times a step, and
+    each time the program would wait there for all that the GPU has yet to do.
     """
 
     def __init__(self, decay: float) -> None:
@@ -62,7 +61,7 @@ def average(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], count: int, deca
     floating = [pair for pair in pairs if pair[0].is_floating_point()]
     if floating:
         # An average of equal values is that value to the bit: frozen weights do not move.
-        get_ema_multi_avg_fn(share)(*map(list, zip(*floating, strict=True)), count)
+        get_ema_multi_avg_fn(share)(*map(list, zip(*floating, strict=True)), None)
     for own, new in pairs:
         if not own.is_floating_point():
             own.copy_(new)  # a counter

@@ -46,3 +46,11 @@ def parameter_groups(
 def highest_rate(optimizer: Optimizer) -> float:
     """Of its groups: blocks may have a share of it."""
     return float(max(group["lr"] for group in optimizer.param_groups))
+
+
+def clip(optimizer: Optimizer, most: float, *, by_value: bool) -> None:
+    """The norm of all gradients, or each value, to `most`. As Lightning does, which in mixed
+    precision refuses fused optimizers, for the sake of float16: there none is fused here.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    (nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_)(weights, most)

@@ -105,7 +105,7 @@ class EpochTable(pl.Callback):
             self.bar = None
 
     def add_row(self, trainer: pl.Trainer) -> bool:
-        """Called by `RowAtEpochEnd` when all of the epoch's metrics are known. Whether it is the
+        """Called by `SavesEpochs` when all of the epoch's metrics are known. Whether it is the
         best epoch so far.
         """
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -126,7 +126,7 @@ def _targets(
         allowed = ("predicted", "label", *classes)
         raise InputError(
             f"visualization.gradcam.target: '{target}' is neither predicted nor label nor a class"
-            f"{nearest(target, allowed)}; classes: {', '.join(classes[:20])}"
+            f"{nearest(target, allowed) or ';'} classes: {', '.join(classes[:20])}"
             f"{', …' if len(classes) > 20 else ''}"
         )
     return torch.full_like(labels, classes.index(target))

@@ -76,7 +76,7 @@ def map_block(network: nn.Sequential, name: str, key: str) -> nn.Module:
     names = [block for block, _ in network.named_children() if block != HEAD]
     if name not in names:
         raise InputError(
-            f"{key}: no block '{name}' before the head{nearest(name, names)}; "
+            f"{key}: no block '{name}' before the head{nearest(name, names) or ';'} "
             f"the network has {', '.join(names)}"
         )
     return network.get_submodule(name)

@@ -146,7 +146,7 @@ def find_layers(
         inner = [f"{first}.{path}" for path, _ in block.named_modules() if path]
         if name != first and name not in inner:
             raise InputError(
-                f"{key}: no layer '{name}'{nearest(name, inner)}; {first} has "
+                f"{key}: no layer '{name}'{nearest(name, inner) or ';'} {first} has "
                 f"{', '.join(inner[:20])}{', …' if len(inner) > 20 else ''}"
             )
     return list(dict.fromkeys(layers))

@@ -35,6 +35,10 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "list for a mapping": ("dataset.split=[60,20,20]", ["dataset.split=[60,20,20]", "a mapping"]),
     "mapping for a list": ("'model.dense={a: 1}'", ["model.dense={a: 1}", "must be a list"]),
     "misspelt key": ("optimizer.lrr=1", ["optimizer.lrr=1", "'lr'", "betas"]),
+    "key of an option that has none": (
+        "augmentation.flip=0.5", ["augmentation.flip=0.5", "none; another augmentation may have"],
+    ),
+    "a file without its key": (__file__, [f"mean 'input={__file__}'?"]),
     "misspelt key, added": ("+optimizer.lrr=3", ["optimizer.lrr=3", "'lr'"]),
     "misspelt key, forced": ("++optimizer.lrr=3", ["optimizer.lrr=3", "'lr'"]),
     "misspelt group of a key": ("optimizr.lr=0.1", ["optimizr.lr=0.1", "mean 'optimizer'?"]),
@@ -47,6 +51,10 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "model's misspelt key": ("model.kernel_sise=5", ["model.kernel_sise=5", "'kernel_size'"]),
     "picture's misspelt key": ("visualization.gradcam.imagess=2", ["gradcam.imagess", "'images'"]),
     "key that the program fills in": ("+model.outputs=3", ["model.outputs=3", "take it out"]),
+    "compiled steps that overwrite each other": (
+        "training.compile=reduce-overhead trainer.accumulate_grad_batches=2",
+        ["training.compile=reduce-overhead", "accumulate_grad_batches=2", "use default"],
+    ),
     "negative size": ("model.kernel_size=-3", ["model.kernel_size=-3", "greater than 0"]),
     "negative image size": ("dataset.image_size=-1", ["dataset.image_size=-1", "greater than 0"]),
     "one wrong item of a list": ("model.widths=[[32,-1]]", ["model.widths[0][1]=-1", "an integer"]),

@@ -93,9 +93,7 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, torch.Tensor):
-            # Of a callback of Lightning's, which writes this and never reads it.
-            if not name.endswith(".current_score"):
-                found[name] = value
+            found[name] = value
         elif isinstance(value, dict):
             for key, one in value.items():
                 walk(one, f"{name}.{key}")
@@ -104,8 +102,7 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
                 walk(one, f"{name}.{key}")
 
     walk(torch.load(path, weights_only=True, map_location="cpu"), "")
-    # Lightning keeps the best weights' path.
-    return {name.replace(str(path.parents[2]), ""): value for name, value in found.items()}
+    return found
 
 
 def metrics(path: Path) -> list[tuple[str, ...]]:

@@ -1,8 +1,11 @@
 """Weights averaged over the steps of a training."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+import cnnexp
 from cnnexp.training.moving_average import average
 
 
@@ -32,3 +35,17 @@ def test_an_average_of_equal_weights_is_that_weight_to_the_bit() -> None:
     average([(own, weights), (counter, torch.tensor(8))], 500, 0.999)
     assert torch.equal(own, weights)
     assert counter == 8
+
+
+def test_it_counts_the_optimizers_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not batches, whose gradients are added up before there is one."""
+    monkeypatch.chdir(tmp_path)
+    result = cnnexp.run([
+        "dataset=shapes", "dataset.images=120", "dataset.image_size=24", "dataset.batch_size=16",
+        "model.widths=[[4],[4]]", "model.dense=[8]", "trainer.max_epochs=2", "training.ema=0.9",
+        "trainer.accumulate_grad_batches=2", "visualization=none", "tracking=none",
+    ])  # fmt: skip
+    assert result.folder is not None
+    saved = torch.load(result.folder / "checkpoints" / "train" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 2 * 3  # 72 images, five batches an epoch
+    assert saved["averaging_state"]["n_averaged"] == saved["global_step"]
