@@ -148,6 +148,11 @@ def plan_lines(
         f"augmentation {short_name(config['augmentation'])}, "
         f"{precision_of(config)} on {device_of(config)}"
     )
+    summed, ema = config["trainer"]["accumulate_grad_batches"], config["training"]["ema"]
+    if summed > 1:
+        common += f", the gradients of {summed} batches added up"
+    if ema is not None:
+        common += f", weights averaged ({ema:g})"
     if config["training"]["compile"] is not None:
         common += f", compiled ({config['training']['compile']})"
     rows = [("phase", "trains", "parameters", "epochs", "optimizer", "frozen part")]

@@ -16,7 +16,7 @@ import cnnexp
 from cnnexp.errors import InputError
 from cnnexp.runs import Result, owned
 from cnnexp.training.classifier import Classifier
-from cnnexp.training.fit import RowAtEpochEnd
+from cnnexp.training.fit import SavesEpochs
 
 TWO = [
     "phases=finetune", "trainer.max_epochs=3", "phases.finetune.lr_scale={block2:0.1}",
@@ -116,15 +116,15 @@ class Killed(BaseException):
 
 def killed_after(epoch: int, words: list[str], patch: pytest.MonkeyPatch) -> Path:
     """The folder of a run that dies at the end of the epoch after this one."""
-    save = RowAtEpochEnd.on_train_epoch_end
+    save = SavesEpochs.on_train_epoch_end
 
-    def die(self: RowAtEpochEnd, trainer: object, module: object) -> None:
+    def die(self: SavesEpochs, trainer: object, module: object) -> None:
         if self.table.first_epoch + len(self.table.history) + 1 == epoch + 1:
             raise Killed
         save(self, trainer, module)  # type: ignore[arg-type]
 
     with patch.context() as own:
-        own.setattr(RowAtEpochEnd, "on_train_epoch_end", die)
+        own.setattr(SavesEpochs, "on_train_epoch_end", die)
         with pytest.raises(Killed):
             cnnexp.run([*words, "paths.outputs=cut"])
     (folder,) = Path("cut").glob("*/*")
@@ -177,15 +177,15 @@ def test_what_goes_on_with_a_run(
 def test_a_run_that_was_to_stop_early_stops_when_it_is_gone_on_with(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save = RowAtEpochEnd.on_train_epoch_end
+    save = SavesEpochs.on_train_epoch_end
 
-    def die(self: RowAtEpochEnd, trainer: Any, module: Any) -> None:
+    def die(self: SavesEpochs, trainer: Any, module: Any) -> None:
         save(self, trainer, module)
         if len(self.table.history) == 2:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", die)
+        patch.setattr(SavesEpochs, "on_train_epoch_end", die)
         with pytest.raises(Killed):  # nothing is learned: the second epoch is no better
             cnnexp.run(
                 [*SHORT, "model.norm=none", "training.early_stopping=1", "optimizer.lr=1e-12"]
@@ -343,11 +343,11 @@ def test_a_phase_of_its_own_optimizer_and_warmup() -> None:
 def test_ctrl_c_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(self: RowAtEpochEnd, trainer: object, module: object) -> None:
+    def stop(self: SavesEpochs, trainer: object, module: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", stop)
+        patch.setattr(SavesEpochs, "on_train_epoch_end", stop)
         with pytest.raises(KeyboardInterrupt):
             cnnexp.run(SHORT)
     (folder,) = Path("outputs").glob("*/*")
@@ -357,7 +357,9 @@ def test_ctrl_c_says_how_to_go_on(
 
 
 def test_misspelt_blocks_leave_nothing_behind(work: Path) -> None:
-    with pytest.raises(InputError, match="no block is named blok2; did you mean 'block2'"):
+    with pytest.raises(
+        InputError, match="no block with weights is named blok2; did you mean 'block2'"
+    ):
         cnnexp.run([*SHORT, "phases.train.trainable=[blok2]"])
     assert not (work / "outputs").exists()
 

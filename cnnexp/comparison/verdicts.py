@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnexp.comparison.groups import Group
+from cnnexp.reporting.json_values import at
 from cnnexp.reporting.statistics import LEVEL, Measured, differences, holm
 
 MOST_GROUPS = 10  # whose pairs are all told; of more, those with the best
@@ -91,9 +92,11 @@ def sentence(verdict: Verdict, groups: Sequence[Group], images: int, *, seeds: b
 
 
 def evidence(groups: Sequence[Group], images: int) -> str:
-    """`800 test images and 2 or 3 seeds`; one seed is said elsewhere."""
+    """`800 test images and 2 or 3 seeds`; one seed is said elsewhere. Folds are named as such."""
     counts = sorted({len(group.runs) for group in groups})
-    seeds = f" and {' or '.join(map(str, counts))} seeds" if counts[0] > 1 else ""
+    folded = [at(run.config, "dataset", "fold") is not None for g in groups for run in g.runs]
+    what = "folds" if all(folded) else "seeds or folds" if any(folded) else "seeds"
+    seeds = f" and {' or '.join(map(str, counts))} {what}" if counts[0] > 1 else ""
     return f"{images:,} test images{seeds}"
 
 

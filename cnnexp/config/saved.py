@@ -34,9 +34,11 @@ def check_not_several(folder: Path, key: str) -> None:
         )
     inside = sorted(folder.glob("*/run.json"))
     if inside and not (folder / "run.json").exists():
+        newest = shown_path(inside[-1].parent)
+        one = f"'runs=[{newest},…]'" if key.startswith("runs") else f"{key}={newest}"
         raise InputError(
             f"{key}={shown_path(folder)}: holds {len(inside)} run{'s' * (len(inside) > 1)}; name "
-            f"one: {key}={shown_path(inside[-1].parent)}"
+            f"one: {one}"
         )
 
 

@@ -85,8 +85,9 @@ def _classes(files: FileList, places: list[str]) -> list[str]:
     if len(classes) < 2:
         what = f"one class folder ({classes[0]})" if classes else "no class folders"
         where = f" in {places[0]}" if places[0] else ""
+        count = len(files.names)
         raise InputError(
-            f"dataset.root={files.root} holds {what}{where} and {len(files.names):,} files; "
-            f"two classes are needed: {LAYOUT}"
+            f"dataset.root={files.root} holds {what}{where}, with {count:,} "
+            f"file{'s' * (count != 1)} in all; two classes are needed: {LAYOUT}"
         )
     return classes

@@ -148,8 +148,9 @@ def agreement(checked: Checked) -> str:
 
 
 def the_runs_own(run: FinishedRun) -> str:
-    accuracy = run.info.get("metrics", {}).get("test/accuracy")
-    return "" if accuracy is None else f" (the run's: {accuracy:.4f} in {run.info['precision']})"
+    accuracy, precision = run.info.get("metrics", {}).get("test/accuracy"), run.info["precision"]
+    rounded = "" if precision == "32-true" else ", whose probabilities are rounded more"
+    return "" if accuracy is None else f" (the run's: {accuracy:.4f} in {precision}{rounded})"
 
 
 def how_to_use(kind: str, path: Path, run: FinishedRun) -> list[str]:

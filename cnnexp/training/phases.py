@@ -56,7 +56,7 @@ def trainable_blocks(
             )
         return tuple(blocks[-wanted:])
     for pattern in wanted:
-        check_pattern(pattern, blocks, key)
+        check_pattern(pattern, blocks, key, "block with weights")
     return tuple(b for b in blocks if any(fnmatchcase(b, pattern) for pattern in wanted))
 
 

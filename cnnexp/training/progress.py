@@ -122,7 +122,10 @@ class EpochTable(pl.Callback):
         best = all(sign * row[self.monitor] > sign * past[self.monitor] for past in self.history)
         self.history.append(row)
         last = self._last_epoch(trainer)
-        left = timedelta(seconds=round(elapsed_s / len(self.history) * (last - done)))
+        # The first epoch has what is done once: memory, CUDA's kernels, compiling.
+        first = self.history[0]["elapsed_s"] if len(self.history) > 1 else 0.0
+        each_s = (elapsed_s - first) / max(1, len(self.history) - 1)
+        left = timedelta(seconds=round(each_s * (last - done)))
         self.journal.say(
             f"{done:>3}/{last:<3} "
             f"{row['train/loss']:>12.4f} {row['train/accuracy']:>10.4f} "

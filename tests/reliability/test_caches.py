@@ -10,7 +10,7 @@ import torch
 
 import cnnexp
 from cnnexp.training.checkpoints import network_state
-from cnnexp.training.fit import RowAtEpochEnd
+from cnnexp.training.fit import SavesEpochs
 
 SMALL = [
     "dataset=shapes", "dataset.images=200", "dataset.image_size=24", "model.widths=[[8],[8]]",
@@ -63,16 +63,16 @@ def test_within_each_phase(
 ) -> None:
     whole = best(trained / "whole")
     shutil.copytree(trained / "cache", work / "cache")
-    save, harmed = RowAtEpochEnd.on_train_epoch_end, []
+    save, harmed = SavesEpochs.on_train_epoch_end, []
 
-    def harming(self: RowAtEpochEnd, *others: Any) -> None:
+    def harming(self: SavesEpochs, *others: Any) -> None:
         if len(self.table.history) == 0:  # the first epoch of a phase ends
             harm(work / "cache")
             harmed.append(self.table.first_epoch)
         save(self, *others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RowAtEpochEnd, "on_train_epoch_end", harming)
+        patch.setattr(SavesEpochs, "on_train_epoch_end", harming)
         again = best(cnnexp.run(SMALL).folder)
     assert harmed == [0, 2]
     after = best(cnnexp.run(SMALL).folder)  # what is left of the cache is not believed

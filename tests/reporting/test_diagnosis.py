@@ -102,6 +102,24 @@ def test_too_few_steps_of_a_run_without_a_test(accuracy: float, seen: bool) -> N
     assert ("Too few steps" in [one.title for one in found]) == seen
 
 
+def test_more_steps_by_the_key_that_the_command_uses() -> None:
+    """Beside a typed phases.….epochs trainer.max_epochs would be refused."""
+    two = {"head": rows(train_loss=[2.4]), "finetune": rows(train_loss=[2.4], val_accuracy=[0.1])}
+    found = diagnosis.diagnose(
+        classes=[str(k) for k in range(10)],
+        phases=two,
+        train_counts=[100] * 10,
+        validation_images=1000,
+        config={
+            "dataset": {"batch_size": 64},
+            "phases": {"head": {"epochs": 1}, "finetune": {"epochs": 1}},
+            "overrides": ["phases.head.epochs=1", "phases.finetune.epochs=1"],
+        },
+    )
+    (few,) = (one for one in found if one.title == "Too few steps")
+    assert few.overrides == ("phases.finetune.epochs=19",)  # 300 steps of 16 an epoch
+
+
 def test_a_loss_that_falls_is_not_stuck_yet() -> None:
     assert training.stuck(rows(train_loss=[1.3046, 0.9175, 0.8830]), 2) is None
     found = training.stuck(rows(train_loss=[0.95, 0.90, 0.93]), 2)

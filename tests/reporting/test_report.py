@@ -21,6 +21,7 @@ from cnnexp.reporting import embedded_picture
 from cnnexp.reporting.curves import learning_curves
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.run_report import report
+from cnnexp.reporting.run_report.plan import schedules
 from cnnexp.reporting.run_report.report import findings, write_report
 from cnnexp.reporting.style import INK, house_style
 
@@ -392,3 +393,16 @@ def test_names_in_pictures_json_open_no_other_file(folder: Path) -> None:
     words = folder / "figures" / "pictures.json"
     words.write_text(json.dumps({"../../secret": {"title": "Secret"}, "maps": 3}))
     assert "Secret" not in Page(write_report(folder)).text
+
+
+def test_the_schedule_is_that_of_the_phases() -> None:
+    config = {
+        "scheduler": {"_target_": "torch.optim.lr_scheduler.OneCycleLR"},
+        "phases": {
+            "a": {"scheduler": {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}},
+            "b": {},
+            "c": {"scheduler": {"pct_start": 0.2}},
+        },
+    }
+    assert schedules(config) == ["ReduceLROnPlateau", "OneCycleLR"]
+    assert schedules({"scheduler": config["scheduler"]}) == ["OneCycleLR"]

@@ -49,7 +49,7 @@ def test_a_misspelt_block_lists_them() -> None:
     with pytest.raises(InputError) as caught:
         trainable_blocks(network(), ["head", "blok3"], "phases.x.trainable")
     assert str(caught.value) == (
-        "phases.x.trainable: no block is named blok3; did you mean 'block3'? "
+        "phases.x.trainable: no block with weights is named blok3; did you mean 'block3'? "
         "allowed: block1, block2, block3, head"
     )
     with pytest.raises(InputError, match=r"5: the network has 4 blocks with weights: block1, "):

@@ -53,7 +53,7 @@ def diagnose(
         right, looked_at = float((probabilities.argmax(1) == labels).sum()), len(labels)
     else:  # without a test, as a search's trials
         right, looked_at = reached * validation_images, validation_images
-    early = too_few_steps(phases or {}, train_counts, batch, round(right), looked_at, config)
+    early = too_few_steps(phases or {}, train_counts, batch, round(right), looked_at, typed, config)
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
         key, rate = rate_of(config, name)
@@ -138,6 +138,7 @@ def too_few_steps(
     batch: float | None,
     right: int,
     images: int,
+    typed: Sequence[str],
     config: Mapping[str, Any],
 ) -> Finding | None:
     """Weights that were drawn, fewer than 100 steps, and an accuracy, `right` of so many images,
@@ -166,7 +167,7 @@ def too_few_steps(
         f"The network has made {steps}, of {batch:g} images each: that is hardly off the start, "
         "and the averages that batch norm uses in validation and test, if it has some, lag behind.",
         "Train longer before anything else is judged:",
-        (f"trainer.max_epochs={math.ceil(300 / each)}",),
+        (f"{length(list(phases)[-1], epochs, typed, config)[0]}={math.ceil(300 / each)}",),
     )
 
 

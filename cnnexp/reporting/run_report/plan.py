@@ -28,7 +28,7 @@ def plan(run: RunFiles) -> dict[str, Any] | None:
         "batches of": at(run.config, "dataset", "batch_size"),
         "augmentation": target(run.config.get("augmentation")),
         "loss": training.get("loss"),
-        "schedule": target(run.config.get("scheduler")),
+        "schedule": ", then ".join(schedules(run.config)),
         "best epoch by": training.get("monitor"),
     }
     return {
@@ -37,6 +37,14 @@ def plan(run: RunFiles) -> dict[str, Any] | None:
         "frozen": any(row["frozen"] for row in rows),
         "proven": any(row["frozen"] == "verified" for row in rows),
     }
+
+
+def schedules(config: Mapping[str, Any]) -> list[str]:
+    """Of the phases, each where it is another than that before it."""
+    phases = mapping(config.get("phases")) or {"": {}}
+    own = mapping(config.get("scheduler"))
+    names = [target(laid_over(own, mapping(at(one, "scheduler")))) for one in phases.values()]
+    return [name for name, before in zip(names, ["", *names], strict=False) if name != before]
 
 
 def _phase(
