@@ -129,7 +129,9 @@ def build_scheduler(
         options["pct_start"] = min(max(options["pct_start"], 1.5 / steps), 0.5)
         options["max_lr"] = [group["lr"] for group in optimizer.param_groups]
         steps = max(steps, 4)
-    known = {key: steps for key in STEPS if key in node}
+    takes = inspect.signature(resolve(node["_target_"])).parameters
+    needed = {key for key in STEPS if key in takes and takes[key].default is takes[key].empty}
+    known = {key: steps for key in STEPS if key in node or key in needed}
     schedule = call(options, optimizer=optimizer, **known)
     if not warmup_steps:
         return schedule

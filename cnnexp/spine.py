@@ -133,6 +133,9 @@ def passed(network: nn.Sequential, image_size: int) -> torch.Tensor:
                 features = block(features)
         except RuntimeError as error:
             raise Refused(f"{name}, given {given}{own_line(error)}: {first_line(error)}") from None
+        except Exception as error:
+            error.add_note(f"raised by block {name} of the network, given {given}")
+            raise
         if not isinstance(features, torch.Tensor):
             raise InputError(
                 f"model: {name} gives a {type(features).__name__}; between blocks, and "

@@ -11,7 +11,14 @@ from cnnexp.config.instantiate import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.experiment import build_network
-from cnnexp.plan import after_all, frozen_as_drawn, plan_phases, rate_of_another, views_of_none
+from cnnexp.plan import (
+    after_all,
+    build_scheduler,
+    frozen_as_drawn,
+    plan_phases,
+    rate_of_another,
+    views_of_none,
+)
 from cnnexp.training.optimization import parameter_groups
 
 EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
@@ -144,3 +151,18 @@ def test_a_step_is_one_kernel_where_torch_has_it(typed: list[str], said: bool | 
         reference.step()
     for one, same in zip(network.parameters(), copy.parameters(), strict=True):
         torch.testing.assert_close(one, same)
+
+
+def test_a_schedule_in_a_phase_is_told_its_length() -> None:
+    """It is written whole there, and what it must know of the run need not be named."""
+    weights = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weights], lr=1.0)
+    node = {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"}
+    schedule = build_scheduler(node, optimizer, steps=4)
+    rates = []
+    for _ in range(5):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    # (1 + cos(pi * step / 4)) / 2
+    assert rates == pytest.approx([1.0, 0.85355, 0.5, 0.14645, 0.0], abs=1e-5)

@@ -146,3 +146,13 @@ def test_the_line_of_a_persons_own_code_is_named(tmp_path: Path) -> None:
     network = chain(block1=resolve("halves.Halves")(), head=DENSE)
     with pytest.raises(InputError, match=r"block1, given 3x4x4, halves\.py line 5: Sizes"):
         try_out(network, 4, 5)
+
+
+def test_what_a_block_raises_names_it() -> None:
+    class Fails(nn.Module):
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return features.no_such_attribute
+
+    with pytest.raises(AttributeError) as caught:
+        try_out(chain(block1=nn.Conv2d(3, 4, 3), block2=Fails(), head=DENSE), 8, 2)
+    assert caught.value.__notes__ == ["raised by block block2 of the network, given 4x6x6"]
