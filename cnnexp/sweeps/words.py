@@ -28,7 +28,8 @@ def started(entry: Entry, entries: Sequence[Entry], total: int, at_once: int) ->
     """Which it is, and when all are done if they go on as fast as until now."""
     done = [one.seconds for one in entries if one.status in DONE]
     left = total - sum(one.status in (*DONE, "FAILED") for one in entries)
-    seconds = left * statistics.fmean(done) / min(at_once, max(left, 1)) if done else 0
+    each = statistics.fmean(done[1:] or done or [0])  # the first has what is done once
+    seconds = left * each / min(at_once, max(left, 1))
     when = f"  (about {timedelta(seconds=round(seconds))} left in all)" if done else ""
     return f"job {entry.number} of {total}: {entry.label}{when}"
 

@@ -105,6 +105,9 @@ def test_lines_while_it_runs() -> None:
     jobs = [job(1, "a=1", 0.5, seconds=60.0), job(2, "a=2", None), job(3, "a=3", None)]
     assert started(jobs[1], jobs, 5, 2) == "job 2 of 5: a=2  (about 0:02:00 left in all)"
     assert started(jobs[0], jobs[1:], 5, 1) == "job 1 of 5: a=1"
+    # The first one's minute had what is done once.
+    later = [jobs[0], job(2, "a=2", 0.5, seconds=10.0), jobs[2]]
+    assert started(later[2], later, 5, 1) == "job 3 of 5: a=3  (about 0:00:30 left in all)"
     failed = job(2, "a=2", None, status="FAILED", problem="no luck")
     assert ended(failed, [jobs[0], failed], 5) == "   2 of 5  a=2  FAILED: no luck"
     same = job(4, "a=4", None, status="FAILED", problem="no luck")
