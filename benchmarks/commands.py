@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from cnnexp.data.image_set import ImageSet
 
 SIDES = Path(__file__).resolve().parent / "sides"
 LOOKS_S = 0.05  # memory is looked at so often
@@ -69,6 +72,16 @@ def memory_of(process: psutil.Process) -> Iterator[tuple[int, int]]:
 def ours(*words: str) -> list[str]:
     """The command that a user types."""
     return [sys.executable, "-m", "cnnexp", *words]
+
+
+def loaded(overrides: list[str]) -> tuple[dict[str, Any], "ImageSet"]:
+    """The config of these words, and its images."""
+    from cnnexp.config.compose import compose  # not all benchmarks need them
+    from cnnexp.execution import checked
+    from cnnexp.experiment import find_images, load_images
+
+    config = checked(compose(overrides).config, overrides)
+    return config, load_images(config, find_images(config))
 
 
 def baseline(words: list[str], epochs: int) -> list[str]:

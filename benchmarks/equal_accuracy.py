@@ -17,12 +17,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from commands import SIDES, baseline, done, newest_run, ours
+from commands import SIDES, baseline, done, loaded, newest_run, ours
 from scipy.stats import ttest_ind
 
-from cnnexp.config.compose import compose
-from cnnexp.execution import checked
-from cnnexp.experiment import find_images, load_images, precision_of
+from cnnexp.experiment import precision_of
 
 
 def main() -> None:
@@ -36,8 +34,7 @@ def main() -> None:
     overrides = [*baseline(options.words, options.epochs), "tracking=none"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = checked(compose(overrides).config, overrides)
-        images = load_images(config, find_images(config))
+        config, images = loaded(overrides)
         train, test = images.split["train"], images.split["test"]
         data = folder / "images.npz"
         np.savez(

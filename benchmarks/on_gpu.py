@@ -7,14 +7,13 @@
 fast: experiment=cifar10_fast with seeds 0, 1, …, all in one process; the first run's seconds hold
 what the process does once. Seconds: of training with validation and checkpoints; the test images
 are answered once, after it. Then benchmarks/sides/fast_loop.py, the published recipe as a bare loop
-on all 50,000 images. vgg16: all blocks train, on generated images of 150
-pixels; its multiplications (three times the forward pass's) a second, as a share of what a product
-of two bfloat16 matrices of 8,192 rows reaches on the same card; data, augmentation, optimizer,
-metrics and MLflow included. loop: benchmarks/sides/loop.py. Nothing else should use the GPU.
+on all 50,000 images. vgg16: all blocks train, on generated images of 150 pixels; its
+multiplications (three times the forward pass's) a second, as a share of what a product of two
+bfloat16 matrices of 8,192 rows reaches on the same card; data, augmentation, optimizer, metrics and
+MLflow included. loop: benchmarks/sides/loop.py. Nothing else should use the GPU.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -25,12 +24,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from commands import SIDES, absolute, done, newest_run, ours
+from commands import SIDES, absolute, done, loaded, newest_run, ours
 
 import cnnexp
-from cnnexp.config.compose import compose
-from cnnexp.execution import checked
-from cnnexp.experiment import find_images, load_images, precision_of
+from cnnexp.experiment import precision_of
 
 
 def main() -> None:
@@ -65,8 +62,7 @@ def fast(words: list[str], runs: int) -> None:
         print(f"seed {seed}: {seconds[-1]:.2f} s, {right[-1]:.2f}%", flush=True)
     summed("cnnexp", seconds, right)
     overrides = ["experiment=cifar10_fast", *words]
-    config = checked(compose(overrides).config, overrides)
-    images = load_images(config, find_images(config))
+    _, images = loaded(overrides)
     parts = {"": np.concatenate([images.split[name] for name in ("train", "validation")]),
              "test_": images.split["test"]}  # fmt: skip
     arrays = {f"{name}images": images.images[of] for name, of in parts.items()}
@@ -87,13 +83,13 @@ def summed(who: str, seconds: Sequence[float], right: Sequence[float]) -> None:
 
 
 def vgg16(words: list[str], batch: int) -> None:
-    result = cnnexp.run([
+    cnnexp.run([
         "model=vgg16", "model.weights=null", "phases=whole", "dataset=shapes",
         "dataset.images=6000", "dataset.image_size=150", "augmentation=crop_flip",
         f"dataset.batch_size={batch}", "optimizer=sgd", "optimizer.lr=0.001",
         "trainer.max_epochs=3", "visualization=none", *words,
     ])  # fmt: skip
-    run = json.loads(((result.folder or Path()) / "run.json").read_text())
+    run = newest_run(Path.cwd())
     (phase,) = run["phases"].values()
     rate = statistics.median(epoch["images_per_s"] for epoch in phase["history"][1:])
     reached, most = rate * 6 * run["metrics"]["multiply_adds"], matrix_rate()
@@ -117,8 +113,7 @@ def matrix_rate(size: int = 8192, rounds: int = 20) -> float:
 def loop(words: list[str]) -> None:
     overrides = ["experiment=cifar10_baseline", "trainer.max_epochs=4", "visualization=none",
                  *words]  # fmt: skip
-    config = checked(compose(overrides).config, overrides)
-    images = load_images(config, find_images(config))
+    config, images = loaded(overrides)
     chosen = images.split["train"]
     np.savez("images.npz", images=images.images[chosen], labels=images.labels[chosen])
     done(ours(*overrides), Path.cwd())

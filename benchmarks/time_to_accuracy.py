@@ -16,11 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from commands import SIDES, absolute, done, newest_run, ours
-
-from cnnexp.config.compose import compose
-from cnnexp.execution import checked
-from cnnexp.experiment import find_images, load_images
+from commands import SIDES, absolute, done, loaded, newest_run, ours
 
 
 def main() -> None:
@@ -37,8 +33,7 @@ def main() -> None:
                  *absolute(options.words)]  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = checked(compose(overrides).config, overrides)
-        images = load_images(config, find_images(config))
+        _, images = loaded(overrides)
         parts = {
             f"{part}_{what}": values[images.split[part]]
             for part in ("train", "validation")

@@ -24,11 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from commands import SIDES, Done, baseline, done, newest_run, ours
+from commands import SIDES, Done, baseline, done, loaded, newest_run, ours
 
-from cnnexp.config.compose import compose
-from cnnexp.execution import checked
-from cnnexp.experiment import find_images, load_images, precision_of
+from cnnexp.experiment import precision_of
 
 GENERATED = ["dataset=shapes", "dataset.classes=6", "dataset.images=20000", "dataset.image_size=32",
              "dataset.split={train:0.8,validation:0.1,test:0.1}"]  # fmt: skip
@@ -47,8 +45,7 @@ def main() -> None:
     overrides = baseline(options.words or GENERATED, options.epochs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = checked(compose(overrides).config, overrides)
-        images = load_images(config, find_images(config))
+        config, images = loaded(overrides)
         chosen = images.split["train"]
         data = folder / "images.npz"
         np.savez(data, images=images.images[chosen], labels=images.labels[chosen])

@@ -17,13 +17,11 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from commands import SIDES, absolute, done, newest_run, ours
+from commands import SIDES, absolute, done, loaded, newest_run, ours
 from PIL import Image
 
-from cnnexp.config.compose import compose
 from cnnexp.data.image_set import ImageSet
-from cnnexp.execution import checked
-from cnnexp.experiment import find_images, load_images, precision_of
+from cnnexp.experiment import precision_of
 
 EPOCHS, SIZE = 20, 150
 GENERATED = ["dataset=shapes", "dataset.classes=2", "dataset.images=4000"]
@@ -51,8 +49,7 @@ def main() -> None:
         epoch_s = statistics.median(b - a for a, b in itertools.pairwise(ends))
         print(f"cnnexp: {epoch_s:.1f} s for an epoch with block5", flush=True)
         overrides = ["experiment=vgg16_frozen", *words]
-        config = checked(compose(overrides).config, overrides)
-        images = load_images(config, find_images(config))
+        config, images = loaded(overrides)
         write_folders(images, folder / "images")
         policies = ["float32", *(["mixed_bfloat16"] if precision_of(config) != "32-true" else [])]
         for policy in policies:

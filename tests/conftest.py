@@ -8,6 +8,7 @@ from matplotlib.image import AxesImage
 from torch import nn
 
 from cnnexp.config.instantiate import allow_folder
+from cnnexp.runs import Result
 from cnnexp.visualization.probe import Images, Probe
 
 
@@ -24,6 +25,18 @@ def each_test_is_a_command_of_its_own() -> Iterator[None]:
     """A test that names a --config-dir does not name it for the next one."""
     yield
     allow_folder(None)
+
+
+@pytest.fixture
+def validation_losses() -> Callable[[Result], list[float]]:
+    """A run's, of its epochs."""
+
+    def read(result: Result) -> list[float]:
+        assert result.folder is not None
+        rows = (result.folder / "metrics.csv").read_text().splitlines()
+        return [float(row.split(",")[-1]) for row in rows if ",val/loss," in row]
+
+    return read
 
 
 @pytest.fixture

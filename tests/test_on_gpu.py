@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,6 @@ FAST = [*SHORT, "model=fast", "optimizer=sgd", "training.ema=0.9", "training.lab
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def losses(result: Result) -> list[float]:
-    text = (result.folder / "metrics.csv" if result.folder else Path()).read_text()
-    return [float(line.split(",")[-1]) for line in text.splitlines() if ",val/loss," in line]
 
 
 @pytest.mark.parametrize("precision", ["auto", "16-mixed", "32-true"])
@@ -62,16 +58,20 @@ def test_a_step_does_not_wait_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> No
     assert [f"{w.filename}:{w.lineno}" for w in waited] == []
 
 
-def test_images_that_stay_on_the_cpu_train_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_stay_on_the_cpu_train_the_same(
+    monkeypatch: pytest.MonkeyPatch, validation_losses: Callable[[Result], list[float]]
+) -> None:
     there = cnnexp.run([*SHORT, "model=lenet5"])
     monkeypatch.setattr(experiment, "on_device", lambda images, labels, device: (images, labels))
     here = cnnexp.run([*SHORT, "model=lenet5"])
-    assert losses(here) == pytest.approx(losses(there), rel=0.02)
+    assert validation_losses(here) == pytest.approx(validation_losses(there), rel=0.02)
 
 
-def test_a_deterministic_run_repeats() -> None:
+def test_a_deterministic_run_repeats(
+    validation_losses: Callable[[Result], list[float]],
+) -> None:
     words = [*FAST, "trainer.deterministic=true"]
-    assert losses(cnnexp.run(words)) == losses(cnnexp.run(words))
+    assert validation_losses(cnnexp.run(words)) == validation_losses(cnnexp.run(words))
 
 
 def test_all_gpus_of_this_machine() -> None:

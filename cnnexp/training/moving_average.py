@@ -19,7 +19,9 @@ class MovingAverage(WeightAveraging):
     def __init__(self, decay: float) -> None:
         super().__init__()
         self.decay = decay
-        self._pairs: list[tuple[torch.Tensor, torch.Tensor]] = []  # (the average's, the network's)
+        # The average's values beside the network's: those to be averaged, and counters.
+        self._floating: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._counters: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
@@ -31,7 +33,9 @@ class MovingAverage(WeightAveraging):
         assert self._average_model is not None
         both = (self._average_model.module, pl_module)
         own, theirs = (itertools.chain(of.parameters(), of.buffers()) for of in both)
-        self._pairs = [(a.detach(), b.detach()) for a, b in zip(own, theirs, strict=True)]
+        pairs = [(a.detach(), b.detach()) for a, b in zip(own, theirs, strict=True)]
+        self._floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def on_train_batch_end(
         self,
@@ -46,7 +50,9 @@ class MovingAverage(WeightAveraging):
         if trainer.global_step == self._latest_update_step:  # gradients are being accumulated
             return
         self._latest_update_step = trainer.global_step
-        average(self._pairs, int(averaged.n_averaged), self.decay)
+        average(self._floating, int(averaged.n_averaged), self.decay)
+        for counter, new in self._counters:
+            counter.copy_(new)
         averaged.n_averaged += 1
 
 
@@ -58,10 +64,6 @@ def average(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], count: int, deca
     weights. The schedule is that of TensorFlow's ExponentialMovingAverage with num_updates.
     """
     share = min(decay, (1 + count) / (10 + count)) if count else 0.0
-    floating = [pair for pair in pairs if pair[0].is_floating_point()]
-    if floating:
-        # An average of equal values is that value to the bit: frozen weights do not move.
-        get_ema_multi_avg_fn(share)(*map(list, zip(*floating, strict=True)), None)
-    for own, new in pairs:
-        if not own.is_floating_point():
-            own.copy_(new)  # a counter
+    own, new = zip(*pairs, strict=True)
+    # An average of equal values is that value to the bit: frozen weights do not move.
+    get_ema_multi_avg_fn(share)(list(own), list(new), None)

@@ -1,5 +1,6 @@
 """training.compile: the steps of training by torch.compile."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,20 +23,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-def test_a_compiled_network_learns_the_same(mode: str) -> None:
+def test_a_compiled_network_learns_the_same(
+    mode: str, validation_losses: Callable[[Result], list[float]]
+) -> None:
     torch._dynamo.utils.counters.clear()
     compiled = cnnexp.run([*SHORT, f"training.compile={mode}"])
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     plain = cnnexp.run(SHORT)
-    assert losses(compiled) == pytest.approx(losses(plain), rel=0.02)
-
-
-def losses(result: Result) -> list[float]:
-    assert result.folder is not None
-    rows = (result.folder / "metrics.csv").read_text().splitlines()
-    found = [float(row.split(",")[-1]) for row in rows if ",val/loss," in row]
+    found, expected = validation_losses(compiled), validation_losses(plain)
     assert len(found) == 2
-    return found
+    assert found == pytest.approx(expected, rel=0.02)
 
 
 def test_where_torch_cannot_compile(monkeypatch: pytest.MonkeyPatch) -> None:
