@@ -70,10 +70,13 @@ def own_modules() -> dict[str, int]:
     """Imported modules of a person's own folders -> when their files were changed, ns. What was
     edited in the middle of a notebook is imported anew.
     """
+    found: dict[str, int] = {}
+    if not _folders:
+        return found
     begins = tuple(f"{folder}{os.sep}" for folder in _folders)
-    found = {}
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or ""
+        # Not by getattr: at that, a module that is imported lazily (MLflow's are) is imported.
+        file = getattr(module, "__dict__", {}).get("__file__") or ""
         own = file.startswith(begins) and not name.startswith("cnnexp.")
         if own and name != "__main__" and "site-packages" not in file and os.path.exists(file):
             found[name] = os.stat(file).st_mtime_ns
