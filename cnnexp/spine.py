@@ -1,7 +1,9 @@
 """What a network is: a chain of named blocks. Found out before a run begins, with two images."""
 
+import copy
 import traceback
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
     """
     mode = network.training
     try:
-        logits = passed(network.eval(), image_size)
+        logits = passed(network.eval(), black(image_size))["head"]
     except Refused as problem:
         if any(takes(network, larger) for larger in (2 * image_size, LARGE)):
             raise InputError(
@@ -97,12 +99,18 @@ def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
 
 def check_learns(network: nn.Sequential, image_size: int) -> None:
     """Before a network's first training. Raises InputError for what trains without an error and
-    learns little: layers that torch does not know, probabilities in place of logits.
+    learns little or is tested wrongly: layers that torch does not know, answers that are not the
+    image's alone, probabilities in place of logits; and for what fails in the first step.
     """
     check_layers_known(network)
-    mode = network.training
-    logits = passed(network.eval(), image_size)
-    network.train(mode)
+    unlike = black(image_size)
+    unlike[0] = torch.rand(unlike.shape[1:], generator=torch.Generator().manual_seed(0))
+    trial = copy.deepcopy(network).eval()
+    with torch.random.fork_rng([]):
+        values = passed(trial, unlike)
+        check_steady(trial, unlike, values)
+        check_step(trial.train(), unlike)
+    logits = values["head"]
     last: nn.Module = network
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
@@ -111,6 +119,56 @@ def check_learns(network: nn.Sequential, image_size: int) -> None:
             "model: the head gives probabilities and not logits; leave out the sigmoid or softmax "
             "at its end: the loss and the answers apply it"
         )
+
+
+def check_steady(
+    network: nn.Sequential, images: torch.Tensor, values: Mapping[str, torch.Tensor]
+) -> None:
+    """Raises InputError where, in eval mode, an image's values are drawn by chance, or depend on
+    the other images of its batch. values: `passed` of two unlike images.
+    """
+    try:
+        alone = passed(network, images[:1])
+    except Refused as problem:
+        raise InputError(f"model: cannot take one image alone: {problem}") from None
+    block = next((name for name in values if not alike(values[name][:1], alone[name])), None)
+    if block is None:
+        return
+    if not alike(passed(network, images)[block], values[block]):
+        raise InputError(
+            f"model: {block} gives other values each time it is evaluated with the same images; a "
+            "dropout by function needs training=self.training, an nn.Dropout sees to it itself"
+        )
+    gave, wanted = size_of(alone[block]), size_of(values[block][:1])
+    sizes = "" if gave == wanted else f", of size {gave}, not {wanted}"
+    raise InputError(
+        f"model: {block} gives an image other values alone than beside another{sizes}: the first "
+        "dimension is the batch's, which a view, squeeze, softmax or norm must not mix"
+    )
+
+
+def check_step(network: nn.Sequential, images: torch.Tensor) -> None:
+    """Raises InputError where torch refuses a step of training: forward, and gradients."""
+    try:
+        logits = passed(network.train(), images, gradients=True)["head"]
+    except Refused as problem:
+        raise InputError(f"model: in training, {problem}") from None
+    try:
+        logits.sum().backward()
+    except RuntimeError as error:
+        raise InputError(f"model: its gradients cannot be computed: {first_line(error)}") from None
+
+
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """But for rounding, which depends on a batch's size."""
+    if one.shape != other.shape:
+        return False
+    largest = float(one.abs().nan_to_num().max()) if one.numel() else 0.0
+    return torch.allclose(one, other, rtol=0, atol=1e-3 * largest, equal_nan=True)
+
+
+def size_of(values: torch.Tensor) -> str:
+    return "x".join(map(str, values.shape))
 
 
 def sums_to_one(values: torch.Tensor) -> bool:
@@ -123,13 +181,20 @@ class Refused(Exception):
     """By a block, which torch's words name."""
 
 
-def passed(network: nn.Sequential, image_size: int) -> torch.Tensor:
-    """What comes out for two black images. Raises Refused where torch refuses a block's input."""
-    features = torch.zeros(2, 3, image_size, image_size)
+def black(image_size: int) -> torch.Tensor:
+    """Two images."""
+    return torch.zeros(2, 3, image_size, image_size)
+
+
+def passed(
+    network: nn.Sequential, images: torch.Tensor, *, gradients: bool = False
+) -> dict[str, torch.Tensor]:
+    """Block -> what it gives. Raises Refused where torch refuses a block's input."""
+    features, values = images, {}
     for name, block in network.named_children():
-        given = "x".join(map(str, features.shape[1:]))
+        given = size_of(features[0])
         try:
-            with torch.no_grad():
+            with torch.set_grad_enabled(gradients):
                 features = block(features)
         except RuntimeError as error:
             raise Refused(f"{name}, given {given}{own_line(error)}: {first_line(error)}") from None
@@ -141,13 +206,14 @@ def passed(network: nn.Sequential, image_size: int) -> torch.Tensor:
                 f"model: {name} gives a {type(features).__name__}; between blocks, and "
                 "from the head, there is one tensor"
             )
-    return features
+        values[name] = features
+    return values
 
 
 def takes(network: nn.Sequential, image_size: int) -> bool:
     """Whether images of this size pass."""
     try:
-        passed(network, image_size)
+        passed(network, black(image_size))
     except Exception:  # a person's own code may raise anything
         return False
     return True

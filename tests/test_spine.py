@@ -1,11 +1,13 @@
 """A network that is no chain, or whose blocks do not fit, is refused before a run begins."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from cnnexp.config.instantiate import allow_folder, resolve
 from cnnexp.errors import InputError
@@ -110,6 +112,49 @@ def test_probabilities_in_place_of_logits(last: nn.Module, outputs: int) -> None
     check_learns(chain(head=head), 4)
     with pytest.raises(InputError, match="gives probabilities and not logits; leave out"):
         check_learns(chain(head=head.append(last)), 4)
+
+
+class By(nn.Module):
+    """A dense layer, and what `change` makes of its values; in training only: `training`."""
+
+    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor], training: bool) -> None:
+        super().__init__()
+        self.dense, self.change, self.only_training = nn.Linear(48, 20), change, training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = self.dense(x)
+        return self.change(values) if self.training or not self.only_training else values
+
+
+@pytest.mark.parametrize(
+    ("change", "training", "said"),
+    [
+        (functional.dropout, False, "head gives other values each time .* training=self.training"),
+        (
+            lambda x: x - x.mean(dim=0),
+            False,
+            "head gives .* other values alone than beside another: the",
+        ),
+        (
+            torch.squeeze,
+            False,
+            "head gives .* beside another, of size 20, not 1x20: the",
+        ),
+        (lambda x: x.view(2, 20), False, "cannot take one image alone: head, given 48: .*invalid"),
+        (lambda x: x @ x, True, "in training, head, given 48: .*shapes cannot be multiplied"),
+        (lambda x: x.exp().mul_(2), True, "gradients cannot be computed: .*inplace operation"),
+    ],
+)
+def test_answers_that_are_not_the_image_s_own_and_steps_that_fail(
+    change: Callable[[torch.Tensor], torch.Tensor], training: bool, said: str
+) -> None:
+    network = chain(flat=nn.Flatten(), head=By(change, training))
+    before = torch.get_rng_state()
+    with pytest.raises(InputError, match=f"^model: .*{said}"):
+        check_learns(network, 4)
+    assert network.training
+    assert torch.equal(before, torch.get_rng_state())
+    check_learns(chain(flat=nn.Flatten(), head=By(functional.dropout, training=True)), 4)
 
 
 class Gated(nn.Module):
