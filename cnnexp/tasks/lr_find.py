@@ -43,6 +43,10 @@ def lr_find(config: Mapping[str, Any]) -> Result:
         optimizer = short_name(laid_over(config["optimizer"], own))
         journal.topic("testing", f"{STEPS} steps of {optimizer}, from {LOWEST:g} to {HIGHEST:g}")
         rates, losses = range_test(config, classifier, batches)
+        if len(rates) < STEPS:
+            journal.topic(
+                "ended", f"at {rates[-1]:.2g}: the loss was over {DIVERGED:g} times its lowest"
+            )
         picture = rate_curve(rates, losses, phase.optimization.lr)
         folder = create_run_folder(Path(config["paths"]["outputs"]) / "lr_find", config["name"])
         (path,) = save_pictures({"lr_find": picture}, folder / "figures")

@@ -18,6 +18,7 @@ from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import house_style
 from cnnexp.visualization.captions import LEGEND
 from cnnexp.visualization.layers import (
+    SMALLEST_MAP,
     class_scores,
     default_layer,
     map_block,
@@ -85,6 +86,11 @@ def gradcam(
     with looking_at(probe.network) as network, torch.no_grad():
         probabilities = to_probabilities(network(shown))
     targets = _targets(target, probabilities, labels, probe.classes)
+    chosen = (
+        ""
+        if layer
+        else f" It is the last block whose map has {SMALLEST_MAP}x{SMALLEST_MAP} places or more."
+    )
     maps, layer, (height, width) = gradcam_maps(probe.network, shown, targets, layer)
     figure = heat_overlays(
         images=shown.cpu().numpy(),
@@ -109,7 +115,7 @@ def gradcam(
             "All maps share one scale: a faint map means that little in the image speaks for the "
             "class; the answer is sure all the same where nothing speaks for another. Each place "
             f"of the {height}x{width} map sees a large part of the image: edges of a bright spot "
-            "mean nothing.",
+            f"mean nothing.{chosen}",
             alt=f"Heat maps over {len(shown)} test images, {right} of them predicted right.",
         )
     }

@@ -133,8 +133,7 @@ def test_a_loss_that_falls_is_not_stuck_yet() -> None:
         (0.12, 1000, {}, True),
         (0.30, 1000, {}, False),
         (0.12, 4000, {}, False),
-        (0.12, 1000, {"model": {"weights": "IMAGENET"}}, False),
-        (0.12, 1000, {"init_from": "outputs/a/b"}, False),
+        (0.12, 1000, {"init_from": "outputs/a/b"}, True),
     ],
 )
 def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> None:

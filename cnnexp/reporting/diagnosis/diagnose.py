@@ -141,7 +141,7 @@ def too_few_steps(
     typed: Sequence[str],
     config: Mapping[str, Any],
 ) -> Finding | None:
-    """Weights that were drawn, fewer than 100 steps, and an accuracy, `right` of so many images,
+    """Fewer than 100 steps, and an accuracy, `right` of so many images,
     whose 95% interval reaches down to 1.5 times the most frequent class's share (twice, with
     fewer than 30 steps): nothing else can be told from that.
 
@@ -149,9 +149,8 @@ def too_few_steps(
     step: a third of it is left after 10 steps, a tenth after 22, while the maps themselves still
     change fastest.
     """
-    drawn = (config.get("model") or {}).get("weights") is None and not config.get("init_from")
     epochs = sum(len(rows) for rows in phases.values())
-    if not drawn or not epochs or not batch or not sum(train_counts) or not images:
+    if not epochs or not batch or not sum(train_counts) or not images:
         return None
     each = math.ceil(sum(train_counts) / batch)
     low, _ = accuracy_interval(right, images)
