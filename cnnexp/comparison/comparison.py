@@ -87,6 +87,7 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
             *chosen.notes,
             *twice,
             *image_notes(answers),
+            *effort_notes(groups),
             *code_notes(groups),
             *config_notes(counted),
         ],
@@ -106,6 +107,21 @@ def image_notes(answers: Answers) -> list[str]:
     return [
         f"compared on the {count:,} different test images that are common to all runs, "
         f"each of which was tested on {tested}{learned}"
+    ]
+
+
+def effort_notes(groups: Sequence[Group]) -> list[str]:
+    """Groups of which one trained for 1.5 times as many epochs as another, or more."""
+    lengths = sorted(
+        (float(np.mean([len(run.history) for run in group.runs])), place)
+        for place, group in enumerate(groups)
+    )
+    (least, short), (most, long) = lengths[0], lengths[-1]
+    if not least or most < 1.5 * least:
+        return []
+    return [
+        f"trained for {round(least, 1):g} epochs ({groups[short].label}) to {round(most, 1):g} "
+        f"({groups[long].label}): a verdict is of networks and of effort"
     ]
 
 

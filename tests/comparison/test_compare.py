@@ -256,6 +256,19 @@ def test_notes_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -
     assert note in Page(folder / "comparison.html").text
 
 
+@pytest.mark.parametrize(("epochs", "told"), [((2, 2, 4), True), ((3, 3, 4), False)])
+def test_unlike_effort_is_told(
+    epochs: tuple[int, ...], told: bool, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, count in enumerate(epochs):
+        make_run("ab"[number > 1], epochs=count, seed=number)
+    folder = compare("outputs/a", "outputs/b").folder
+    note = "trained for 2 epochs (a) to 4 (b): a verdict is of networks and of effort"
+    assert (f"note      {note}\n" in capsys.readouterr().out) == told
+    assert folder is not None
+    assert (note in Page(folder / "comparison.html").text) == told
+
+
 @pytest.mark.parametrize(
     ("typed", "parts"),
     [
