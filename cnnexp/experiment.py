@@ -24,7 +24,8 @@ from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
 from cnnexp.models.whitening import Whiten
-from cnnexp.spine import as_spine, has_batch_norm, try_out
+from cnnexp.rehearsal import try_out
+from cnnexp.spine import as_spine, has_batch_norm
 from cnnexp.training.precision import resolve_precision
 
 Config = Mapping[str, Any]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from cnnexp.config.arguments import to_type
@@ -26,6 +25,7 @@ from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.own_code import changed_note
 from cnnexp.runs import read_json
+from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import best_checkpoint, load_network
 
 
@@ -75,7 +75,7 @@ def load_run(
             f"train it on with: {to_type(f'resume={place}')}"
         )
     load_network(network, checkpoint)
-    network.to(memory_format=torch.channels_last)
+    channels_last(network)
     typed = any(line.lstrip("+").startswith("trainer.precision=") for line in config["overrides"])
     precision = precision_of(merged) if typed else info["precision"]
     return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval(), precision)

@@ -30,9 +30,9 @@ from cnnexp.own_code import changed_note, own_code
 from cnnexp.plan import plan_phases
 from cnnexp.processes import here_of
 from cnnexp.recording import write_data_files, write_run_files
+from cnnexp.rehearsal import check_learns
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, create_run_folder, now, read_json
-from cnnexp.spine import check_learns
 from cnnexp.tracking.environment import capture
 from cnnexp.tracking.metrics_file import check_metrics
 from cnnexp.training.checkpoints import (

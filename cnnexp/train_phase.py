@@ -22,6 +22,7 @@ from cnnexp.experiment import build_batches, cache_of, device_of, precision_of
 from cnnexp.plan import can_store, is_identity, views_of
 from cnnexp.processes import cluster, here_of
 from cnnexp.reporting.journal import Journal
+from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import WholeFileIO
 from cnnexp.training.classifier import Augmentation, Classifier
 from cnnexp.training.fit import Fitted, fit
@@ -52,7 +53,7 @@ def build_classifier(
     balanced = training["class_weights"] == "balanced"
     augment: Augmentation = none() if cached else build_augmentation(config)
     return Classifier(
-        network.to(memory_format=torch.channels_last),
+        channels_last(network),
         classes=classes,
         loss=Loss(
             training["loss"],

@@ -1,18 +1,15 @@
 """A network that is no chain, or whose blocks do not fit, is refused before a run begins."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
-from cnnexp.config.instantiate import allow_folder, resolve
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
-from cnnexp.spine import as_spine, check_learns, try_out
+from cnnexp.rehearsal import try_out
+from cnnexp.spine import as_spine, channels_last
 from cnnexp.training.phases import freeze, parameter_counts
 
 DENSE = nn.Linear(48, 5)
@@ -54,47 +51,6 @@ def test_what_is_no_spine(given: nn.Module, said: str) -> None:
         as_spine(given, "mine.net")
 
 
-class OfOne(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[:1]
-
-
-class Twice(nn.Module):
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return x, x
-
-
-@pytest.mark.parametrize(
-    ("network", "said"),
-    [
-        (chain(flat=nn.Flatten(), head=DENSE), r"gives \(2, 5\) and not \(2, 4\); `outputs`"),
-        (chain(head=nn.Conv2d(3, 4, 1)), r"gives \(2, 4, 4, 4\) and not \(2, 4\)"),
-        (chain(one=OfOne(), flat=nn.Flatten(), head=nn.Linear(48, 4)), r"gives \(1, 4\) and not"),
-        (chain(block1=Twice(), head=DENSE), "block1 gives a tuple; .*one tensor"),
-        (chain(flat=nn.Flatten(), head=Twice()), "head gives a tuple; .*one tensor"),
-        (chain(flat=nn.Flatten(), head=nn.Linear(7, 4)), "head, given 48: .*mat1 and mat2"),
-        (chain(block1=nn.Module(), head=DENSE), "block1, given 3x4x4: .*forward"),
-    ],
-)
-def test_what_does_not_give_an_answer_for_each_image(network: nn.Sequential, said: str) -> None:
-    network.train()
-    with pytest.raises(InputError, match=rf"^model: .*{said}"):
-        try_out(network, 4, 4)
-    assert network.training
-
-
-def test_layers_that_torch_does_not_know_are_refused() -> None:
-    block = nn.Conv2d(3, 4, 1)
-    block.layers = [nn.Conv2d(4, 4, 1)]
-    network = chain(stem=block, flat=nn.Flatten(), head=nn.Linear(64, 5))
-    with pytest.raises(InputError, match=r"stem\.layers is a list of layers.*an nn\.ModuleList"):
-        check_learns(network, 4)
-    block.layers = [block]  # known: a second name for it
-    del block.layers
-    block.shortcuts = {"a": network.head}
-    check_learns(network, 4)
-
-
 def test_what_the_model_has_fixed_stays_fixed() -> None:
     stem = nn.Sequential(nn.Conv2d(3, 2, 1).requires_grad_(False), nn.Conv2d(2, 4, 1))
     network = as_spine(chain(stem=stem, flat=nn.Flatten(), head=nn.Linear(64, 5)), "mine.net")
@@ -105,99 +61,8 @@ def test_what_the_model_has_fixed_stays_fixed() -> None:
     assert parameter_counts(network, ["stem", "head"]) == (12 + 325, 8 + 12 + 325)
 
 
-@pytest.mark.parametrize(("last", "outputs"), [(nn.Softmax(1), 4), (nn.Sigmoid(), 1)])
-def test_probabilities_in_place_of_logits(last: nn.Module, outputs: int) -> None:
-    """The loss squashes them itself: squashed twice, a network hardly learns, without an error."""
-    head = nn.Sequential(nn.Flatten(), nn.Linear(48, outputs))
-    check_learns(chain(head=head), 4)
-    with pytest.raises(InputError, match="gives probabilities and not logits; leave out"):
-        check_learns(chain(head=head.append(last)), 4)
-
-
-class By(nn.Module):
-    """A dense layer, and what `change` makes of its values; in training only: `training`."""
-
-    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor], training: bool) -> None:
-        super().__init__()
-        self.dense, self.change, self.only_training = nn.Linear(48, 20), change, training
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        values = self.dense(x)
-        return self.change(values) if self.training or not self.only_training else values
-
-
-@pytest.mark.parametrize(
-    ("change", "training", "said"),
-    [
-        (functional.dropout, False, "head gives other values each time .* training=self.training"),
-        (
-            lambda x: x - x.mean(dim=0),
-            False,
-            "head gives .* other values alone than beside another: the",
-        ),
-        (
-            torch.squeeze,
-            False,
-            "head gives .* beside another, of size 20, not 1x20: the",
-        ),
-        (lambda x: x.view(2, 20), False, "cannot take one image alone: head, given 48: .*invalid"),
-        (lambda x: x @ x, True, "in training, head, given 48: .*shapes cannot be multiplied"),
-        (lambda x: x.exp().mul_(2), True, "gradients cannot be computed: .*inplace operation"),
-    ],
-)
-def test_answers_that_are_not_the_image_s_own_and_steps_that_fail(
-    change: Callable[[torch.Tensor], torch.Tensor], training: bool, said: str
-) -> None:
-    network = chain(flat=nn.Flatten(), head=By(change, training))
-    before = torch.get_rng_state()
-    with pytest.raises(InputError, match=f"^model: .*{said}"):
-        check_learns(network, 4)
-    assert network.training
-    assert torch.equal(before, torch.get_rng_state())
-    check_learns(chain(flat=nn.Flatten(), head=By(functional.dropout, training=True)), 4)
-
-
-class Gated(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense, self.gate = nn.Linear(48, 5), nn.Sequential(nn.Linear(48, 48), nn.Sigmoid())
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.dense(x * self.gate(x))
-
-
-def test_a_sigmoid_that_is_not_the_end_is_fine() -> None:
-    check_learns(chain(flat=nn.Flatten(), head=Gated()), 4)
-
-
-def test_images_that_are_too_small() -> None:
-    """Larger ones pass: it is their size."""
-    network = chain(
-        block1=nn.Conv2d(3, 4, 3), block2=nn.Conv2d(4, 4, 5),
-        pool=nn.AdaptiveMaxPool2d(1), flat=nn.Flatten(), head=nn.Linear(4, 2),
-    )  # fmt: skip
-    try_out(network, 7, 2)
-    said = r"^dataset\.image_size=5: .*\(block2, given 4x3x3: .*larger images or fewer stages"
-    with pytest.raises(InputError, match=said):
-        try_out(network, 5, 2)
-
-
-def test_the_line_of_a_persons_own_code_is_named(tmp_path: Path) -> None:
-    (tmp_path / "halves.py").write_text(
-        "import torch\n\nclass Halves(torch.nn.Module):\n    def forward(self, x):\n"
-        "        return torch.cat([x, x[:, :, 1:]], dim=1)\n"
-    )
-    allow_folder(tmp_path)
-    network = chain(block1=resolve("halves.Halves")(), head=DENSE)
-    with pytest.raises(InputError, match=r"block1, given 3x4x4, halves\.py line 5: Sizes"):
-        try_out(network, 4, 5)
-
-
-def test_what_a_block_raises_names_it() -> None:
-    class Fails(nn.Module):
-        def forward(self, features: torch.Tensor) -> torch.Tensor:
-            return features.no_such_attribute
-
-    with pytest.raises(AttributeError) as caught:
-        try_out(chain(block1=nn.Conv2d(3, 4, 3), block2=Fails(), head=DENSE), 8, 2)
-    assert caught.value.__notes__ == ["raised by block block2 of the network, given 4x6x6"]
+def test_weights_of_five_dimensions_are_left_as_they_are() -> None:
+    network = chain(plane=nn.Conv2d(3, 4, 3), volume=nn.Conv3d(1, 2, 3), head=DENSE)
+    channels_last(network)
+    assert network.plane.weight.is_contiguous(memory_format=torch.channels_last)
+    assert network.volume.weight.is_contiguous()

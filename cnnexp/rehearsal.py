@@ -1,0 +1,203 @@
+"""Two images go through a network before a run begins: what would fail in the first batch or at the
+test, or train without an error and learn little.
+"""
+
+import copy
+import traceback
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cnnexp.config.instantiate import named_folder
+from cnnexp.errors import InputError, first_line
+from cnnexp.spine import check_layers_known
+
+LARGE = 224  # pixels that every usual network can take
+
+
+def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
+    """Raises InputError where two images do not become logits (2, outputs): what would else fail in
+    the first batch, or at the test.
+    """
+    mode = network.training
+    try:
+        logits = passed(network.eval(), black(image_size))
+    except Refused as problem:
+        if any(takes(network, larger) for larger in (2 * image_size, LARGE)):
+            raise InputError(
+                f"dataset.image_size={image_size}: the network cannot take such images "
+                f"({problem}); use larger images or fewer stages"
+            ) from None
+        raise InputError(f"model: {problem}") from None
+    finally:
+        network.train(mode)
+    if logits.shape != (2, outputs):
+        raise InputError(
+            f"model: for two images the head gives {tuple(logits.shape)} and not (2, {outputs}); "
+            "`outputs` says how many values belong to an image"
+        )
+
+
+def check_learns(network: nn.Sequential, image_size: int) -> None:
+    """Before a network's first training. Raises InputError for what trains without an error and
+    learns little or is tested wrongly: layers that torch does not know, answers that are not the
+    image's alone, probabilities in place of logits; and for what fails in the first step.
+    """
+    check_layers_known(network)
+    unlike = black(image_size)
+    unlike[0] = torch.rand(unlike.shape[1:], generator=torch.Generator().manual_seed(0))
+    twin = copy.deepcopy(network)
+    with torch.random.fork_rng([]):
+        logits = steady(twin.eval(), unlike)
+        check_step(twin.train(), unlike)
+    last: nn.Module = network
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    if isinstance(last, nn.Sigmoid) or (logits.shape[1] > 1 and sums_to_one(logits)):
+        raise InputError(
+            "model: the head gives probabilities and not logits; leave out the sigmoid or softmax "
+            "at its end: the loss and the answers apply it"
+        )
+
+
+def steady(network: nn.Sequential, images: torch.Tensor) -> torch.Tensor:
+    """The logits of two unlike images. Raises InputError where, in eval mode, a block gives an
+    image values that are drawn by chance, or depend on the other images of its batch.
+
+    Block by block, each given the same: what one makes of rounding, the next may make larger.
+    """
+    given = images
+    for name, block in network.named_children():
+        gives = through(name, block, given.clone())  # it may work in place
+        try:
+            alone = through(name, block, given[:1].clone())
+        except Refused as problem:
+            raise InputError(f"model: cannot take one image alone: {problem}") from None
+        if not alike(gives[:1], alone):
+            if not alike(gives, through(name, block, given.clone())):
+                raise InputError(
+                    f"model: {name} gives other values each time it is evaluated with the same "
+                    "images; a dropout by function needs training=self.training (an nn.Dropout "
+                    "sees to it itself), and layers are made once, not in forward"
+                )
+            gave, wanted = size_of(alone), size_of(gives[:1])
+            sizes = "" if gave == wanted else f", of size {gave}, not {wanted}"
+            raise InputError(
+                f"model: {name} gives an image other values alone than beside another{sizes}: the "
+                "first dimension is the batch's, which a view, squeeze, softmax or norm must not "
+                "mix"
+            )
+        given = gives
+    return given
+
+
+def check_step(network: nn.Sequential, images: torch.Tensor) -> None:
+    """Raises InputError where torch refuses a step of training, forward or gradients; and where
+    this would need gradients of weights that the network does not know.
+    """
+    try:
+        logits = passed(network, images, gradients=True)
+    except Refused as problem:
+        raise InputError(f"model: in training, {problem}") from None
+    try:
+        logits.sum().backward()
+    except RuntimeError as error:
+        raise InputError(f"model: its gradients cannot be computed: {first_line(error)}") from None
+    own = {id(parameter) for parameter in network.parameters()}
+    if foreign := [leaf for leaf in leaves(logits) if id(leaf) not in own]:
+        sizes = ", ".join(dict.fromkeys(size_of(leaf) or "a number" for leaf in foreign))
+        raise InputError(
+            f"model: its answers depend on weights that it does not know as its own ({sizes}), "
+            "which would be neither trained nor saved; put layers into an nn.ModuleList or "
+            "nn.ModuleDict, tensors into an nn.Parameter"
+        )
+
+
+def leaves(value: torch.Tensor) -> list[torch.Tensor]:
+    """What autograd would give gradients to."""
+    found, seen, left = [], set(), [value.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):  # torch's AccumulateGrad
+            found.append(node.variable)
+        left += [function for function, _ in node.next_functions]
+    return found
+
+
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """But for rounding, which depends on a batch's size."""
+    if one.shape != other.shape:
+        return False
+    largest = float(one.abs().nan_to_num().max()) if one.numel() else 0.0
+    return torch.allclose(one, other, rtol=0, atol=1e-3 * largest, equal_nan=True)
+
+
+def size_of(values: torch.Tensor) -> str:
+    return "x".join(map(str, values.shape))
+
+
+def sums_to_one(values: torch.Tensor) -> bool:
+    """Whether each row of (B, K) could be what a softmax gave."""
+    sums = values.sum(dim=1)
+    return bool((values >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+
+
+def black(image_size: int) -> torch.Tensor:
+    """Two images."""
+    return torch.zeros(2, 3, image_size, image_size)
+
+
+class Refused(Exception):
+    """By a block, which torch's words name."""
+
+
+def passed(
+    network: nn.Sequential, images: torch.Tensor, *, gradients: bool = False
+) -> torch.Tensor:
+    """The logits. Raises Refused where torch refuses a block's input."""
+    features = images
+    for name, block in network.named_children():
+        features = through(name, block, features, gradients=gradients)
+    return features
+
+
+def through(
+    name: str, block: nn.Module, given: torch.Tensor, *, gradients: bool = False
+) -> torch.Tensor:
+    """What the block gives. Raises Refused where torch refuses its input."""
+    size = size_of(given[0])
+    try:
+        with torch.set_grad_enabled(gradients):
+            gives = block(given)
+    except RuntimeError as error:
+        raise Refused(f"{name}, given {size}{own_line(error)}: {first_line(error)}") from None
+    except Exception as error:
+        error.add_note(f"raised by block {name} of the network, given {size}")
+        raise
+    if not isinstance(gives, torch.Tensor):
+        raise InputError(
+            f"model: {name} gives a {type(gives).__name__}; between blocks, and "
+            "from the head, there is one tensor"
+        )
+    return gives
+
+
+def takes(network: nn.Sequential, image_size: int) -> bool:
+    """Whether images of this size pass."""
+    try:
+        passed(network, black(image_size))
+    except Exception:  # a person's own code may raise anything
+        return False
+    return True
+
+
+def own_line(error: BaseException) -> str:
+    """`, dense.py line 12`: the last one of a person's own code that led to the error, else ""."""
+    frames = traceback.extract_tb(error.__traceback__)
+    folder = named_folder()
+    own = [at for at in frames if folder and Path(at.filename).resolve().is_relative_to(folder)]
+    return f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""
