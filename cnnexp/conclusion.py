@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnexp.answers import Tested, draw
 from cnnexp.config.arguments import to_type
+from cnnexp.config.loss_options import loss_options
 from cnnexp.files import shown_path
 from cnnexp.recording import ENDED, RUN, Records, log_files
 from cnnexp.reporting.curves import learning_curves
@@ -57,6 +58,7 @@ def curves_of(config: Mapping[str, Any], begun: Begun) -> Picture:
     return learning_curves(
         [row for record in records.values() for row in record["history"]],
         monitor=config["training"]["monitor"],
+        options=loss_options(config["training"]),
         phases={name: len(record["history"]) for name, record in records.items()},
         chosen=records[begun.phases[-1].name]["best_epoch"],
     )

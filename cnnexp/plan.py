@@ -8,15 +8,17 @@ from typing import Any
 import torch
 import yaml
 from torch import nn
-from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cnnexp.config.compose import search_folders
 from cnnexp.config.instantiate import call, named_folder, resolve
+from cnnexp.config.loss_options import loss_options
 from cnnexp.config.overlay import laid_over
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError, one_line
 from cnnexp.experiment import device_of, precision_of
 from cnnexp.processes import here_of
+from cnnexp.schedule import build_scheduler, by_epoch
 from cnnexp.training.optimization import Optimization, parameter_groups
 from cnnexp.training.phases import (
     Phase,
@@ -31,8 +33,6 @@ Config = Mapping[str, Any]
 
 # Optimizers whose step torch has as one kernel, on CPUs and on GPUs: 3 to 6 times as fast on a CPU.
 FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD)
-# What a schedule needs to know of the run and a config cannot.
-STEPS = ("total_steps", "T_max")
 
 
 def plan_phases(config: Config, network: nn.Sequential) -> list[Phase]:
@@ -58,7 +58,8 @@ def check_optimization(phase: Phase, network: nn.Sequential) -> None:
                 "def step(self, closure=None), and call closure() where there is one"
             )
         group = "scheduler"
-        scheduler = own.make_scheduler(optimizer, 100 * phase.epochs, phase.epochs)
+        length = phase.epochs * (1 if own.by_epoch else 100)
+        scheduler = own.make_scheduler(optimizer, length, phase.epochs)
         check_kind(scheduler, (LRScheduler, ReduceLROnPlateau), group)
     except (ValueError, TypeError) as error:
         reason = one_line(error)
@@ -91,9 +92,10 @@ def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
         optimization=Optimization(
             lr=optimizer["lr"],
             make_optimizer=lambda groups: call(fused(optimizer, config), params=groups),
-            make_scheduler=lambda built, steps, epochs: build_scheduler(
-                scheduler, built, steps, warmup_steps=round(phase["warmup"] * steps / epochs)
+            make_scheduler=lambda built, length, epochs: build_scheduler(
+                scheduler, built, length, warmup=round(phase["warmup"] * length / epochs)
             ),
+            by_epoch=by_epoch(scheduler),
         ),
         early_stopping=phase["early_stopping"] or config["training"]["early_stopping"],
     )
@@ -117,28 +119,6 @@ def fused(node: Config, config: Config) -> Config:
     return {**node, "fused": True}
 
 
-def build_scheduler(
-    node: Config, optimizer: torch.optim.Optimizer, steps: int, warmup_steps: int = 0
-) -> LRScheduler | ReduceLROnPlateau:
-    """The schedule, told how many steps the phase has; before it a linear rise from nearly zero."""
-    options = {key: value for key, value in node.items() if key not in STEPS}
-    warmup_steps = min(warmup_steps, steps - 1)
-    steps -= warmup_steps
-    if "pct_start" in options:
-        # OneCycleLR divides by pct_start * steps - 1 and by the steps that are left after it.
-        options["pct_start"] = min(max(options["pct_start"], 1.5 / steps), 0.5)
-        options["max_lr"] = [group["lr"] for group in optimizer.param_groups]
-        steps = max(steps, 4)
-    takes = inspect.signature(resolve(node["_target_"])).parameters
-    needed = {key for key in STEPS if key in takes and takes[key].default is takes[key].empty}
-    known = {key: steps for key in STEPS if key in node or key in needed}
-    schedule = call(options, optimizer=optimizer, **known)
-    if not warmup_steps:
-        return schedule
-    rise = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
-    return SequentialLR(optimizer, [rise, schedule], milestones=[warmup_steps])
-
-
 def plan_lines(
     config: Config, network: nn.Sequential, phases: list[Phase], images: ImageSet
 ) -> list[str]:
@@ -155,6 +135,7 @@ def plan_lines(
         common += f", the gradients of {summed} batches added up"
     if ema is not None:
         common += f", weights averaged ({ema:g})"
+    common += "".join(f", {option}" for option in loss_options(config["training"]))
     if config["training"]["compile"] is not None:
         common += f", compiled ({config['training']['compile']})"
     rows = [("phase", "trains", "parameters", "epochs", "optimizer", "frozen part")]
@@ -165,7 +146,8 @@ def plan_lines(
         )
         rates = sorted({phase.optimization.lr * share for share in phase.rates.values()})
         rate = " to ".join(f"{value:g}" for value in dict.fromkeys((rates[0], rates[-1])))
-        how = f"{short_name(node)} at {rate}, {short_name(scheduler)}"
+        each = " by epoch" if phase.optimization.by_epoch else ""
+        how = f"{short_name(node)} at {rate}, {short_name(scheduler)}{each}"
         frozen = frozen_part(config, network, phase, images)
         own, total = parameter_counts(network, phase.trainable)
         most = "up to " if phase.early_stopping is not None else ""

@@ -53,6 +53,16 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_torch_s_schedules_count_epochs(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    step = "{_target_: torch.optim.lr_scheduler.StepLR, step_size: 2, gamma: 0.1}"
+    result = cnnexp.run([*SHORT, "trainer.max_epochs=3", f"phases.train.scheduler={step}"])
+    assert result.folder is not None
+    info = json.loads((result.folder / "run.json").read_text())
+    rates = [row["lr"] for row in info["phases"]["train"]["history"]]
+    assert rates == pytest.approx([0.01, 0.01, 0.001])
+    assert "AdamW at 0.01, StepLR by epoch," in capsys.readouterr().out
+
+
 def weights(result: Result, phase: str, which: str = "last") -> dict[str, torch.Tensor]:
     assert result.folder is not None
     path = result.folder / "checkpoints" / phase / f"{which}.ckpt"

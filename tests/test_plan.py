@@ -13,12 +13,12 @@ from cnnexp.execution import checked
 from cnnexp.experiment import build_network
 from cnnexp.plan import (
     after_all,
-    build_scheduler,
     frozen_as_drawn,
     plan_phases,
     rate_of_another,
     views_of_none,
 )
+from cnnexp.schedule import build_scheduler, by_epoch
 from cnnexp.training.optimization import parameter_groups
 
 EXPERIMENT = "experiment=cifar10_baseline"  # SGD at 0.07
@@ -153,12 +153,39 @@ def test_a_step_is_one_kernel_where_torch_has_it(typed: list[str], said: bool | 
         torch.testing.assert_close(one, same)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "epochs"),
+    [
+        ("StepLR", {"step_size": 1}, True),
+        ("MultiStepLR", {"milestones": [1]}, True),
+        ("ReduceLROnPlateau", {}, True),
+        ("OneCycleLR", {"pct_start": 0.3}, False),
+        ("CosineAnnealingLR", {"T_max": None}, False),
+        ("ConstantLR", {"factor": 1.0, "total_iters": 0}, False),
+        ("CyclicLR", {"base_lr": 0.1, "max_lr": 1.0}, False),
+    ],
+)
+def test_what_a_schedule_counts(name: str, options: dict, epochs: bool) -> None:
+    assert by_epoch({"_target_": f"torch.optim.lr_scheduler.{name}", **options}) == epochs
+
+
+@pytest.mark.parametrize(("given", "last"), [({}, 0.0), ({"total_iters": 8}, 0.5)])
+def test_a_length_that_is_not_given_is_the_phase_s(given: dict, last: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    node = {"_target_": "torch.optim.lr_scheduler.PolynomialLR", **given}
+    schedule = build_scheduler(node, optimizer, 4)
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+    assert schedule.get_last_lr() == pytest.approx([last])
+
+
 def test_a_schedule_in_a_phase_is_told_its_length() -> None:
     """It is written whole there, and what it must know of the run need not be named."""
     weights = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weights], lr=1.0)
     node = {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"}
-    schedule = build_scheduler(node, optimizer, steps=4)
+    schedule = build_scheduler(node, optimizer, 4)
     rates = []
     for _ in range(5):
         rates.append(schedule.get_last_lr()[0])

@@ -127,8 +127,12 @@ class Optimizer(TypedDict):
     betas: Annotated[tuple[Fraction01, Fraction01], Strict(False)]  # a list in YAML
 
 
+# A schedule's length, in steps: the program knows it, and fills it in where it is not given.
+LENGTHS = ("total_steps", "T_max", "total_iters")
+
+
 class Scheduler(TypedDict):
-    total_steps: None  # the program knows the run's steps
+    total_steps: None
     T_max: None
     pct_start: Fraction01
     div_factor: PositiveFloat

@@ -13,6 +13,7 @@ from cnnexp.config.phases import check_meant, check_phase, filled
 from cnnexp.config.schema import (
     DATASET_DEFAULTS,
     FILLED_IN,
+    LENGTHS,
     NEEDS_RUN,
     REFINED,
     REQUIRED,
@@ -175,7 +176,8 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
             kind = takes.arguments[key].kind() if key in takes.arguments else Any
         check_key(kind, value, f"{path}.{key}")
     for key, argument in takes.arguments.items():
-        if argument.required and key not in given.keys() | filled_in and group != "scheduler":
+        length = group == "scheduler" and key in LENGTHS
+        if argument.required and key not in given.keys() | filled_in and not length:
             function = group == "augmentation" and target.rpartition(".")[2][:1].islower()
             other = "; a function is not called with images, it returns what is" if function else ""
             raise InputError(f"{path}.{key}: is missing; {target} needs it{other}")

@@ -20,11 +20,13 @@ def learning_curves(
     monitor: str = "val/accuracy",
     phases: Mapping[str, int] | None = None,
     chosen: int | None = None,
+    options: Sequence[str] = (),
 ) -> Picture:
     """Loss, accuracy and learning rate against the epoch; the best epoch is marked.
 
     phases: name -> its epochs, in order; a line is drawn between two. chosen: the epoch that is
-    marked in place of the best of all: the one whose weights the run ended with.
+    marked in place of the best of all: the one whose weights the run ended with. options: what
+    the training's loss has and the validation's has not.
 
     metrics: a row per epoch: epoch (from 1), train/loss, val/loss, train/accuracy, val/accuracy,
     lr; what is missing, None or not finite isn't drawn. monitor: whose best epoch is
@@ -70,13 +72,16 @@ def learning_curves(
         if len(metrics) == 1:
             axes.set_xticks([int(metrics[0].get("epoch", 1))])
         x += width + 0.75
+    named = ", ".join(options)
+    unlike = f"Training loss has {named} in it, validation loss has not. " if options else ""
     return Picture(
         page.figure,
         title="Learning curves",
         reading="Dashed: on the training images, measured while the weights still changed, and "
         "augmented if the run augments; solid: on the validation images at the epoch's end. "
-        "Validation loss that rises while training loss falls is over-fitting. The circle is the "
-        "epoch whose weights the run kept.",
+        f"{unlike}Validation loss that rises while training loss falls is over-fitting. The circle "
+        "is the epoch whose weights the run kept. The learning rate is that of each epoch's last "
+        "step.",
         alt=f"Loss, accuracy and learning rate per epoch: {line}.",
     )
 

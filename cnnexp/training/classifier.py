@@ -66,6 +66,7 @@ class Classifier(pl.LightningModule):
         self.mix = v2.RandomChoice(mixes) if mixes else None
         self.interruption: Interruption | None = None
         self._train: list[torch.Tensor] = []  # per step: (loss, share right), on the device
+        self.rate = 0.0  # of the last step
         self._rates: list[float] = []  # of those that may yet be no numbers
         self._norm: torch.Tensor | None = None  # of the gradient, at a step that is logged
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -121,7 +122,8 @@ class Classifier(pl.LightningModule):
         return loss * share[0], right * share[1]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        self._rates.append(highest_rate(self.trainer.optimizers[0]))
+        self.rate = highest_rate(self.trainer.optimizers[0])
+        self._rates.append(self.rate)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.unreached is None:
@@ -154,7 +156,7 @@ class Classifier(pl.LightningModule):
             # With float16 a step whose gradients overflow is left out, and the next scaled less.
             if self.trainer.precision != "16-mixed" or bool(torch.isfinite(norm)):
                 values["train/gradient_norm"] = float(norm)
-            values["lr"] = highest_rate(self.trainer.optimizers[0])
+            values["lr"] = self.rate
             if self.logger:
                 values = {"epoch": self.current_epoch, **values}
                 self.logger.log_metrics(values, step=self.global_step)
@@ -218,9 +220,11 @@ class Classifier(pl.LightningModule):
         if self._train:  # within an epoch
             self._check_finite()  # what is saved is good
             checkpoint["train_steps"] = self._mean(torch.stack(self._train))
+            checkpoint["train_rate"] = self.rate
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._train = list(checkpoint.get("train_steps", torch.empty(0)))
+        self.rate = checkpoint.get("train_rate", 0.0)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels, _ = batch
@@ -256,7 +260,7 @@ class Classifier(pl.LightningModule):
             step = self.global_step - 1
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             if self.global_step % every and step % every:  # else it is there already
-                values["lr"] = highest_rate(self.trainer.optimizers[0])
+                values["lr"] = self.rate
             if self.logger:
                 self.logger.log_metrics({"epoch": self.current_epoch, **values}, step=step)
 
@@ -264,14 +268,13 @@ class Classifier(pl.LightningModule):
         own = self.phase.optimization
         groups = parameter_groups(self.network, own.lr, self.phase.rates)
         optimizer = own.make_optimizer(groups)
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = own.make_scheduler(optimizer, steps, self.phase.epochs)
-        by_epoch = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        epochs, steps = self.phase.epochs, int(self.trainer.estimated_stepping_batches)
+        scheduler = own.make_scheduler(optimizer, epochs if own.by_epoch else steps, epochs)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {
                 "scheduler": scheduler,
-                "interval": "epoch" if by_epoch else "step",
+                "interval": "epoch" if own.by_epoch else "step",
                 "monitor": "val/loss",
             },
         }

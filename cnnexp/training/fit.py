@@ -61,8 +61,8 @@ class SavesEpochs(Checkpoint):
         self.stop, self.after = stop, after
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        best = self.table.add_row(trainer)
         assert isinstance(pl_module, Classifier)
+        best = self.table.add_row(trainer, pl_module.rate)
         if pl_module.unreached:
             self.table.journal.topic("note", without_gradient(pl_module.unreached))
             pl_module.unreached = set()  # said once

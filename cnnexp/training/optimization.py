@@ -12,12 +12,14 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 @dataclass(frozen=True)
 class Optimization:
     """lr: the optimizer's rate. make_optimizer: parameter groups -> optimizer. make_scheduler: it,
-    the phase's steps and epochs -> schedule.
+    the phase's length in what the schedule counts, and in epochs -> schedule. by_epoch: it counts
+    epochs, and not steps.
     """
 
     lr: float
     make_optimizer: Callable[[list[dict[str, Any]]], Optimizer]
     make_scheduler: Callable[[Optimizer, int, int], LRScheduler | ReduceLROnPlateau]
+    by_epoch: bool
 
 
 def parameter_groups(

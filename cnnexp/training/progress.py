@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from cnnexp.monitor import sign_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.load import OtherLoad
-from cnnexp.training.optimization import highest_rate
 
 HEADER = "  epoch   train loss   accuracy     val loss   accuracy   images/s       left"
 
@@ -104,9 +103,9 @@ class EpochTable(pl.Callback):
             self.bar.stop()
             self.bar = None
 
-    def add_row(self, trainer: pl.Trainer) -> bool:
+    def add_row(self, trainer: pl.Trainer, rate: float) -> bool:
         """Called by `SavesEpochs` when all of the epoch's metrics are known. Whether it is the
-        best epoch so far.
+        best epoch so far. rate: of its last step.
         """
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         elapsed_s = time.perf_counter() - self._began_s
@@ -114,7 +113,7 @@ class EpochTable(pl.Callback):
         row = {
             "epoch": done,
             **values,
-            "lr": highest_rate(trainer.optimizers[0]),
+            "lr": rate,
             "images_per_s": self._images / self._train_s,
             "elapsed_s": elapsed_s,
         }

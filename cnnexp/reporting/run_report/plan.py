@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cnnexp.config.loss_options import loss_options
 from cnnexp.config.overlay import laid_over
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.run_report.run_files import RunFiles
@@ -27,7 +28,7 @@ def plan(run: RunFiles) -> dict[str, Any] | None:
     said = {
         "batches of": at(run.config, "dataset", "batch_size"),
         "augmentation": target(run.config.get("augmentation")),
-        "loss": training.get("loss"),
+        "loss": ", ".join([str(training.get("loss") or ""), *loss_options(training)]).strip(", "),
         "schedule": ", then ".join(schedules(run.config)),
         "best epoch by": training.get("monitor"),
     }
