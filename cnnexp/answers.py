@@ -15,7 +15,7 @@ from torch import nn
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.progress import Bar
 from cnnexp.data.turns import in_turn
-from cnnexp.errors import InputError
+from cnnexp.errors import Inapplicable, InputError
 from cnnexp.experiment import build_batches, device_of, visualisers
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.calibration import reliability_diagram
@@ -88,14 +88,21 @@ def save_predictions(path: Path, tested: Tested, images: ImageSet) -> None:
     )
 
 
-def check_pictures(config: Config, network: nn.Sequential, images: ImageSet) -> None:
-    """Let each visualiser look at two training images: its mistakes come before the training."""
+def check_pictures(
+    config: Config, network: nn.Sequential, images: ImageSet, say: Callable[[str], None]
+) -> None:
+    """Let each visualiser look at two training images: its mistakes come before the training. What
+    the network cannot have is said.
+    """
     few = replace(images, split=dict.fromkeys(images.split, images.split["train"][:2]))
     shares = np.full((len(few.split["test"]), len(images.classes)), 1 / len(images.classes))
     probe = make_probe(network, few, shares, device_of(config), rehearsal=True)
     there = {*OWN_PICTURES}
     for name, visualise in visualisers(config).items():
-        there |= named(name, visualise, probe, there).keys()
+        try:
+            there |= named(name, visualise, probe, there).keys()
+        except Inapplicable as reason:
+            say(f"visualization.{name} is left out: {reason}")
 
 
 def draw(
@@ -117,7 +124,10 @@ def draw(
     probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
-        pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
+        try:
+            pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
+        except Inapplicable as reason:
+            say(f"{name} is left out: {reason}")
     return save_pictures(pictures, folder)
 
 

@@ -11,6 +11,10 @@ class InputError(Exception):
     """
 
 
+class Inapplicable(InputError):
+    """A picture that this network cannot have: left out of a run, with the reason."""
+
+
 class Pruned(Exception):
     """A search has given up a run that is behind the others. value: its best monitored one."""
 

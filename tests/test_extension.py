@@ -50,6 +50,38 @@ def test_all_four_together(mine: Path) -> None:
     assert "The mean image of each of 2 classes." in report
 
 
+TOKENS = """
+from collections import OrderedDict
+from torch import nn
+
+
+def tokens(image_size: int, outputs: int) -> nn.Sequential:
+    patches = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(2))  # (B, 8, tokens)
+    count = (image_size // 4) ** 2
+    mix = nn.Sequential(nn.Linear(count, count), nn.GELU())
+    head = nn.Sequential(nn.Flatten(), nn.Linear(8 * count, outputs))
+    return nn.Sequential(OrderedDict(patches=patches, mix=mix, head=head))
+"""
+
+
+def test_a_network_without_maps_trains_with_the_pictures_it_can_have(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mine / "tokens.py").write_text(TOKENS)
+    (mine / "model" / "tokens.yaml").write_text("# Patches.\n_target_: tokens.tokens\n")
+    words = ["model=tokens", "dataset.per_class=20", "trainer.max_epochs=1", "tracking=none"]
+    visualizations = "visualization=[gradcam,filters,kernels,mistakes]"
+    result = cnnexp.run([*words, visualizations], config_dir=str(mine))
+    out = capsys.readouterr().out
+    why = "no block of this network gives a map (a transformer's give tokens)"
+    assert f"note      visualization.gradcam is left out: {why}\n" in out
+    assert f"picture   gradcam is left out: {why}\n" in out
+    assert "note      visualization.filters is left out: no block before the head has a" in out
+    drawn = {path.stem for path in (result.folder / "figures").glob("*.png")}
+    assert {"kernels", "mistakes"} <= drawn
+    assert not any("cam" in name or "filters" in name for name in drawn)
+
+
 def test_a_picture_has_words(mine: Path) -> None:
     said = r"visualization\.bare: 'bare' is a Figure.*cnnexp\.reporting\.picture\.Picture"
     with pytest.raises(InputError, match=said):

@@ -127,7 +127,7 @@ def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) 
     journal.topic("run", title(config))
     network, phases, images = begin(config, journal)
     journal.topics("data", summary(images, by_class="job" not in config))  # all jobs have alike
-    check_pictures(config, network, images)
+    check_pictures(config, network, images, lambda line: journal.topic("note", line))
     check_store(config)
     new = config["resume"] is None
     folder, info = new_run(config, images) if new else interrupted_run(config, images, journal)

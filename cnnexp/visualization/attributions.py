@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnexp.config.types import PositiveInt
-from cnnexp.errors import InputError, nearest
+from cnnexp.errors import Inapplicable, InputError, nearest
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
@@ -61,12 +61,12 @@ def mean_colour(image: Tensor) -> Tensor:
 
 
 def by_rule(rule: Rule) -> Attribute:
-    """The gradient, or what another backward pass of ReLU makes of it; else InputError."""
+    """The gradient, or what another backward pass of ReLU makes of it; else Inapplicable."""
 
     def modified(network: nn.Sequential, images: Tensor, targets: Tensor, samples: int) -> Tensor:
         reason = None if rule == "gradient" else projection.why_not_modified(network, images)
         if reason:
-            raise InputError(reason)
+            raise Inapplicable(reason)
         scores = ClassScores(network)
         gradient = in_parts(
             lambda x, t: projection.gradient_by(rule, scores, x, t), images, targets, BATCH
@@ -170,7 +170,8 @@ def attribution_maps(
     progress: Progress = silently,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Method -> its maps (B, H, W) for images (B, 3, H, W) and classes (B,); method -> the reason
-    why it is left out. Raises InputError for an unknown method, and where all are left out.
+    why it is left out. Raises InputError for an unknown method; Inapplicable where all are
+    left out.
     """
     if unknown := [name for name in methods if name not in METHODS]:
         close = nearest(unknown[0], METHODS)
@@ -181,11 +182,12 @@ def attribution_maps(
         for name in progress(list(dict.fromkeys(methods)), "attributions"):
             try:
                 maps[name] = METHODS[name][0](network, images, targets, samples)
-            except InputError as error:
+            except Inapplicable as error:
                 left_out[name] = str(error)
+    if not methods:
+        raise InputError(f"{KEY}: none is named; there is {', '.join(METHODS)}")
     if not maps:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise InputError(f"{KEY}: {reasons or 'none is named'}; there is {', '.join(METHODS)}")
+        raise Inapplicable("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
     return maps, left_out
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from cnnexp.config.types import PositiveInt
-from cnnexp.errors import InputError
+from cnnexp.errors import Inapplicable
 from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import QUIET, house_style
@@ -31,7 +31,7 @@ class Kernels:
 def first_kernels(network: nn.Sequential, images: torch.Tensor) -> Kernels:
     """Of the convolution that runs first on images (B, 3, H, W).
 
-    Raises InputError where there is none, or where it does not see three channels, the colours.
+    Raises Inapplicable where there is none, or where it does not see three channels, the colours.
     """
     called: list[nn.Conv2d] = []
 
@@ -45,12 +45,12 @@ def first_kernels(network: nn.Sequential, images: torch.Tensor) -> Kernels:
                 module.register_forward_pre_hook(note)
         network(images)
     if not called:
-        raise InputError("visualization.kernels: the network has no convolution; leave it out")
+        raise Inapplicable("the network has no convolution")
     layer, weights = names[called[0]], called[0].weight.detach().float().cpu()
     if weights.shape[1] != 3:
-        raise InputError(
-            f"visualization.kernels: the first convolution, {layer}, has kernels over "
-            f"{weights.shape[1]} channels, not over red, green and blue; leave it out"
+        raise Inapplicable(
+            f"the first convolution, {layer}, has kernels over {weights.shape[1]} channels, not "
+            "over red, green and blue"
         )
     return Kernels(layer, weights, weights.flatten(1).norm(dim=1))
 

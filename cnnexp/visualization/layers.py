@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from cnnexp.errors import InputError, nearest
+from cnnexp.errors import Inapplicable, InputError, nearest
 from cnnexp.visualization.looking import looking_at
 
 HEAD = "head"
@@ -41,7 +41,7 @@ def default_layer(network: nn.Sequential, image_size: int | tuple[int, int]) -> 
 
     A block that enlarges its input (VGG's adaptive pooling on small images) shows no more than the
     block before it, so the smallest map on the way there counts.
-    Raises InputError, with all sizes, where no block has such a map.
+    Raises Inapplicable, with all sizes, where no block has such a map.
     """
     chosen, smallest = None, None
     shapes = block_shapes(network, image_size)
@@ -55,18 +55,14 @@ def default_layer(network: nn.Sequential, image_size: int | tuple[int, int]) -> 
     if chosen is None and not any(
         len(shape) == 3 for name, shape in shapes.items() if name != "normalize"
     ):
-        raise InputError(
-            "Grad-CAM: no block of this network gives a map (a transformer's give tokens); "
-            "leave it out: visualization=[mistakes], or none"
-        )
+        raise Inapplicable("no block of this network gives a map (a transformer's give tokens)")
     if chosen is None:
         sizes = ", ".join(
             f"{name} {'x'.join(map(str, shape[1:])) or 'flat'}" for name, shape in shapes.items()
         )
-        raise InputError(
-            "Grad-CAM: no block before the head has a map of at least "
-            f"{SMALLEST_MAP}x{SMALLEST_MAP} (maps: {sizes}); "
-            "use a larger dataset.image_size, or set visualization.gradcam.layer"
+        raise Inapplicable(
+            f"no block before the head has a map of at least {SMALLEST_MAP}x{SMALLEST_MAP} "
+            f"(maps: {sizes}); use a larger dataset.image_size, or set visualization.gradcam.layer"
         )
     return chosen
 

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from cnnexp.config.types import PositiveInt
-from cnnexp.errors import InputError
+from cnnexp.errors import Inapplicable
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import QUIET, house_style
@@ -132,7 +132,7 @@ def _cards(probe: Probe, wanted: Sequence[tuple[int, int]]) -> tuple[dict[int, C
     targets = torch.tensor([target for _, target in wanted], device=probe.device)
     try:
         found = gradcam_maps(probe.network, images.to(probe.device), targets)
-    except InputError:
+    except Inapplicable:
         return cards, "No Grad-CAM: no block gives a map of at least 4x4."
     for (place, target), heat in zip(wanted, found.maps.cpu().numpy(), strict=True):
         cards[place].maps.append((target, heat))

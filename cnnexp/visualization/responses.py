@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from cnnexp.errors import InputError, nearest
+from cnnexp.errors import Inapplicable, InputError, nearest
 from cnnexp.visualization.layers import block_shapes, map_block
 
 # Names of torch's functions: a module calls one of them, too.
@@ -128,7 +128,8 @@ def find_layers(
     """Blocks, or modules inside one by their dotted name (block3.0).
 
     None: the first, the middle and the last block that hold a convolution and give maps of images
-    of that (height, width). Raises InputError, naming `key`, for what is not there.
+    of that (height, width); Inapplicable where there is none. Raises InputError, naming `key`, for
+    what is not there.
     """
     if layers is None:
         names = [
@@ -137,7 +138,7 @@ def find_layers(
             if len(shape) == 3 and has_convolution(network.get_submodule(name))
         ]
         if not names:
-            raise InputError(f"{key}: no block before the head has a convolution and gives maps")
+            raise Inapplicable("no block before the head has a convolution and gives maps")
         places = (0, (len(names) - 1) // 2, len(names) - 1)
         return list(dict.fromkeys(names[place] for place in places))
     for name in layers:
