@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from pytorch_lightning.tuner.lr_finder import _LRCallback
 
 import cnnexp
 from cnnexp.reporting.rate_range import rate_curve, rate_range
+from cnnexp.tasks.lr_find import unbiased
 
 RATES = np.logspace(-6, 0, 121)
 
@@ -33,6 +37,23 @@ def test_what_is_not_finite_is_left_out() -> None:
     found = rate_range(RATES, losses)
     assert found is not None
     assert found.steepest == pytest.approx(1e-3, rel=0.15)
+
+
+def test_the_finder_s_averages_without_their_bias() -> None:
+    """Of one and the same loss, and of losses that change."""
+    for losses in ([2.3] * 150, np.random.default_rng(0).uniform(0.5, 3, 150).tolist()):
+        finder = _LRCallback(150, early_stop_threshold=None)
+        for step, loss in enumerate(losses, start=1):
+            trainer = SimpleNamespace(
+                fit_loop=SimpleNamespace(batch_idx=step - 1), accumulate_grad_batches=1,
+                global_step=step, should_stop=False,
+                strategy=SimpleNamespace(broadcast=lambda said: said),
+            )  # fmt: skip
+            finder.on_train_batch_end(trainer, None, torch.tensor(loss), None, step - 1)
+        found = unbiased(finder.losses)
+        back = 0.98 ** np.arange(150)
+        wanted = [np.average(losses[:n], weights=back[:n][::-1]) for n in range(1, 151)]
+        assert found == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.mark.parametrize("losses", [np.full(121, 2.3), np.linspace(2.3, 9, 121), [2.3] * 3])

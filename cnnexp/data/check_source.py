@@ -55,6 +55,11 @@ def check_source(source: Source) -> None:
             raise InputError(
                 f"dataset {source.name}: its {what} has {len(values)} entries, for {n} images"
             )
+    if not isinstance(source.fingerprint, str) or not source.fingerprint:
+        raise InputError(
+            f"dataset {source.name}: its fingerprint is {source.fingerprint!r}; give a text that "
+            "changes when any image would: by it stored images are found again"
+        )
     if not callable(source.read):
         raise InputError(
             f"dataset {source.name}: its read is a {type(source.read).__name__}; give a function: "

@@ -24,9 +24,9 @@ class RateRange(NamedTuple):
 def rate_range(rates: Sequence[float], losses: Sequence[float]) -> RateRange | None:
     """From S steps: rates rising, losses smoothed. None where the loss never falls.
 
-    The first tenth, where the smoothing has not settled, and what follows the lowest loss are not
-    looked at. The slope is taken over the logarithm of the rate: over the rate itself, as
-    Lightning's own suggestion has it, the smallest rates would always look steepest.
+    The first tenth, where the smoothed loss is that of a few batches, and what follows the lowest
+    loss are not looked at. The slope is taken over the logarithm of the rate: over the rate itself,
+    as Lightning's own suggestion has it, the smallest rates would always look steepest.
     """
     x, y = np.log10(np.asarray(rates, float)), np.asarray(losses, float)
     start = len(x) // 10
@@ -55,10 +55,11 @@ def rate_curve(rates: Sequence[float], losses: Sequence[float], current: float) 
     axes.grid(True)
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed")
     start = len(rates) // 10
-    axes.plot(rates[start:], losses[start:], color=BLUE)
+    axes.plot(rates, losses, color=BLUE)
     finite = [loss for loss in losses[start:] if math.isfinite(loss)] or [1.0]
     bottom = min(finite)
-    top = max(finite[: finite.index(bottom) + 1])  # not what diverges afterwards
+    before = max(finite[: finite.index(bottom) + 1])
+    top = max(before, min(max(finite), 1.15 * finite[0]))  # not all that diverges afterwards
     axes.set_ylim(bottom - 0.1 * (top - bottom) - 0.05, top + 0.1 * (top - bottom) + 0.05)
     marks = [(current, QUIET, ":", f"optimizer.lr = {current:g}")]
     if found:

@@ -5,11 +5,12 @@ import math
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pytorch_lightning.tuner.tuning import Tuner
 
 from cnnexp.config.arguments import to_type
@@ -27,6 +28,7 @@ from cnnexp.training.fit import quiet_lightning
 
 LOWEST, HIGHEST = 1e-6, 10.0  # rates, on a logarithmic scale between
 STEPS = 150
+KEPT = 0.98  # of the averaged loss, at each step: the finder's `beta`
 DIVERGED = 4.0  # the test ends where the loss is so many times its lowest
 
 
@@ -86,4 +88,13 @@ def range_test(
                 num_training=STEPS, early_stop_threshold=DIVERGED, update_attr=False,
             )  # fmt: skip
     assert finder is not None
-    return list(finder.results["lr"]), list(finder.results["loss"])
+    return list(finder.results["lr"]), unbiased(finder.results["loss"])
+
+
+def unbiased(averages: Sequence[float]) -> list[float]:
+    """The finder's averages, whose weights fall by 0.98 with each step back, divided by the sum of
+    the weights; it divides by that of one step more (Lightning 2.6): the first ones by twice it.
+    """
+    steps = np.arange(1, len(averages) + 1)
+    factors = (1 - KEPT ** (steps + 1)) / (1 - KEPT**steps)
+    return list((np.asarray(averages, float) * factors).tolist())

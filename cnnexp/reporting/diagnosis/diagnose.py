@@ -45,6 +45,7 @@ def diagnose(
     if "debug=smoke" in typed:
         return [SMOKE]
     batch = number(at(config, "dataset", "batch_size"))
+    drawn = at(config, "model", "weights") is None and not config.get("init_from")
     several = len(phases or {}) > 1
     found: list[Finding] = []
     last_rows = list((phases or {"": ()}).values())[-1]
@@ -54,13 +55,18 @@ def diagnose(
     else:  # without a test, as a search's trials
         right, looked_at = reached * validation_images, validation_images
     early = too_few_steps(phases or {}, train_counts, batch, round(right), looked_at, typed, config)
+    most = max(train_counts, default=0) / max(sum(train_counts), 1)
+    # Stopped after a few steps of an epoch, its loss is a mean from when it knew nothing.
+    learned = bool(looked_at and most) and accuracy_interval(round(right), looked_at)[0] > most
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
         key, rate = rate_of(config, name)
         noticed = [
             training.not_finite(rows, rate),
             training.far_off(rows, len(classes), rate) if last else None,
-            None if early or not last else training.stuck(rows, len(classes), rate, before=several),
+            None
+            if early or not last or learned
+            else training.stuck(rows, len(classes), rate, before=several),
             None if early else training.over_fitting(rows),
             training.still_improving(
                 rows, *length(name, len(rows), typed, config), images=validation_images
@@ -77,7 +83,7 @@ def diagnose(
     noticed = [
         training.exploding(gradients, rate_of(config)[1]),
         worse_than_before(phases or {}, validation_images, config),
-        None if early else dead_channels(dead or {}),
+        None if early and drawn else dead_channels(dead or {}),
         imbalance(train_counts, classes),
     ]
     if len(last_rows) > 1:
