@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,7 +27,7 @@ from cnnexp.config.compose import (
 )
 from cnnexp.config.explain import CONFIG_ERRORS, explained, parsed
 from cnnexp.config.groups import config_folder, read_groups
-from cnnexp.config.rerun import effective, takes_run
+from cnnexp.config.rerun import check_epochs, effective, takes_run
 from cnnexp.errors import InputError
 from cnnexp.execution import check_single, checked, execute, run_one
 from cnnexp.processes import place, several, start
@@ -99,11 +99,14 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     """--cfg job: checked as for a run, but for what only running needs."""
     composed = resolved(config)
     plain = effective(composed, overrides)
+    check_epochs(plain, parsed(overrides))
     if arguments.resolve or takes_run(composed):
         config = OmegaConf.create(plain)
     else:
         with open_dict(config):
             del config["hydra"]
+        # What a YAML leaves out has its default; interpolations stay as they are written.
+        config = cast(DictConfig, OmegaConf.merge(plain, config))
     node = config
     if arguments.package:
         node = OmegaConf.select(config, arguments.package)

@@ -103,7 +103,10 @@ def check_step(network: nn.Sequential, images: torch.Tensor) -> None:
     try:
         logits.sum().backward()
     except RuntimeError as error:
-        raise InputError(f"model: its gradients cannot be computed: {first_line(error)}") from None
+        block = without_gradients(network, images)
+        of = f"the gradients of {block}" if block else "its gradients"
+        why = first_line(error).partition(" Hint:")[0]
+        raise InputError(f"model: {of} cannot be computed: {why}") from None
     own = {id(parameter) for parameter in network.parameters()}
     if foreign := [leaf for leaf in leaves(logits) if id(leaf) not in own]:
         sizes = ", ".join(dict.fromkeys(size_of(leaf) or "a number" for leaf in foreign))
@@ -112,6 +115,19 @@ def check_step(network: nn.Sequential, images: torch.Tensor) -> None:
             "which would be neither trained nor saved; put layers into an nn.ModuleList or "
             "nn.ModuleDict, tensors into an nn.Parameter"
         )
+
+
+def without_gradients(network: nn.Sequential, images: torch.Tensor) -> str:
+    """The first block whose own gradients torch refuses; none: one works in another's values."""
+    given = images
+    for name, block in network.named_children():
+        gives = through(name, block, given.detach().requires_grad_().clone(), gradients=True)
+        try:
+            gives.sum().backward()
+        except RuntimeError:
+            return name
+        given = gives
+    return ""
 
 
 def leaves(value: torch.Tensor) -> list[torch.Tensor]:

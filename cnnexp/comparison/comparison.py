@@ -87,7 +87,7 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
             *chosen.notes,
             *twice,
             *image_notes(answers),
-            *effort_notes(groups),
+            *effort_notes(scores, families),
             *code_notes(groups),
             *config_notes(counted),
         ],
@@ -110,19 +110,21 @@ def image_notes(answers: Answers) -> list[str]:
     ]
 
 
-def effort_notes(groups: Sequence[Group]) -> list[str]:
-    """Groups of which one trained for 1.5 times as many epochs as another, or more."""
-    lengths = sorted(
-        (float(np.mean([len(run.history) for run in group.runs])), place)
-        for place, group in enumerate(groups)
-    )
-    (least, short), (most, long) = lengths[0], lengths[-1]
-    if not least or most < 1.5 * least:
-        return []
-    return [
-        f"trained for {round(least, 1):g} epochs ({groups[short].label}) to {round(most, 1):g} "
-        f"({groups[long].label}): a verdict is of networks and of effort"
-    ]
+def effort_notes(scores: Sequence[Score], families: Sequence[Family]) -> list[str]:
+    """Groups that are judged against each other, of which one had 1.5 times as many epochs as
+    another or more, or training images.
+    """
+    epochs = [float(np.mean([len(run.history) for run in s.group.runs])) for s in scores]
+    images = [score.train_images for score in scores]
+    notes = []
+    for what, values in (("trained for {} epochs", epochs), ("trained on {} images", images)):
+        for family in families:
+            least, most = (f(family.members, key=values.__getitem__) for f in (min, max))
+            if values[least] and values[most] >= 1.5 * values[least]:
+                said = what.format(f"{values[least]:,.0f} to {values[most]:,.0f}")
+                labels = f"{scores[least].group.label}, {scores[most].group.label}"
+                notes.append(f"{said} ({labels}): a verdict is of networks and of effort")
+    return notes
 
 
 def config_notes(runs: Sequence[Run]) -> list[str]:

@@ -80,7 +80,7 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)
         if not group and os.path.isfile(word):
             hint = f"; did you mean 'input={word}'?"
-        elif "." in word or word in get_type_hints(Config):  # its value stands apart: seed = 3
+        elif "." in word or word in groups or word in get_type_hints(Config):  # as in seed = 3
             hint = f"; did you mean '{word}=…', without spaces?"
         return f"{word}: has no value{hint or ';'} write key=value, such as model=lenet5"
     called = [name for name in re.findall(r"(\w+)\(", word) if name not in FUNCTIONS]

@@ -137,6 +137,11 @@ def _contents(
     for place in (path, path / folder):
         if (place / batches[0]).is_file():
             return place, partial(_from_folder, place, wanted)
+    if path.name in wanted and path.is_file():
+        raise InputError(
+            f"dataset.root={root}: is one of the files; name the folder that holds all of them: "
+            f"dataset.root={path.parent}"
+        )
     if path.is_dir():
         path = path / archive
     if not path.is_file():

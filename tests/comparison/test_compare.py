@@ -263,7 +263,7 @@ def test_unlike_effort_is_told(
     for number, count in enumerate(epochs):
         make_run("ab"[number > 1], epochs=count, seed=number)
     folder = compare("outputs/a", "outputs/b").folder
-    note = "trained for 2 epochs (a) to 4 (b): a verdict is of networks and of effort"
+    note = "trained for 2 to 4 epochs (a, b): a verdict is of networks and of effort"
     assert (f"note      {note}\n" in capsys.readouterr().out) == told
     assert folder is not None
     assert (note in Page(folder / "comparison.html").text) == told

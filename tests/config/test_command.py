@@ -185,6 +185,12 @@ def test_interrupted(run_main: Run, mine: Path, mode: list[str]) -> None:
 def test_cfg_job(run_main: Run, mine: Path) -> None:
     """What a run would be given; only running needs a run's folder."""
     assert composed(run_main, "task=evaluate")["task"]["name"] == "evaluate"
+    whole = composed(run_main)
+    assert (whole["dataset"]["fold"], whole["dataset"]["folds"]) == (None, 5)
+    assert whole["phases"]["train"]["lr_scale"] == 1.0, "what the YAML leaves out"
+    both = run_main("--cfg", "job", "trainer.max_epochs=3", "phases.train.epochs=2")
+    assert both[0] == 2
+    assert "trainer.max_epochs=3 stands for all phases" in both[2]
     same = "optimizer.weight_decay=${optimizer.lr}"
     assert composed(run_main, same)["optimizer"]["weight_decay"] == "${optimizer.lr}"
     assert composed(run_main, same, "--resolve")["optimizer"]["weight_decay"] == 0.001

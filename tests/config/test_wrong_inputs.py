@@ -132,6 +132,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "several pictures without brackets": (
         "visualization=gradcam,kernels", ["visualization=[gradcam,kernels]"],
     ),
+    "spaces around a group's": (
+        "experiment = debug", ["experiment: has no value", "'experiment=…', without spaces"],
+    ),
     "spaces around the sign": ("seed = 3", ["seed: has no value", "'seed=…', without spaces"]),
     "a space after the sign": ("optimizer.lr= 0.01", ["0.01: stands alone", "without a space"]),
     "decimal comma": ("optimizer.lr=0,01", ["optimizer.lr=0,01", "a point: optimizer.lr=0.01"]),

@@ -196,7 +196,9 @@ def test_errors(tmp_path: Path) -> None:
     refusal(["dataset.download=false", str(tmp_path)], cache=tmp_path, download=False)
     contents = files()
     del contents["data_batch_3"]
-    refusal(["data_batch_3"], root=folder(tmp_path / "part", contents))
+    part = folder(tmp_path / "part", contents)
+    refusal(["data_batch_3"], root=part)
+    refusal(["one of the files", f"dataset.root={part}"], root=part / "data_batch_1")
     (tmp_path / "page.tar.gz").write_bytes(b"<html>")
     refusal(["page.tar.gz", "not CIFAR's archive, a whole tar.gz"], root=tmp_path / "page.tar.gz")
     whole = archive(tmp_path / "cut.tar.gz", files()).read_bytes()
