@@ -15,6 +15,7 @@ from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
 from cnnexp.interrupts import interrupts_wait
 from cnnexp.memory import keep_freed_memory
+from cnnexp.sources import look_ahead
 
 
 def run_one(overrides: Sequence[str], config_dir: Path | None) -> Any:
@@ -50,6 +51,7 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
 def execute(config: dict[str, Any]) -> Any:
     """The task's function, given the whole config; its Result."""
+    look_ahead(config)
     if (
         sys.stdout.isatty() and config["task"].get("name") not in COMPARES
     ):  # importing torch, Lightning and the rest takes some seconds

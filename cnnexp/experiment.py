@@ -3,10 +3,8 @@
 A config here is a plain dict that the command line has composed and checked.
 """
 
-import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from cnnexp.config.instantiate import call, resolve
-from cnnexp.config.schema import REFINED
+from cnnexp.config.instantiate import call
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
 from cnnexp.data.check_source import check_same
 from cnnexp.data.image_set import ImageSet
@@ -25,6 +22,7 @@ from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
 from cnnexp.models.whitening import Whiten
 from cnnexp.rehearsal import try_out
+from cnnexp.sources import cache_of
 from cnnexp.spine import as_spine, has_batch_norm
 from cnnexp.training.precision import resolve_precision
 
@@ -48,47 +46,6 @@ def device_of(config: Config) -> torch.device:
             f"trainer.accelerator={accelerator}: torch sees no such device here; use auto or cpu"
         )
     return torch.device(wanted)
-
-
-def find_images(config: Config, download: bool = True) -> Source:
-    """Where the images are; nothing is decoded yet. download: fetch them where that is needed."""
-    options = config["dataset"]
-    accepted = inspect.signature(resolve(options["_target_"])).parameters
-    any_key = any(kind.kind is inspect.Parameter.VAR_KEYWORD for kind in accepted.values())
-    own = {
-        key: value
-        for key, value in options.items()
-        if key in accepted or key == "_target_" or (any_key and key not in REFINED["dataset"])
-    }
-    injected: dict[str, Any] = {"cache": cache_of(config)} if "cache" in accepted else {}
-    if "download" in accepted and not download:
-        injected["download"] = False
-    source = call(own, "dataset", **injected)
-    if not isinstance(source, Source):
-        raise InputError(
-            f"dataset._target_={options['_target_']}: gives a {type(source).__name__}; it must "
-            "give a cnnexp.datasets.source.Source"
-        )
-    check_apart(config, source.classes)
-    return source
-
-
-def check_apart(config: Config, classes: Sequence[str]) -> None:
-    """The runs' folder must not become a class of its own: `dataset.root=.` the second time."""
-    given, outputs = config["dataset"].get("root"), Path(config["paths"]["outputs"]).expanduser()
-    if given is None:
-        return
-    root = Path(given).expanduser().resolve()
-    below = outputs.resolve().is_relative_to(root)
-    if below and any((root / name).is_dir() for name in classes):
-        raise InputError(
-            f"dataset.root={given}: the runs' folder (paths.outputs={outputs}) lies in it, where "
-            "folders are classes; put the class folders into a folder of their own"
-        )
-
-
-def cache_of(config: Config) -> Path:
-    return Path(config["paths"]["cache"]).expanduser().absolute()
 
 
 def load_images(config: Config, source: Source) -> ImageSet:

@@ -14,17 +14,12 @@ from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import edited, saved_config
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
-from cnnexp.experiment import (
-    build_network,
-    find_images,
-    load_images,
-    precision_of,
-    without_weights,
-)
+from cnnexp.experiment import build_network, load_images, precision_of, without_weights
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.own_code import changed_note
 from cnnexp.runs import read_json
+from cnnexp.sources import find_images
 from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import best_checkpoint, load_network
 

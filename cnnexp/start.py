@@ -17,7 +17,6 @@ from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import (
     build_network,
-    find_images,
     fit_to_images,
     load_images,
     mark_fitted,
@@ -33,6 +32,7 @@ from cnnexp.recording import write_data_files, write_run_files
 from cnnexp.rehearsal import check_learns
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, create_run_folder, now, read_json
+from cnnexp.sources import find_images
 from cnnexp.tracking.environment import capture
 from cnnexp.tracking.metrics_file import check_metrics
 from cnnexp.training.checkpoints import (

@@ -18,10 +18,11 @@ from cnnexp.augmenting import build_augmentation
 from cnnexp.config.instantiate import call
 from cnnexp.data.batches import as_tensor
 from cnnexp.data.image_set import ImageSet
-from cnnexp.experiment import build_batches, cache_of, device_of, precision_of
+from cnnexp.experiment import build_batches, device_of, precision_of
 from cnnexp.plan import can_store, is_identity, views_of
 from cnnexp.processes import cluster, here_of
 from cnnexp.reporting.journal import Journal
+from cnnexp.sources import cache_of
 from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import WholeFileIO
 from cnnexp.training.classifier import Augmentation, Classifier

@@ -20,6 +20,7 @@ COMMON = {
     "logits",
     "monitor",
     "config.types",
+    "config.loss_options",
     "config.overlay",
 }
 

@@ -22,12 +22,13 @@ from cnnexp.config.compose import compose, resolved
 from cnnexp.config.instantiate import call
 from cnnexp.data.resize import fit
 from cnnexp.errors import InputError
-from cnnexp.experiment import find_images, load_images
+from cnnexp.experiment import load_images
 from cnnexp.exporting.onnx_file import load_onnx, write_onnx
 from cnnexp.exporting.program import to_program
 from cnnexp.exporting.torch_file import load_torch, write_torch
 from cnnexp.models.normalize import Normalize
 from cnnexp.runs import Result
+from cnnexp.sources import find_images
 from cnnexp.tasks import export
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "model"

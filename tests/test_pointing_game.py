@@ -15,7 +15,8 @@ from torch import nn
 import cnnexp
 from cnnexp.config.compose import compose
 from cnnexp.execution import checked
-from cnnexp.experiment import build_network, find_images, fit_to_images, load_images
+from cnnexp.experiment import build_network, fit_to_images, load_images
+from cnnexp.sources import find_images
 from cnnexp.visualization.gradcam import gradcam_maps
 
 # Four convolutions at the end: where a place sees the whole object, it can speak for it; with a

@@ -19,10 +19,11 @@ from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import saved_config
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
-from cnnexp.experiment import device_of, find_images, load_images
+from cnnexp.experiment import device_of, load_images
 from cnnexp.finished import FinishedRun, load_run
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.predictions import read_predictions
+from cnnexp.sources import find_images
 from cnnexp.visualization.side_by_side import Column, choose_rows, side_by_side
 
 MOST_GROUPS = 6  # side by side: what is still legible

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cnnexp.errors import InputError
-from cnnexp.experiment import build_network, find_images
+from cnnexp.experiment import build_network
 from cnnexp.files import shown_path, whole_file
 from cnnexp.models.anatomy import Layer, anatomy
 from cnnexp.runs import Result
+from cnnexp.sources import find_images
 
 COLUMNS = ("layer", "kind", "kernel", "stride", "padding", "dilation", "output", "size",
            "parameters", "multiply-adds", "receptive field")  # fmt: skip

@@ -18,7 +18,7 @@ from cnnexp.data.summary import summary, write_left_out
 from cnnexp.data.thumbnail import thumbnail
 from cnnexp.data.turns import in_turn, turns
 from cnnexp.datasets.source import SPLITS, Source
-from cnnexp.experiment import device_of, find_images, load_images
+from cnnexp.experiment import device_of, load_images
 from cnnexp.files import shown_path
 from cnnexp.plan import is_identity, short_name
 from cnnexp.reporting.data_counts import CARDS, Lost, class_balance, left_out_files
@@ -33,6 +33,7 @@ from cnnexp.reporting.data_pictures import (
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.runs import Result, create_run_folder
+from cnnexp.sources import find_images
 
 ORIGINALS, DRAWS = 6, 8  # of the augmentation
 

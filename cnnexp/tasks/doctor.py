@@ -107,7 +107,7 @@ def threads() -> int:
 
 
 def images_here(config: Config) -> "Source":
-    from cnnexp.experiment import find_images
+    from cnnexp.sources import find_images
 
     return find_images(config, download=False)
 

@@ -11,12 +11,13 @@ from cnnexp.config.arguments import own_argv, to_type
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import saved_config
 from cnnexp.errors import InputError
-from cnnexp.experiment import build_network, find_images, load_images, without_weights
+from cnnexp.experiment import build_network, load_images, without_weights
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.processes import place, several, start
 from cnnexp.reporting.journal import Journal
 from cnnexp.runs import Result, read_json
+from cnnexp.sources import find_images
 from cnnexp.tasks.diff import section_lines
 from cnnexp.tasks.train import train
 from cnnexp.tracking.metrics_file import read_metrics
