@@ -15,7 +15,6 @@ from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
 from cnnexp.interrupts import interrupts_wait
 from cnnexp.memory import keep_freed_memory
-from cnnexp.sources import look_ahead
 
 
 def run_one(overrides: Sequence[str], config_dir: Path | None) -> Any:
@@ -51,6 +50,8 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
 def execute(config: dict[str, Any]) -> Any:
     """The task's function, given the whole config; its Result."""
+    from cnnexp.sources import look_ahead  # numpy
+
     look_ahead(config)
     if (
         sys.stdout.isatty() and config["task"].get("name") not in COMPARES

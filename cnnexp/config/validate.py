@@ -1,5 +1,6 @@
 """A composed config, checked whole: keys, types, bounds, combinations, paths. Imports no torch."""
 
+import glob
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -217,8 +218,12 @@ def check_paths(config: Mapping[str, Any]) -> None:
             f"init_from={start}: no such folder, and no MLflow id or its beginning "
             f"(hexadecimal digits){newest(config)}"
         )
-    if given is not None and not set(given) & set("*?[") and not Path(given).expanduser().exists():
-        raise InputError(f"input={given}: no such file or folder")
+    pattern = None if given is None else str(Path(given).expanduser())
+    if pattern is not None and not Path(pattern).exists():
+        if not set(pattern) & set("*?["):
+            raise InputError(f"input={given}: no such file or folder")
+        if next(glob.iglob(pattern, recursive=True), None) is None:
+            raise InputError(f"input={given}: no file matches")
     # task=predict reads none of the run's images; they may be on another machine.
     root = config["dataset"].get("root") if task != "predict" else None
     if isinstance(root, str) and not Path(root).expanduser().exists():

@@ -189,6 +189,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "run that a search for rates ignores": (f"task=lr_find run={RUN}", ["task=lr_find", "new"]),
     "no such run": ("task=evaluate run=outputs/no", ["run=outputs/no", "no such folder"]),
+    "a pattern that matches nothing": (
+        f"task=predict run={RUN} input=*.bmp", ["input=*.bmp", "no file matches"],
+    ),
     "no such input": (f"task=predict run={RUN} input=no.jpg", ["input=no.jpg", "no such file"]),
     "images are not named": ("dataset=image_folder", ["dataset.root", "folder or zip"]),
     "own images for a set that has its own": (
