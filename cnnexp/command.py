@@ -100,7 +100,7 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     composed = resolved(config)
     plain = effective(composed, overrides)
     check_epochs(plain, parsed(overrides))
-    if arguments.resolve or takes_run(composed):
+    if arguments.resolve or takes_run(composed) or composed.get("resume") is not None:
         config = OmegaConf.create(plain)
     else:
         with open_dict(config):

@@ -84,6 +84,11 @@ def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
         )
     optimizer = laid_over(config["optimizer"], phase["optimizer"])
     scheduler = laid_over(config["scheduler"], phase["scheduler"])
+    if by_epoch(scheduler) and phase["warmup"] % 1:
+        raise InputError(
+            f"{key}.warmup={phase['warmup']:g}: {short_name(scheduler)} goes on by epoch, and so "
+            "does its warm-up; give a whole number"
+        )
     return Phase(
         name=name,
         trainable=trainable,

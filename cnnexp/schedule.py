@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from cnnexp.config.instantiate import call, resolve
-from cnnexp.config.schema import LENGTHS
+from cnnexp.config.phases import LENGTHS
 
 Node = Mapping[str, Any]
 BATCHES = "step_size_up"  # CyclicLR's, which torch counts in batches
@@ -26,7 +26,7 @@ def build_scheduler(
     node: Node, optimizer: Optimizer, length: int, warmup: int = 0
 ) -> LRScheduler | ReduceLROnPlateau:
     """length: of the phase, in steps, or in epochs where it goes `by_epoch`; for the first `warmup`
-    of them the rate rises in equal steps from nearly zero.
+    of them the rate rises: 1/(warmup + 1) of it, 2/(warmup + 1), …
     """
     warmup = min(warmup, length - 1)
     length -= warmup

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import signal
@@ -56,10 +57,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_torch_s_schedules_count_epochs(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     step = "{_target_: torch.optim.lr_scheduler.StepLR, step_size: 2, gamma: 0.1}"
     result = cnnexp.run([*SHORT, "trainer.max_epochs=3", f"phases.train.scheduler={step}"])
-    assert result.folder is not None
-    info = json.loads((result.folder / "run.json").read_text())
-    rates = [row["lr"] for row in info["phases"]["train"]["history"]]
-    assert rates == pytest.approx([0.01, 0.01, 0.001])
+    assert history(result) == pytest.approx([0.01, 0.01, 0.001])
     assert "AdamW at 0.01, StepLR by epoch," in capsys.readouterr().out
 
 
@@ -158,6 +156,25 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         assert (folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
+PLATEAU = "{_target_: torch.optim.lr_scheduler.ReduceLROnPlateau, patience: 0, threshold: 10}"
+
+
+def test_a_plateau_is_remembered(
+    never_stopped: Callable[[list[str]], Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a loss that is never held to be better: each epoch has a tenth of the rate before it."""
+    words = [*SHORT, "trainer.max_epochs=4", f"phases.train.scheduler={PLATEAU}"]
+    whole, folder = never_stopped(words), killed_after(2, words, monkeypatch)
+    resumed = cnnexp.run([f"resume={folder}", "tracking=none"])
+    assert history(whole) == history(resumed) == pytest.approx([0.01, 1e-3, 1e-4, 1e-5])
+
+
+def history(result: Result) -> list[float]:
+    assert result.folder is not None
+    info = json.loads((result.folder / "run.json").read_text())
+    return [row["lr"] for row in info["phases"]["train"]["history"]]
+
+
 def test_what_goes_on_with_a_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +242,7 @@ def test_a_signal_waits_for_the_step_and_nothing_is_lost(
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     options = [*TWO, "training.ema=0.9", "trainer.log_every_n_steps=1", "training.mixup=0.2"]
+    options += [f"phases.finetune.scheduler={PLATEAU}"]
     whole = never_stopped(options)
     step = Classifier.training_step
 
@@ -343,11 +361,10 @@ def test_a_phase_of_its_own_optimizer_and_warmup() -> None:
     )  # fmt: skip
     assert result.folder is not None
     rates = [float(r["value"]) for r in rows(result.folder / "metrics.csv") if r["metric"] == "lr"]
-    # 200 images in batches of at most 32: 7 steps rise to the rate, 14 go down a cosine. Logged
-    # after the step, with the rate of the next.
-    assert rates[:7] == pytest.approx([0.1 * n / 8 for n in range(2, 8)] + [0.1])
-    assert rates[13] == pytest.approx(0.1 / 2)
-    assert rates[-1] == pytest.approx(0, abs=1e-6)
+    # 200 images in batches of at most 32: 7 steps rise to the rate, 14 go down a cosine.
+    assert rates[:8] == pytest.approx([0.1 * n / 8 for n in range(1, 9)])
+    assert rates[14] == pytest.approx(0.1 / 2)
+    assert rates[-1] == pytest.approx(0.1 * (1 + math.cos(math.pi * 13 / 14)) / 2)
 
 
 def test_ctrl_c_says_how_to_go_on(

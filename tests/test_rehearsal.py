@@ -1,5 +1,6 @@
 """What two images show of a network before a run begins: what fails, or would learn little."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,47 @@ def test_weights_that_the_network_does_not_know(kind: str) -> None:
         check_learns(chain(flat=nn.Flatten(), head=Hidden(kind)), 4)
 
 
+class Scaled(nn.Module):
+    """A function of its own holds a weight that the network knows; a lock cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.lock = nn.Linear(48, 5), threading.Lock()
+        self.norm = nn.BatchNorm1d(5)
+        self.act = lambda x: self.norm(self.dense(x)).relu()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(x)
+
+
+def test_what_is_tried_is_the_network_itself_and_it_stays_as_it_was() -> None:
+    network = chain(flat=nn.Flatten(), head=Scaled())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    check_learns(network, 4)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert network.training
+
+
+class Changed(nn.Module):
+    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.change(x)
+
+
+@pytest.mark.parametrize("change", [lambda x: x > 0, lambda x: x.long(), lambda x: x + 0j])
+def test_values_that_are_no_floats(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    back = Changed(lambda x: x.real.float() if x.is_complex() else x.float())
+    blocks = {"flat": nn.Flatten(), "change": Changed(change), "back": back}
+    check_learns(chain(**blocks, head=nn.Linear(48, 5)), 4)
+    broken = nn.Sequential(nn.Linear(48, 5), Changed(lambda x: x.exp().mul_(2)))
+    with pytest.raises(InputError, match="the gradients of head cannot be computed"):
+        check_learns(chain(**blocks, head=broken), 4)
+
+
 class Sine(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -160,6 +202,8 @@ def test_networks_that_make_rounding_larger_are_fine() -> None:
     torch.manual_seed(0)
     blocks = {f"block{i}": Sine() for i in range(12)}
     check_learns(chain(flat=nn.Flatten(), **blocks, head=nn.Linear(48, 5)), 4)
+    inside = nn.Sequential(*(Sine() for _ in range(6)))
+    check_learns(chain(flat=nn.Flatten(), block=inside, head=nn.Linear(48, 5)), 4)
     checked = nn.Sequential(nn.BatchNorm2d(3), nn.InstanceNorm2d(3), nn.GroupNorm(1, 3))
     late = nn.Sequential(nn.Linear(48, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 5))
     check_learns(chain(norms=checked, flat=nn.Flatten(), head=late), 4)

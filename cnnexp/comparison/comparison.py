@@ -124,7 +124,27 @@ def effort_notes(scores: Sequence[Score], families: Sequence[Family]) -> list[st
                 said = what.format(f"{values[least]:,.0f} to {values[most]:,.0f}")
                 labels = f"{scores[least].group.label}, {scores[most].group.label}"
                 notes.append(f"{said} ({labels}): a verdict is of networks and of effort")
+    on = [s.group.label for s in scores if any(run.info.get("ancestors") for run in s.group.runs)]
+    if 0 < len(on) < len(scores):
+        notes.append(
+            f"{named(on, scores)}: began with weights of other runs (init_from), whose epochs and "
+            "training time are not counted here"
+        )
+    folds = [s.group.label for s in scores if any(_fold(run) for run in s.group.runs)]
+    if 0 < len(folds) < len(scores):
+        notes.append(
+            f"{named(folds, scores)}: folds of a cross-validation, whose test images and training "
+            "images are others: beside groups of seeds no comparison of like with like"
+        )
     return notes
+
+
+def named(labels: Sequence[str], all_of: Sequence[Any]) -> str:
+    return ", ".join(labels) if len(labels) <= 4 else f"{len(labels)} of {len(all_of)} groups"
+
+
+def _fold(run: Run) -> bool:
+    return (run.config.get("dataset") or {}).get("fold") is not None
 
 
 def config_notes(runs: Sequence[Run]) -> list[str]:
@@ -140,5 +160,4 @@ def code_notes(groups: Sequence[Group]) -> list[str]:
             mixed.append(group.label)
     if not mixed:
         return []
-    named = ", ".join(mixed) if len(mixed) <= 4 else f"{len(mixed)} of {len(groups)} groups"
-    return [f"{named}: not all seeds were trained by the same state of the code"]
+    return [f"{named(mixed, groups)}: not all seeds were trained by the same state of the code"]

@@ -8,6 +8,8 @@ from cnnexp.config.check import shown
 from cnnexp.config.schema import PHASE_DEFAULTS
 from cnnexp.errors import InputError, nearest
 
+# A schedule's length, in steps: the program knows it, and fills it in where it is not given.
+LENGTHS = ("total_steps", "T_max", "total_iters")
 # These set absolute rates of their own, or go by epochs: no warm-up can be laid over them.
 OWN_WARMUP = ("OneCycleLR", "ReduceLROnPlateau")
 

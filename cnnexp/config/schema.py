@@ -127,13 +127,10 @@ class Optimizer(TypedDict):
     betas: Annotated[tuple[Fraction01, Fraction01], Strict(False)]  # a list in YAML
 
 
-# A schedule's length, in steps: the program knows it, and fills it in where it is not given.
-LENGTHS = ("total_steps", "T_max", "total_iters")
-
-
 class Scheduler(TypedDict):
     total_steps: None
     T_max: None
+    total_iters: NonNegativeInt | None
     pct_start: Fraction01
     div_factor: PositiveFloat
     final_div_factor: PositiveFloat

@@ -10,11 +10,10 @@ from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.groups import OFTEN_MEANT
 from cnnexp.config.instantiate import check_allowed
 from cnnexp.config.overlay import laid_over
-from cnnexp.config.phases import check_meant, check_phase, filled
+from cnnexp.config.phases import LENGTHS, check_meant, check_phase, filled
 from cnnexp.config.schema import (
     DATASET_DEFAULTS,
     FILLED_IN,
-    LENGTHS,
     NEEDS_RUN,
     REFINED,
     REQUIRED,

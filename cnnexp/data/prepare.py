@@ -207,7 +207,7 @@ def _notes(
         notes.append(
             f"unbalanced: {counts[most]} training images of {source.classes[most]!r}, "
             f"{counts[least]} of {source.classes[least]!r}; "
-            "consider training.class_weights=balanced"
+            "training.class_weights=balanced weighs them equally"
         )
     return notes
 

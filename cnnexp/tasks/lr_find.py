@@ -77,9 +77,9 @@ def range_test(
     with tempfile.TemporaryDirectory() as folder, quiet_lightning():
         warnings.filterwarnings("ignore", ".*no `val_dataloader`.*")
         epochs = math.ceil(STEPS / len(batches))
-        trainer = make_trainer(
-            config, epochs, Path(folder), logger=False, enable_checkpointing=False
-        )
+        # Each step has a rate of its own, and the finder counts batches.
+        one = {**config, "trainer": {**config["trainer"], "accumulate_grad_batches": 1}}
+        trainer = make_trainer(one, epochs, Path(folder), logger=False, enable_checkpointing=False)
         # Lightning's bar would fill a log.
         quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
         with quiet:

@@ -58,14 +58,11 @@ class Classifier(pl.LightningModule):
         freeze(network, phase.trainable)
         self.compile_mode = compile_mode
         self.compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
-        mixes: list[Callable] = []
-        if mixup:
-            mixes.append(v2.MixUp(alpha=float(mixup), num_classes=classes))
-        if cutmix:
-            mixes.append(v2.CutMix(alpha=float(cutmix), num_classes=classes))
+        kinds = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+        mixes = [kind(alpha=float(a), num_classes=classes) for kind, a in kinds if a]
         self.mix = v2.RandomChoice(mixes) if mixes else None
         self.interruption: Interruption | None = None
-        self._train: list[torch.Tensor] = []  # per step: (loss, share right), on the device
+        self._train: list[torch.Tensor] = []  # per step: (loss, share right, images), on the device
         self.rate = 0.0  # of the last step
         self._rates: list[float] = []  # of those that may yet be no numbers
         self._norm: torch.Tensor | None = None  # of the gradient, at a step that is logged
@@ -93,8 +90,7 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         images, labels, _ = batch
-        epoch = self.first_epoch + self.current_epoch
-        here = (self.seed, epoch, batch_idx, self.global_rank)
+        here = (self.seed, self.first_epoch + self.current_epoch, batch_idx, self.global_rank)
         drawn = int(np.random.SeedSequence(here).generate_state(1)[0])
         set_generators(drawn, cuda=images.is_cuda)
         images = self.augment(images)
@@ -107,7 +103,7 @@ class Classifier(pl.LightningModule):
         right = (predicted(logits.detach()) == labels).float().mean()
         if self.processes > 1:
             loss, right = self._parted(loss, right, targets)
-        self._train.append(torch.stack([loss.detach(), right]))
+        self._train.append(torch.stack([loss.detach(), right, torch.full_like(right, len(labels))]))
         return loss
 
     def _parted(
@@ -151,7 +147,7 @@ class Classifier(pl.LightningModule):
         if logs or batch_idx + 1 == self.trainer.num_training_batches:
             self._check_finite()
         if norm is not None:
-            loss, right = self._mean(self._train[-1]).tolist()
+            loss, right, _ = self._mean(self._train[-1]).tolist()
             values = {"train/loss_step": loss, "train/accuracy_step": right}
             # With float16 a step whose gradients overflow is left out, and the next scaled less.
             if self.trainer.precision != "16-mixed" or bool(torch.isfinite(norm)):
@@ -220,11 +216,9 @@ class Classifier(pl.LightningModule):
         if self._train:  # within an epoch
             self._check_finite()  # what is saved is good
             checkpoint["train_steps"] = self._mean(torch.stack(self._train))
-            checkpoint["train_rate"] = self.rate
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._train = list(checkpoint.get("train_steps", torch.empty(0)))
-        self.rate = checkpoint.get("train_rate", 0.0)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels, _ = batch
@@ -251,7 +245,8 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         if self._train:
-            loss, right = self._mean(torch.stack(self._train).mean(0)).tolist()
+            steps = self._mean(torch.stack(self._train))
+            loss, right = (steps[:, 2] @ steps[:, :2] / steps[:, 2].sum()).tolist()
             self._train.clear()
             values = {"train/loss": loss, "train/accuracy": right}
             self.log_dict(values, logger=False, sync_dist=True)  # for callbacks
@@ -264,10 +259,13 @@ class Classifier(pl.LightningModule):
             if self.logger:
                 self.logger.log_metrics({"epoch": self.current_epoch, **values}, step=step)
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if metric is None:  # else `SavesEpochs` does it, before it saves
+            super().lr_scheduler_step(scheduler, metric)
+
     def configure_optimizers(self) -> Any:
         own = self.phase.optimization
-        groups = parameter_groups(self.network, own.lr, self.phase.rates)
-        optimizer = own.make_optimizer(groups)
+        optimizer = own.make_optimizer(parameter_groups(self.network, own.lr, self.phase.rates))
         epochs, steps = self.phase.epochs, int(self.trainer.estimated_stepping_batches)
         scheduler = own.make_scheduler(optimizer, epochs if own.by_epoch else steps, epochs)
         return {

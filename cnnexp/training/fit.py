@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 from torch._dynamo.exc import TorchDynamoException
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cnnexp.data.batches import Batches
 from cnnexp.errors import InputError, Pruned, first_line
@@ -63,6 +64,9 @@ class SavesEpochs(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         best = self.table.add_row(trainer, pl_module.rate)
+        for config in trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(float(trainer.callback_metrics["val/loss"]))
         if pl_module.unreached:
             self.table.journal.topic("note", without_gradient(pl_module.unreached))
             pl_module.unreached = set()  # said once

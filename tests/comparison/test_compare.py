@@ -4,6 +4,7 @@ import base64
 import contextlib
 import csv
 import io
+import json
 import re
 import subprocess
 import sys
@@ -254,6 +255,20 @@ def test_notes_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -
     assert "note      left out, killed: outputs/b/" in out
     assert folder is not None
     assert note in Page(folder / "comparison.html").text
+
+
+def test_runs_that_are_not_alike_are_told(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run("a")
+    make_run("fold", dataset__fold=1)
+    later = make_run("later")
+    info = json.loads((later / "run.json").read_text())
+    (later / "run.json").write_text(json.dumps({**info, "ancestors": 1}))
+    compare("outputs/a", "outputs/fold", "outputs/later")
+    out = capsys.readouterr().out
+    assert "note      later: began with weights of other runs (init_from), whose epochs" in out
+    assert "note      fold: folds of a cross-validation, whose test images" in out
 
 
 @pytest.mark.parametrize(("epochs", "told"), [((2, 2, 4), True), ((3, 3, 4), False)])

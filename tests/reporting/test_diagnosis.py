@@ -160,7 +160,7 @@ def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> N
     drawn = "init_from" not in config  # weights that were trained may be dead already
     assert any("dead" in title.lower() for title in titles) == (not seen or not drawn)
     if seen:
-        assert "32 steps, of 64 images each" in found[0].text
+        assert "32 steps, of 63 images each" in found[0].text
         assert found[0].overrides == ("trainer.max_epochs=19",)
 
 
@@ -406,6 +406,10 @@ def test_imbalance(counts: list[int], seen: bool) -> None:
     assert (found is not None) == seen
     if found:
         assert found.text.startswith("dog has 90 training images, cat 30")
+        assert found.overrides == ("training.class_weights=balanced",)
+        weighed = diagnosis.imbalance(counts, ["cat", "dog"], weighed=True)
+        assert weighed is not None
+        assert (weighed.overrides, weighed.advice[:22]) == ((), "The loss weighs classe")
 
 
 def test_never_predicted() -> None:

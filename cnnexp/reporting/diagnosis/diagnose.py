@@ -84,7 +84,7 @@ def diagnose(
         training.exploding(gradients, rate_of(config)[1]),
         worse_than_before(phases or {}, validation_images, config),
         None if early and drawn else dead_channels(dead or {}),
-        imbalance(train_counts, classes),
+        imbalance(train_counts, classes, at(config, "training", "class_weights") is not None),
     ]
     if len(last_rows) > 1:
         few = answers.chosen_by_few(reached, validation_images, at(config, "training", "monitor"))
@@ -169,8 +169,9 @@ def too_few_steps(
     steps = "one step" if each * epochs == 1 else f"{each * epochs} steps"
     return Finding(
         "Too few steps",
-        f"The network has made {steps}, of {batch:g} images each: that is hardly off the start, "
-        "and the averages that batch norm uses in validation and test, if it has some, lag behind.",
+        f"The network has made {steps}, of {math.ceil(sum(train_counts) / each)} images each: that "
+        "is hardly off the start, and the averages that batch norm uses in validation and test, if "
+        "it has some, lag behind.",
         "Train longer before anything else is judged:",
         (f"{length(list(phases)[-1], epochs, typed, config)[0]}={math.ceil(300 / each)}",),
     )
@@ -218,7 +219,9 @@ def dead_channels(dead: Mapping[str, tuple[int, int]]) -> Finding | None:
     )
 
 
-def imbalance(counts: Sequence[int], classes: Sequence[str]) -> Finding | None:
+def imbalance(
+    counts: Sequence[int], classes: Sequence[str], weighed: bool = False
+) -> Finding | None:
     """The largest class has 3 times the training images of the smallest: of two such classes,
     always naming the larger is right in three of four cases, which already looks like learning.
     """
@@ -229,6 +232,8 @@ def imbalance(counts: Sequence[int], classes: Sequence[str]) -> Finding | None:
         "Classes of unequal size",
         f"{classes[large]} has {counts[large]:,} training images, {classes[small]} "
         f"{counts[small]:,}: accuracy says little of small classes, see their recall and F1.",
-        "Weigh classes equally in the loss:",
-        ("training.class_weights=balanced",),
+        "The loss weighs classes equally already."
+        if weighed
+        else "Weigh them equally in the loss:",
+        () if weighed else ("training.class_weights=balanced",),
     )
