@@ -1,5 +1,6 @@
 """Which colour a group has, and where its name stands, so that no two names overlap."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ PALETTE = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9")
 LINE = 0.19  # inches from one name to the next, at 9 points
 LINES = (0.65, 0.1, 5.6, 3.9)  # a page of lines: its axes, as left, top, width and height in inches
 NAMES = 3.2  # inches to the right of them
+DOUBT = 0.15  # inches; a point that is nearer than its own by no more could be the name's, too
 
 
 def colour(place: int) -> str:
@@ -118,9 +120,17 @@ class Box(NamedTuple):
             and other.bottom < self.top
         )
 
+    def distance(self, point: tuple[float, float]) -> float:
+        """Of a point outside."""
+        x, y = point
+        aside = max(self.left - x, x - self.right, 0.0)
+        return math.hypot(aside, max(self.bottom - y, y - self.top, 0.0))
+
 
 class Spot(NamedTuple):
-    """A name's box, in the points' units; far: it needs a line to its point."""
+    """A name's box, in the points' units; far: it needs a line to its point, for it lies apart, or
+    nearly as near to another.
+    """
 
     box: Box
     far: bool
@@ -145,6 +155,9 @@ def place_names(
         spot = spot or _near(point, width, height, boxes, room)
         if spot is not None:
             names.append(spot.box)
+            own = spot.box.distance(point)
+            doubt = any(spot.box.distance(p) < own + DOUBT for p in points if p != point)
+            spot = spot._replace(far=spot.far or doubt)
         found.append(spot)
     return found
 

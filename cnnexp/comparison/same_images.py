@@ -13,6 +13,7 @@ import torch
 
 from cnnexp.comparison.comparison import Comparison
 from cnnexp.comparison.flip_gallery import flip_gallery
+from cnnexp.comparison.names import brief
 from cnnexp.comparison.test_images import Key, SplitFiles
 from cnnexp.config.groups import listed
 from cnnexp.config.rerun import rerun
@@ -77,7 +78,7 @@ def draw_side_by_side(comparison: Comparison, config: Mapping[str, Any]) -> Pict
     there = [key for key in answers.keys if all(key in place for place in here)]
     rows = rows_of(there, sets)
     shares = [shares_of(run.folder, run.classes, there) for run in runs]
-    return picture_of(runs, sets, rows, shares, [group.label for group in groups])
+    return picture_of(runs, sets, rows, shares, brief([group.label for group in groups]))
 
 
 def picture_of(

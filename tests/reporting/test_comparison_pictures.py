@@ -191,6 +191,16 @@ def test_names_are_spread() -> None:
     assert spread([4.0, 4.0, 3.9], 0.5, 0, 4) == pytest.approx([3.5, 4.0, 3.0])
 
 
+def test_a_name_that_could_be_another_point_s_has_a_line() -> None:
+    room = Box(0, 0, 3.5, 3.3)
+    lone = place_names([(1.0, 1.0)], [0.9], [], [], room, 0.17)
+    assert [spot and spot.far for spot in lone] == [False]
+    near = place_names([(1.0, 1.0), (2.05, 1.0)], [0.9, 0.9], [], [], room, 0.17)
+    assert near[0] is not None
+    assert near[0].box.left < 2.05 < near[0].box.right + 0.2
+    assert near[0].far
+
+
 def test_names_touch_nothing() -> None:
     generator = np.random.default_rng(0)
     points = [(float(x), float(y)) for x, y in generator.uniform(0.5, 3.0, (12, 2))]
