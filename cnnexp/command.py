@@ -105,8 +105,10 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     else:
         with open_dict(config):
             del config["hydra"]
-        # What a YAML leaves out has its default; interpolations stay as they are written.
-        config = cast(DictConfig, OmegaConf.merge(plain, config))
+        # What a YAML leaves out has its default, and trainer.max_epochs stands for all phases';
+        # interpolations stay as they are written.
+        epochs = {name: {"epochs": phase["epochs"]} for name, phase in plain["phases"].items()}
+        config = cast(DictConfig, OmegaConf.merge(plain, config, {"phases": epochs}))
     node = config
     if arguments.package:
         node = OmegaConf.select(config, arguments.package)

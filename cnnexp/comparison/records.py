@@ -1,6 +1,7 @@
 """A finished run as a comparison sees it: its config and what run.json says, no more."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +106,8 @@ def identity(
     whole["dataset"] = {**DATASET_DEFAULTS, **mapping(whole.get("dataset"))}
     keys = flat({k: v for k, v in whole.items() if k not in (*PASSING, *OF_A_SEED)})
     keys = {key: value for key, value in keys.items() if key not in PLACES}
+    if keys.get("trainer.max_epochs") is not None:  # it stands for those of all phases
+        keys = {k: v for k, v in keys.items() if not re.fullmatch(r"phases\.[^.]+\.epochs", k)}
     # The digest holds the split: that of a fold is another one for each.
     folds = keys.pop("dataset.fold", None) is not None
     keys["data"] = "folds" if folds else str(at(info, "data", "digest") or "")[:8]

@@ -14,12 +14,16 @@ LENGTHS = ("total_steps", "T_max", "total_iters")
 OWN_WARMUP = ("OneCycleLR", "ReduceLROnPlateau")
 
 
-def filled(phases: Any) -> Any:
-    """With the defaults of each phase; what is no mapping is left to the check."""
+def filled(phases: Any, trainer: Any) -> Any:
+    """With the defaults of each phase, and the epochs of trainer.max_epochs where that is given;
+    what is no mapping is left to the check.
+    """
     if not isinstance(phases, Mapping):
         return phases
+    most = trainer.get("max_epochs") if isinstance(trainer, Mapping) else None
+    epochs = {} if most is None else {"epochs": most}
     return {
-        name: {**PHASE_DEFAULTS, **phase} if isinstance(phase, Mapping) else phase
+        name: {**PHASE_DEFAULTS, **phase, **epochs} if isinstance(phase, Mapping) else phase
         for name, phase in phases.items()
     }
 

@@ -61,7 +61,7 @@ def validate(config: Mapping[str, Any], *, known: bool = True) -> dict[str, Any]
         left = {k: v for k, v in DATASET_DEFAULTS.items() if k not in config["dataset"]}
         checked["dataset"] = {**config["dataset"], **left}
     if "phases" in config:
-        checked["phases"] = filled(config["phases"])
+        checked["phases"] = filled(config["phases"], config.get("trainer"))
     check_top(checked)
     check_section(get_type_hints(Config, include_extras=True), checked, "")
     for group in NODES:

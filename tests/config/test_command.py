@@ -188,6 +188,7 @@ def test_cfg_job(run_main: Run, mine: Path) -> None:
     whole = composed(run_main)
     assert (whole["dataset"]["fold"], whole["dataset"]["folds"]) == (None, 5)
     assert whole["phases"]["train"]["lr_scale"] == 1.0, "what the YAML leaves out"
+    assert composed(run_main, "trainer.max_epochs=3")["phases"]["train"]["epochs"] == 3
     both = run_main("--cfg", "job", "trainer.max_epochs=3", "phases.train.epochs=2")
     assert both[0] == 2
     assert "trainer.max_epochs=3 stands for all phases" in both[2]
