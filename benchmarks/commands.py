@@ -78,7 +78,8 @@ def loaded(overrides: list[str]) -> tuple[dict[str, Any], "ImageSet"]:
     """The config of these words, and its images."""
     from cnnexp.config.compose import compose  # not all benchmarks need them
     from cnnexp.execution import checked
-    from cnnexp.experiment import find_images, load_images
+    from cnnexp.experiment import load_images
+    from cnnexp.sources import find_images
 
     config = checked(compose(overrides).config, overrides)
     return config, load_images(config, find_images(config))

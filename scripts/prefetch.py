@@ -19,7 +19,8 @@ def prefetch(overrides: Sequence[str]) -> tuple[dict[str, Any], list[InputError]
     """Downloads what can be had; the config of the run, and what could not be had."""
     composed = compose(overrides)
     config = checked(composed.config, composed.overrides)
-    from cnnexp.experiment import build_network, find_images
+    from cnnexp.experiment import build_network
+    from cnnexp.sources import find_images
 
     failures, classes = [], 2  # any model and loss can be built for two
     try:
@@ -37,7 +38,7 @@ def caches(config: dict[str, Any]) -> dict[str, Path]:
     """Environment variable -> its folder, of the caches that such a run reads downloads from."""
     import torch
 
-    from cnnexp.experiment import cache_of
+    from cnnexp.sources import cache_of
 
     folders = {"CNNEXP_CACHE": cache_of(config) / "downloads"}
     if config["model"].get("weights") == "imagenet":

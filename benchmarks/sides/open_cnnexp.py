@@ -12,8 +12,9 @@ import numpy as np
 from cnnexp.config.compose import compose
 from cnnexp.data.batches import Batches, as_tensor
 from cnnexp.execution import checked
-from cnnexp.experiment import find_images, load_images
+from cnnexp.experiment import load_images
 from cnnexp.memory import keep_freed_memory
+from cnnexp.sources import find_images
 
 keep_freed_memory()  # as the command does
 
