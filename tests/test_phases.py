@@ -54,6 +54,15 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_training_accuracy_is_of_images_and_not_of_batches() -> None:
+    """200 images make batches of 28 and 29: their mean is no number of images that are right."""
+    result = cnnexp.run([*SHORT, "trainer.max_epochs=2"])
+    assert result.folder is not None
+    info = json.loads((result.folder / "run.json").read_text())
+    right = [200 * row["train/accuracy"] for row in info["phases"]["train"]["history"]]
+    assert right == pytest.approx([round(count) for count in right], abs=1e-3)
+
+
 def test_torch_s_schedules_count_epochs(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     step = "{_target_: torch.optim.lr_scheduler.StepLR, step_size: 2, gamma: 0.1}"
     result = cnnexp.run([*SHORT, "trainer.max_epochs=3", f"phases.train.scheduler={step}"])
