@@ -18,6 +18,7 @@ from cnnexp.config.saved import edited
 from cnnexp.errors import InputError
 from cnnexp.reporting.statistics import measure
 
+FEWEST = 10  # common test images; fewer that are less than half of a run's say nothing
 PAIRS = 3  # of groups whose flips are told: the best one with the next
 
 
@@ -67,6 +68,13 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
     if len(counted) < 2:
         raise InputError(f"runs: one run is left, two are needed; {'; '.join(twice)}")
     answers = read_answers([run.folder for run in counted], counted[0].classes)
+    common = len(answers.labels)
+    if common < min(FEWEST, int(answers.tested.min()) / 2):
+        raise InputError(
+            f"runs: only {common} of {int(answers.tested.min()):,} test images or more "
+            f"{'are' if common > 1 else 'is'} in all of them: they come from different splits or "
+            "data; give runs with the same data and dataset.split_seed"
+        )
     places = iter(range(len(counted)))
     columns = [[next(places) for _ in group.runs] for group in groups]
     right = answers.right

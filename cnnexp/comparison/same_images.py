@@ -78,7 +78,8 @@ def draw_side_by_side(comparison: Comparison, config: Mapping[str, Any]) -> Pict
     there = [key for key in answers.keys if all(key in place for place in here)]
     rows = rows_of(there, sets)
     shares = [shares_of(run.folder, run.classes, there) for run in runs]
-    return picture_of(runs, sets, rows, shares, brief([group.label for group in groups]))
+    names = brief([group.label for group in groups])
+    return picture_of(runs, sets, rows, shares, names, of=len(comparison.groups))
 
 
 def picture_of(
@@ -87,9 +88,11 @@ def picture_of(
     rows: Sequence[np.ndarray],
     shares: Sequence[np.ndarray],
     names: Sequence[str],
+    of: int = 0,
 ) -> Picture:
     """The same images through R runs. rows: (N,) each, where these images lie in each run's set.
-    shares: (N, K) each, the runs' probabilities of them. names: above the columns.
+    shares: (N, K) each, the runs' probabilities of them. names: above the columns. of: how
+    many were compared, of which these are the first.
     """
     labels = np.asarray(sets[0].labels)[rows[0]]
     chosen = choose_rows(np.stack(shares), labels, ROWS)
@@ -110,6 +113,7 @@ def picture_of(
         disagreed=chosen.disagreed,
         differ=chosen.differ,
         common=len(labels),
+        of=of,
     )
 
 

@@ -96,11 +96,12 @@ def side_by_side(
     disagreed: int,
     differ: int,
     common: int,
+    of: int = 0,
 ) -> Picture:
     """Rows are B images, columns networks, cells what was predicted and its Grad-CAM map.
 
     labels, paths: of the B images. disagreed: the first rows, chosen because predictions differ.
-    differ: on how many of the `common` test images they do.
+    differ: on how many of the `common` test images they do. of: how many networks were compared.
     """
     maps = [column_maps(column) for column in columns]
     headers = 0.3 + LINE * max(len(column.notes) + 2 for column in columns)
@@ -120,7 +121,7 @@ def side_by_side(
     page = Page(
         max(2 * MARGIN + left + len(columns) * (SIDE + BETWEEN), 6.8),
         below + 0.45,
-        f"The same images, {len(columns)} networks",
+        f"The same images, {len(columns)} networks{f' of {of}' if of > len(columns) else ''}",
         [*how, f"{RIGHT} right. Bright: what spoke for the predicted class; a scale per column."],
     )
     if 0 < disagreed < len(labels):

@@ -297,6 +297,7 @@ def test_unlike_effort_is_told(
         (["runs=[outputs/made]"], ["one tested run is left"]),
         (["runs=[outputs/made,outputs/other]"], ["the classes differ", "cow", "cat"]),
         (["runs=[outputs/made,outputs/far]"], ["no image is in all of their test splits"]),
+        (["runs=[outputs/made,outputs/edge]"], ["only 2 of 30 test images or more are in all"]),
         (["runs=[outputs/made]", "model=lenet5"], ["model=lenet5: task=compare takes runs, task"]),
         (["runs=[outputs/made]", "a=x"], ["a=x: only task=diff"]),
         (["runs=[outputs/made,outputs/far]", "task=evaluate"], ["only task=visualize", "compare"]),
@@ -307,6 +308,7 @@ def test_wrong(typed: list[str], parts: list[str], make_run: MakeRun, work: Path
     make_run()
     make_run("other", classes=["cat", "cow", "dog"])
     make_run("far", images=range(50, 60))
+    make_run("edge", images=range(28, 58))
     with pytest.raises(InputError) as caught:
         cnnexp.run(["task=compare", "tracking=none", *typed])
     for part in parts:
