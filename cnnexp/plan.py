@@ -92,7 +92,7 @@ def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
     return Phase(
         name=name,
         trainable=trainable,
-        epochs=config["trainer"]["max_epochs"] or phase["epochs"],
+        epochs=phase["epochs"],
         rates=block_rates(trainable, phase["lr_scale"], f"{key}.lr_scale"),
         optimization=Optimization(
             lr=optimizer["lr"],

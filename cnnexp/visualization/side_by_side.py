@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from torch import nn
 
 from cnnexp.data.turns import in_turn, turns
-from cnnexp.errors import InputError
+from cnnexp.errors import Inapplicable
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import FAINT, QUIET, VERMILION, house_style
@@ -81,7 +81,7 @@ def column_maps(column: Column) -> GradCamMaps | None:
     height, width = column.images.shape[-2:]
     try:
         layer = default_layer(column.network, (height, width))
-    except InputError:
+    except Inapplicable:
         return None
     return gradcam_maps(column.network, column.images, targets, layer)
 
