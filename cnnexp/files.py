@@ -43,6 +43,11 @@ def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[
         raise
 
 
+def nearest_there(path: Path) -> Path:
+    """The folder itself or the first above it that exists; a dangling link counts as nothing."""
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
+
+
 def under_two_names(path: Path, also: Path) -> None:
     """`also` becomes the same file, written once; a copy where the file system has no links.
 

@@ -1,6 +1,7 @@
 """A composed config, checked whole: keys, types, bounds, combinations, paths. Imports no torch."""
 
 import glob
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from cnnexp.config.schema import (
 from cnnexp.config.signature import target_signature
 from cnnexp.config.weights import IMAGENET, weights_file
 from cnnexp.errors import InputError, nearest
+from cnnexp.files import nearest_there
 
 NODES = (
     "task",
@@ -46,6 +48,7 @@ DOES = {  # and takes no run
     "suite": "starts new runs",
 }
 LOADS = ("train", "data", "lr_find")  # the images of the config, not of a run
+MAKES_FOLDERS = (*LOADS, "anatomy", "predict")  # in paths.outputs
 # A whole id or its beginning, or a run's folder by its name.
 RUN_ID = re.compile(r"(\d{8}-\d{6}_)?[0-9a-f]{4,32}")
 
@@ -231,9 +234,19 @@ def check_paths(config: Mapping[str, Any]) -> None:
         raise InputError(f"dataset.root={root}: no such file or folder{anew}")
     if root is None and task in LOADS and wants_root(config["dataset"]):
         raise InputError("dataset.root is not set; give the folder or zip that holds your images")
-    outputs = Path(config["paths"]["outputs"])
-    if outputs.exists() and not outputs.is_dir():
-        raise InputError(f"paths.outputs={outputs}: is a file; name a folder")
+    check_outputs(task, Path(config["paths"]["outputs"]))
+
+
+def check_outputs(task: str, outputs: Path) -> None:
+    """Whether a folder could be made there: it is made once the data has been found and read."""
+    there = nearest_there(outputs.absolute())
+    if not there.is_dir():
+        what = "is a file" if there == outputs.absolute() else f"{there} is a file"
+        raise InputError(f"paths.outputs={outputs}: {what}; name a folder")
+    if task in MAKES_FOLDERS and not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            f"paths.outputs={outputs}: {there} is not writable; choose one that you may write to"
+        )
 
 
 def wants_root(dataset: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cnnexp.doctor.finding import Finding, note, ok, problem
+from cnnexp.files import nearest_there
 
 GB = 1e9
 NEEDED, WISHED = 0.1 * GB, 2 * GB  # bytes: a small run; checkpoints and pictures of several
@@ -27,11 +28,6 @@ def folder(path: Path, key: str) -> Finding:
     if free < NEEDED:
         return problem(text, f"make room, or {elsewhere}")
     return note(text, f"make room, or {elsewhere}") if free < WISHED else ok(text)
-
-
-def nearest_there(path: Path) -> Path:
-    """The folder itself or the first above it that exists; a dangling link counts as nothing."""
-    return next(place for place in (path, *path.parents) if os.path.exists(place))
 
 
 def container(folders: Mapping[str, Path], environment: Mapping[str, str]) -> Finding:

@@ -239,12 +239,25 @@ def test_the_newest_run_is_offered(run_main: Run, work: Path) -> None:
     assert "outputs/a/20260101-000000_aaaaaa" in run_main("task=evaluate")[2]
 
 
-def test_outputs_that_are_a_file(work: Path) -> None:
-    (work / "outputs").write_text("")
+def checked_outputs(outputs: str) -> None:
     config = {"task": {"name": "train"}, "dataset": {"root": "."}, "model": {}}
     config |= dict.fromkeys(("run", "input", "resume", "init_from"))
+    check_paths(config | {"paths": {"outputs": outputs}})
+
+
+def test_outputs_that_are_a_file(work: Path) -> None:
+    (work / "outputs").write_text("")
     with pytest.raises(InputError, match=r"paths\.outputs=outputs: is a file"):
-        check_paths(config | {"paths": {"outputs": "outputs"}})
+        checked_outputs("outputs")
+    with pytest.raises(InputError, match=r"outputs/below: /\S+/outputs is a file; name a folder"):
+        checked_outputs("outputs/below")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_outputs_that_nobody_may_write_to(work: Path) -> None:
+    (work / "outputs").mkdir(mode=0o500)
+    with pytest.raises(InputError, match=r"outputs/new: /\S+/outputs is not writable; choose one"):
+        checked_outputs("outputs/new")
 
 
 def test_a_config_folder_is_not_left_behind(run_main: Run, mine: Path) -> None:
