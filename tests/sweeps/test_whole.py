@@ -191,4 +191,5 @@ def test_a_search(tmp_path: Path) -> None:
     assert "\nown       the config's own values (job 1) reached val/accuracy 0." in told
     (line,) = [line for line in told.splitlines() if line.startswith("best ")]
     assert "optimizer.lr=" in line
-    assert "sweep=" not in line
+    assert "sweep=seeds" in line
+    assert "sweep=optuna" not in line, "the search is over"
