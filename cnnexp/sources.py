@@ -8,12 +8,11 @@ from typing import Any
 
 from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.schema import REFINED
+from cnnexp.config.validate import LOADS
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 
 Config = Mapping[str, Any]
-# The tasks that look for images first.
-READS = ("train", "data", "lr_find")
 
 _found: dict[str, Source] = {}  # by `look_ahead`, for the task that follows
 
@@ -26,7 +25,7 @@ def look_ahead(config: Config) -> None:
     _found.clear()
     if options.get("root") is None or not options["_target_"].startswith("cnnexp."):
         return
-    if config["task"]["name"] in READS and config["resume"] is None:
+    if config["task"]["name"] in LOADS and config["resume"] is None:
         _found[_key(config)] = find_images(config)
 
 

@@ -234,16 +234,17 @@ def check_paths(config: Mapping[str, Any]) -> None:
         raise InputError(f"dataset.root={root}: no such file or folder{anew}")
     if root is None and task in LOADS and wants_root(config["dataset"]):
         raise InputError("dataset.root is not set; give the folder or zip that holds your images")
-    check_outputs(task, Path(config["paths"]["outputs"]))
+    if task in MAKES_FOLDERS and config["resume"] is None:
+        check_outputs(Path(config["paths"]["outputs"]))
 
 
-def check_outputs(task: str, outputs: Path) -> None:
+def check_outputs(outputs: Path) -> None:
     """Whether a folder could be made there: it is made once the data has been found and read."""
     there = nearest_there(outputs.absolute())
     if not there.is_dir():
         what = "is a file" if there == outputs.absolute() else f"{there} is a file"
         raise InputError(f"paths.outputs={outputs}: {what}; name a folder")
-    if task in MAKES_FOLDERS and not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(
             f"paths.outputs={outputs}: {there} is not writable; choose one that you may write to"
         )

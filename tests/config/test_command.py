@@ -239,9 +239,9 @@ def test_the_newest_run_is_offered(run_main: Run, work: Path) -> None:
     assert "outputs/a/20260101-000000_aaaaaa" in run_main("task=evaluate")[2]
 
 
-def checked_outputs(outputs: str) -> None:
-    config = {"task": {"name": "train"}, "dataset": {"root": "."}, "model": {}}
-    config |= dict.fromkeys(("run", "input", "resume", "init_from"))
+def checked_outputs(outputs: str, task: str = "train", resume: str | None = None) -> None:
+    config = {"task": {"name": task}, "dataset": {"root": "."}, "model": {}, "resume": resume}
+    config |= dict.fromkeys(("run", "input", "init_from"))
     check_paths(config | {"paths": {"outputs": outputs}})
 
 
@@ -251,9 +251,14 @@ def test_outputs_that_are_a_file(work: Path) -> None:
         checked_outputs("outputs")
     with pytest.raises(InputError, match=r"outputs/below: /\S+/outputs is a file; name a folder"):
         checked_outputs("outputs/below")
+    checked_outputs("outputs/below", "doctor")  # who has it among what it finds
+    checked_outputs("outputs/below", resume="elsewhere")  # where it is written
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason="root may write anywhere, and Windows has no such modes",
+)
 def test_outputs_that_nobody_may_write_to(work: Path) -> None:
     (work / "outputs").mkdir(mode=0o500)
     with pytest.raises(InputError, match=r"outputs/new: /\S+/outputs is not writable; choose one"):
