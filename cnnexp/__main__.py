@@ -42,6 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        from traceback import print_exception
+
+        from cnnexp.own_code import own_part
+
+        part = own_part(error)
+        if part is None:
+            raise
+        print_exception(type(error), error, part)  # a person's own code: without what called it
+        return 1
 
 
 def cli() -> None:

@@ -15,9 +15,10 @@ from torch import nn
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.progress import Bar
 from cnnexp.data.turns import in_turn
-from cnnexp.errors import Inapplicable, InputError
+from cnnexp.errors import Inapplicable, InputError, first_line
 from cnnexp.experiment import build_batches, device_of, visualisers
 from cnnexp.logits import to_probabilities
+from cnnexp.own_code import own_line
 from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.reporting.metrics import classification_metrics
@@ -113,7 +114,10 @@ def draw(
     folder: Path,
     say: Callable[[str], None],
 ) -> list[Path]:
-    """The pictures of a run: of its answers, and each configured visualiser's; the files."""
+    """The pictures of a run: of its answers, and each configured visualiser's; the files.
+
+    One that fails is left out, with its reason: of a long run the others and the report remain.
+    """
     labels, shares = tested.labels, tested.probabilities
     pictures: dict[str, Picture] = {
         "confusion_matrix": confusion_matrix(labels, shares.argmax(1), images.classes),
@@ -126,8 +130,11 @@ def draw(
         say(f"{name} …")
         try:
             pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
-        except Inapplicable as reason:
+        except InputError as reason:
             say(f"{name} is left out: {reason}")
+        except Exception as error:  # a person's own code may raise anything
+            line = f"{type(error).__name__}: {first_line(error)}"
+            say(f"{name} is left out, for it failed{own_line(error)}: {line}")
     return save_pictures(pictures, folder)
 
 
@@ -138,7 +145,9 @@ def named(
     something else.
     """
     key = f"visualization.{name}"
-    made = visualise(probe)
+    # Whatever it does with the network and the images, the next one finds them as they were.
+    own = replace(probe, network=copy.deepcopy(probe.network), images=probe.images.clone())
+    made = visualise(own)
     if not isinstance(made, Mapping):
         raise InputError(
             f"{key}: gives a {type(made).__name__}; return a dictionary of pictures, each by the "
@@ -183,7 +192,7 @@ def make_probe(
     test = splits["test"]
     chosen = in_turn(test.labels)[:SHOWN]
     return Probe(
-        network=copy.deepcopy(network).eval().to(device),  # a picture may do with it what it likes
+        network=copy.deepcopy(network).eval().to(device),
         images=test.take(chosen, device),
         labels=torch.from_numpy(test.labels[chosen]).to(device),
         classes=images.classes,

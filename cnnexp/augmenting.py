@@ -11,6 +11,7 @@ from cnnexp.data.batches import as_tensor
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 
+COPIES = 4  # of an image, as many times
 LOOKED_AT = 10  # batches, on a GPU: to look at values there is to wait for it
 
 
@@ -66,8 +67,21 @@ def build_augmentation(config: Mapping[str, Any]) -> Augmented:
     return Augmented(call(node, "augmentation"), f"augmentation._target_={node['_target_']}")
 
 
-def try_augmentation(config: Mapping[str, Any], images: ImageSet) -> None:
-    """With the first two training images: most of its mistakes come before the training."""
+def try_augmentation(config: Mapping[str, Any], images: ImageSet) -> str | None:
+    """With the first two training images: most of its mistakes come before the training. A line
+    where it draws once for a whole batch.
+    """
     rows = images.images[images.split["train"][:2]]
+    two = as_tensor(rows).permute(0, 3, 1, 2)
     with torch.random.fork_rng(devices=[]):
-        build_augmentation(config)(as_tensor(rows).permute(0, 3, 1, 2))
+        augment = build_augmentation(config)
+        augment(two.clone())
+        made = [augment(two[:1].repeat(COPIES, 1, 1, 1)) for _ in range(COPIES)]
+    within = all(bool((batch == batch[:1]).all()) for batch in made)
+    if within and any(not torch.equal(batch, made[0]) for batch in made):
+        return (
+            f"{augment.name} draws once for a whole batch: {COPIES} copies of an image come out "
+            "alike, and otherwise each time; draw for each image, with a first dimension of "
+            "len(images)"
+        )
+    return None

@@ -1,8 +1,10 @@
-"""A person's own Python files, as a run had them, and what has changed in them since."""
+"""A person's own Python files: as a run had them, what has changed since, where one failed."""
 
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from cnnexp.config.instantiate import named_folder, own_modules
@@ -45,3 +47,22 @@ def changed_note(info: Mapping[str, Any]) -> str:
         return ""
     verb = "have" if len(files) > 1 else "has"
     return f"{', '.join(files)} {verb} changed since the run began: it may come out otherwise"
+
+
+def own_line(error: BaseException) -> str:
+    """`, dense.py line 12`: the last one of a person's own code that led to the error, else ""."""
+    frames = [at for at in traceback.extract_tb(error.__traceback__) if is_own(at.filename)]
+    return f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+
+
+def own_part(error: BaseException) -> TracebackType | None:
+    """The traceback from where a person's own code was first reached; None: it was not."""
+    part = error.__traceback__
+    while part is not None and not is_own(part.tb_frame.f_code.co_filename):
+        part = part.tb_next
+    return part
+
+
+def is_own(filename: str) -> bool:
+    folder = named_folder()
+    return folder is not None and Path(filename).resolve().is_relative_to(folder)

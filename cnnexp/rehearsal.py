@@ -3,16 +3,14 @@ test, or train without an error and learn little.
 """
 
 import copy
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from cnnexp.config.instantiate import named_folder
 from cnnexp.errors import InputError, first_line
+from cnnexp.own_code import own_line
 from cnnexp.spine import check_layers_known
 
 LARGE = 224  # pixels that every usual network can take
@@ -247,11 +245,3 @@ def takes(network: nn.Sequential, image_size: int) -> bool:
     except Exception:  # a person's own code may raise anything
         return False
     return True
-
-
-def own_line(error: BaseException) -> str:
-    """`, dense.py line 12`: the last one of a person's own code that led to the error, else ""."""
-    frames = traceback.extract_tb(error.__traceback__)
-    folder = named_folder()
-    own = [at for at in frames if folder and Path(at.filename).resolve().is_relative_to(folder)]
-    return f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""

@@ -75,7 +75,8 @@ def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase],
     phases = plan_phases(config, network)
     images = load_images(config, source)
     fit_to_images(network, images)
-    try_augmentation(config, images)
+    if line := try_augmentation(config, images):
+        journal.topic("note", line)
     check_parts(config, len(images.split["train"]))
     return network, phases, images
 

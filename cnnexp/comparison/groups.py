@@ -1,7 +1,7 @@
 """Runs that differ in their seed alone are one group; a few config keys tell groups apart."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,33 +40,44 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
         own[run.seed] = run
     sets = [tuple(sorted(own.values(), key=lambda r: (str(type(r.seed)), r.seed)))
             for own in members.values()]  # fmt: skip
-    labels = group_labels([(own[0].name, own[0].keys) for own in sets])
+    typed = {key for own in sets for run in own for key in run.typed}
+    labels = group_labels([(own[0].name, own[0].keys) for own in sets], typed)
     groups = [Group(label, own, own[0].keys) for label, own in zip(labels, sets, strict=True)]
     return groups, notes
 
 
-def group_labels(groups: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """The name where that is unique, else with the fewest keys that tell those of a name apart."""
+def group_labels(
+    groups: Sequence[tuple[str, Mapping[str, Any]]], typed: Collection[str] = ()
+) -> list[str]:
+    """The name where that is unique, else with the keys that tell those of a name apart.
+
+    typed: keys and config groups that were named on the command lines.
+    """
     labels = [name for name, _ in groups]
     for name in dict.fromkeys(labels):
         places = [place for place, (own, _) in enumerate(groups) if own == name]
         if len(places) > 1:
             sets = [groups[place][1] for place in places]
-            chosen = telling_keys(sets)
+            chosen = telling_keys(sets, typed)
             for place, keys in zip(places, sets, strict=True):
                 labels[place] = " ".join([name, *(f"{k}={v}" for k, v in described(keys, chosen))])
     return labels
 
 
-def telling_keys(sets: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The fewest keys whose values no two of the sets share; of equally few the first."""
+def telling_keys(sets: Sequence[Mapping[str, Any]], typed: Collection[str] = ()) -> list[str]:
+    """Keys whose values no two of the sets share: all that were typed, where these are few and
+    suffice, for they are what the runs are about; else the fewest, of equally few the first.
+    """
     differing = [key for key in differing_keys(sets) if key != "name"]
+    own = [key for key in differing if {key, key.removesuffix("._target_")} & {*typed}]
     # What all have says more than what comes with another model's choice.
-    differing.sort(key=lambda key: not all(key in keys for keys in sets))
+    differing.sort(key=lambda key: (key not in own, not all(key in keys for keys in sets)))
 
     def tells(chosen: Sequence[str]) -> int:
         return len({digest_of({key: keys.get(key) for key in chosen}) for keys in sets})
 
+    if len(own) <= MOST_KEYS and tells(own) == len(sets):
+        return own
     for size in range(1, MOST_KEYS + 1):
         for chosen in itertools.combinations(differing[:30], size):
             if tells(chosen) == len(sets):

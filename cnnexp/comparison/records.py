@@ -49,6 +49,12 @@ class Run:
         return seed if fold is None else f"{seed}, fold {fold}"
 
     @property
+    def typed(self) -> set[str]:
+        """Keys and config groups that its command line named."""
+        lines = self.config.get("overrides") or []
+        return {str(line).partition("=")[0].lstrip("+~") for line in lines}
+
+    @property
     def classes(self) -> list[str]:
         return [str(name) for name in self.info["classes"]]
 

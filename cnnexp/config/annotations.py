@@ -3,11 +3,12 @@
 import ast
 import importlib
 from functools import reduce
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, get_args
 
 import annotated_types
 from pydantic import Strict
 
+from cnnexp.config import types
 from cnnexp.config.source import Definition, Module, find, imported_from, statements
 
 PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "Path": str, "PathLike": str}
@@ -23,18 +24,23 @@ LISTS = {
     "frozenset",
 }
 TUPLES = {"tuple", "Tuple"}
+ANYTHING = {"Any", "object"}
 MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping"}
 # Modules whose names are taken from the module itself: small, and without torch.
 IMPORTED = {"cnnexp.config.types", "pydantic", "pydantic.types", "annotated_types"}
+NAMES = [*PLAIN, *(name for name, kind in vars(types).items() if hasattr(kind, "__metadata__"))]
 NOT_IN_YAML = {"Tensor"}  # `float | Tensor` asks YAML for a float
+UNCLEAR = Annotated[Any, "not understood"]  # of a type: whatever it is given is taken
 
 NoneType = type(None)
 
 
 def interpret(node: ast.AST | None, module: Module, depth: int = 0) -> Any:
-    """A type for pydantic; Any for what is not understood, so that it is never refused."""
-    if node is None or depth > 20:
+    """A type for pydantic; UNCLEAR for what is not understood. None: there is no annotation."""
+    if node is None:
         return Any
+    if depth > 20:
+        return UNCLEAR
     match node:
         case ast.Constant(value=None):
             return NoneType
@@ -42,7 +48,7 @@ def interpret(node: ast.AST | None, module: Module, depth: int = 0) -> Any:
             try:
                 return interpret(ast.parse(text, mode="eval").body, module, depth + 1)
             except SyntaxError:
-                return Any
+                return UNCLEAR
         case ast.BinOp(op=ast.BitOr()):
             return union([node.left, node.right], module, depth)
         case ast.Subscript():
@@ -56,8 +62,10 @@ def interpret(node: ast.AST | None, module: Module, depth: int = 0) -> Any:
                 return dict
             if name == "None":
                 return NoneType
-            return named(name, module, depth) if isinstance(node, ast.Name) else Any
-    return Any
+            if name in ANYTHING:
+                return Any
+            return named(name, module, depth) if isinstance(node, ast.Name) else UNCLEAR
+    return UNCLEAR
 
 
 def named(name: str, module: Module, depth: int) -> Any:
@@ -67,10 +75,10 @@ def named(name: str, module: Module, depth: int) -> Any:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     home = importlib.import_module(imported_from(module, node))
-                    return getattr(home, alias.name, Any)
+                    return getattr(home, alias.name, UNCLEAR)
     found: Definition | None = find(module, name)
     if found is None or isinstance(found.node, ast.ClassDef | ast.FunctionDef):
-        return Any
+        return UNCLEAR
     return interpret(found.node, found.module, depth + 1)
 
 
@@ -90,6 +98,8 @@ def subscript(node: ast.Subscript, module: Module, depth: int) -> Any:
     if name == "Annotated":
         bounds = tuple(bound for item in inner[1:] for bound in bounds_of(item))
         base = each(inner[:1])[0]
+        if unclear(base):
+            return UNCLEAR
         return reduce(lambda kind, bound: Annotated[kind, bound], bounds, base)
     if name in LISTS:
         return list[each(inner)[0]]  # type: ignore[misc]
@@ -100,14 +110,21 @@ def subscript(node: ast.Subscript, module: Module, depth: int) -> Any:
         return Annotated[tuple[tuple(each(inner))], Strict(False)]  # type: ignore[misc]
     if name in MAPPINGS:
         return dict[str, each(inner)[-1]]  # type: ignore[misc]
-    return Any
+    return UNCLEAR
+
+
+def unclear(kind: Any) -> bool:
+    """Whether a part of it was not understood."""
+    return kind == UNCLEAR or any(map(unclear, get_args(kind)))
 
 
 def union(nodes: list[ast.expr], module: Module, depth: int) -> Any:
-    """Unknown members make all of it Any; members that YAML cannot hold are left out."""
+    """Unclear members make all of it unclear; members that YAML cannot hold are left out."""
     kept = [node for node in nodes if last_name(node) not in NOT_IN_YAML]
     kinds = [interpret(node, module, depth + 1) for node in kept]
-    if not kinds or Any in kinds:
+    if not kinds or any(map(unclear, kinds)):
+        return UNCLEAR
+    if Any in kinds:
         return Any
     return Union[tuple(kinds)]  # noqa: UP007 (built at run time)
 
@@ -116,7 +133,7 @@ def literal(inner: list[ast.expr], module: Module, depth: int) -> Any:
     try:
         values = tuple(ast.literal_eval(item) for item in inner)
     except ValueError:  # Literal[Colour.RED]
-        return Any
+        return UNCLEAR
     return Literal[values]
 
 

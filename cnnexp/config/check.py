@@ -45,6 +45,11 @@ def check_keys(given: Mapping[str, Any], allowed: Iterable[str], prefix: str = "
     """Raises InputError for the first key that is not allowed. prefix: of the keys ("model.")."""
     names = sorted(allowed)
     for key, value in given.items():
+        if not isinstance(key, str):
+            raise InputError(
+                f"{prefix}{shown(key)}={shown(value)}: this key is no text: YAML takes on, off, "
+                "yes, no and numbers for values; write it in quotes ('on': …)"
+            )
         if key not in names:
             meant = None if prefix.startswith("phases.") else OFTEN_MEANT.get(str(key))
             group, _, rest = str(key).partition("_")
@@ -76,7 +81,13 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def innermost(kind: Any, value: Any, key: str) -> tuple[Any, Any, str]:
-    """Into lists, where the list is right and an item is wrong."""
+    """Into lists and mappings, where they are right and an item is wrong."""
+    if isinstance(value, Mapping):
+        for member in members(kind):
+            if get_origin(member) is dict:
+                for name, item in value.items():
+                    if not fits(get_args(member)[1], item):
+                        return innermost(get_args(member)[1], item, f"{key}.{name}")
     if isinstance(value, list):
         for member in members(kind):
             member, _ = unwrap(member)
@@ -135,7 +146,7 @@ def alternatives(kind: Any) -> list[str]:
     origin, inner = get_origin(base), get_args(base)
     if origin is Literal:
         return [repr(choice) if isinstance(choice, str) else shown(choice) for choice in inner]
-    if origin is list and inner[0] is not Any:
+    if origin is list and unwrap(inner[0])[0] is not Any:
         return [f"a list, each item {describe(inner[0])}"]
     if origin is tuple:
         rules = [rule.func.__name__ for rule in metadata if isinstance(rule, Predicate)]

@@ -1,6 +1,7 @@
 """Overrides -> one composed config, as plain dicts and lists."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from cnnexp.files import shown_path
 
 VERSION_BASE = "1.3"
 PRIMARY = "config"
+GLOBAL = ("experiment", "sweep", "debug")  # groups whose files say keys of the whole config
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,15 @@ def user_folder(config_dir: str | Path | None) -> Path | None:
     folder = Path(config_dir).expanduser().absolute()
     if not folder.is_dir():
         raise InputError(f"--config-dir {config_dir}: no such folder")
-    check_names(folder)
+    check_files(folder)
     allow_folder(folder)
     return folder
 
 
-def check_names(folder: Path) -> None:
-    """Raises InputError for an option that cnnexp has, too: Hydra would take that one."""
+def check_files(folder: Path) -> None:
+    """Raises InputError for an option that cnnexp has, too: Hydra would take that one; and for one
+    that would stand in another place of the config than it is meant for.
+    """
     own = config_folder()
     if folder.resolve() == own.resolve():
         return
@@ -85,6 +89,14 @@ def check_names(folder: Path) -> None:
             raise InputError(
                 f"--config-dir {shown_path(folder)}: cnnexp has a {name.as_posix()} of its own, "
                 "which would be taken; rename yours"
+            )
+    for path in sorted(folder.glob("*/*.yaml")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        place = next((line for line in lines if re.match(r"#\s*@package", line)), "")
+        wanted = place or ("# @package _global_" if path.parent.name in GLOBAL else "")
+        if wanted and wanted != next(filter(None, lines), ""):
+            raise InputError(
+                f"{shown_path(path)}: its first line must be '{wanted}': Hydra reads it there alone"
             )
 
 

@@ -62,6 +62,8 @@ def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> Inp
     if isinstance(error, YAMLError):
         return InputError(f"not valid YAML: {one_line(error)}")
     text = one_line(error)
+    if line := wrong_defaults(text, groups):
+        return InputError(line)
     if isinstance(cause, OmegaConfBaseException):
         text += f": {first_line(cause)}"
     return InputError(text)
@@ -112,10 +114,32 @@ def missing_option(error: MissingConfigException, groups: Groups) -> str:
     options = sorted(groups.get(group, {}))
     if not options:
         return f"{one_line(error)}"
+    if where and option.partition("/")[0] in groups:  # as in '- model: lenet5'
+        group, _, option = option.rpartition("/")
+        file = f"{inside[1] if inside else 'config'}.yaml"
+        return f"{file}: in its defaults write '- override /{group}: {option}'"
     return (
         f"{group}={option}: no such option{where}{nearest(option, options) or ';'} "
         f"allowed: {listed(options, 20)}"
     )
+
+
+def wrong_defaults(text: str, groups: Groups) -> str | None:
+    """A defaults list that Hydra refuses, text: in its words."""
+    found = re.match(r"In '([^']+)': Could not override '(?:experiment/)?([\w/]+)", text)
+    if found:
+        file, group = found.groups()
+        if group in groups:
+            return f"{file}.yaml: in its defaults write '- override /{group}: …', with the slash"
+        return (
+            f"{file}.yaml: override /{group}: no such group{nearest(group, groups) or ';'} "
+            f"allowed: {listed(sorted(groups), 20)}"
+        )
+    found = re.match(r"Multiple values for (\S+)\. To override|(\S+) appears more than once", text)
+    if found:
+        group = found[1] or found[2]
+        return f"{group}: is chosen already; in a file's defaults write '- override /{group}: …'"
+    return None
 
 
 def wrong_override(override: Override, groups: Groups) -> str | None:

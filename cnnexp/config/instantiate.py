@@ -98,7 +98,7 @@ def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -
     if any(target == name or (name.endswith(".") and target.startswith(name)) for name in known):
         return
     top = target.partition(".")[0]
-    if home(top) in _folders:
+    if is_own(target):
         return
     own = sorted(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))
     if f"{top}." in own:
@@ -116,6 +116,11 @@ def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -
         f"{key}={target}: {what}{near or ';'} allowed: {listed(allowed, 20)}, "
         "and the Python files in the folder given by --config-dir"
     )
+
+
+def is_own(name: str) -> bool:
+    """Whether a module, or what is in it, is in a person's own folder."""
+    return home(name.partition(".")[0]) in _folders
 
 
 def home(top: str) -> Path | None:
@@ -145,6 +150,9 @@ def resolve(target: str, key: str = "_target_") -> Callable[..., Any]:
             raise InputError(f"{key}={target}: {one_line(error)}{importer(error)}") from error
         except ImportError as error:
             raise InputError(f"{key}={target}: {one_line(error)}{importer(error)}") from error
+        except Exception as error:  # a person's own code, as it is read
+            error.add_note(f"raised by {key}={target}, when it was imported")
+            raise
         for own, stamp in own_modules().items():
             _imported.setdefault(own, stamp)
         for part in parts[length:]:
@@ -170,10 +178,10 @@ def callable_and_at_home(found: Any, target: str, key: str) -> Callable[..., Any
     that, too.
     """
     origin = getattr(found, "__module__", None) or ""
-    ours = home(target.partition(".")[0]) in _folders
+    ours = is_own(target)
     if not callable(found):
         raise InputError(f"{key}={target}: is not a class or a function")
-    if ours and home(origin.partition(".")[0]) in _folders:
+    if ours and is_own(origin):
         return found
     names = [name for name in ALLOWED if name.endswith(".")] if ours else ALLOWED
     fits = [name for name in names if ours or target.startswith(name)]
@@ -199,7 +207,7 @@ def call(node: Mapping[str, Any], key: str | None = None, /, **injected: Any) ->
     arguments that the target does not take.
     """
     target = node["_target_"]
-    function = resolve(target)
+    function = resolve(target, "_target_" if key is None else f"{key}._target_")
     if missing := ", ".join(sorted(getattr(function, "__abstractmethods__", ()))):
         raise InputError(f"_target_={target}: is an abstract class; it lacks {missing}")
     arguments = {key: value for key, value in node.items() if key != "_target_"} | injected

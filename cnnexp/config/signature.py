@@ -5,7 +5,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from cnnexp.config.annotations import interpret
+from cnnexp.config.annotations import NAMES, interpret, unclear
 from cnnexp.config.source import (
     FOLLOWED,
     Definition,
@@ -17,6 +17,7 @@ from cnnexp.config.source import (
     statements,
 )
 from cnnexp.errors import InputError, nearest
+from cnnexp.files import shown_path
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,19 @@ class Argument:
     def kind(self) -> Any:
         """Its type. Worked out when asked: an annotation may lead through many files."""
         kind = interpret(self.annotation, self.module)
-        if self.nullable and kind is not Any:
+        if self.nullable and kind is not Any and not unclear(kind):
             return Union[kind, None]  # noqa: UP007 (`x: int = None`)
         return kind
+
+    def slip(self) -> str:
+        """Of an annotation that checks nothing, perhaps by a slip of the pen: what it may be."""
+        text = "" if self.annotation is None else ast.unparse(self.annotation).strip("'\"")
+        return (
+            f"{shown_path(self.module.path)} annotates it as {text}, which nothing can be checked "
+            f"against{nearest(text, NAMES) or ';'} allowed: int, float, bool, str, "
+            "Path, Literal[…], lists and mappings of them, | None, what cnnexp/config/types.py "
+            "has, or no annotation"
+        )
 
 
 @dataclass(frozen=True)

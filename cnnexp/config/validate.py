@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints, is_typeddict
 
+from cnnexp.config.annotations import unclear
 from cnnexp.config.check import check_keys, check_value, shown
 from cnnexp.config.groups import OFTEN_MEANT
-from cnnexp.config.instantiate import check_allowed
+from cnnexp.config.instantiate import check_allowed, is_own
 from cnnexp.config.overlay import laid_over
 from cnnexp.config.phases import LENGTHS, check_meant, check_phase, filled
 from cnnexp.config.schema import (
@@ -143,11 +144,17 @@ def check_key(kind: Any, value: Any, key: str) -> None:
 def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
     """A node with a `_target_`: its keys are the target's arguments and have their types."""
     if "_target_" not in node:
-        raise InputError(f"{path}._target_: is missing; it names the function or class to call")
+        close = [str(key) for key in node if nearest("_target_", [str(key)])]
+        slip = f", and '{close[0]}' is not it" if close else ""
+        raise InputError(
+            f"{path}._target_: is missing; it names the function or class to call{slip}"
+        )
     target = node["_target_"]
     check_allowed(target, f"{path}._target_", group)
     takes = target_signature(target, f"{path}._target_")
     filled_in = FILLED_IN.get(group, frozenset())
+    if group == "scheduler" and "pct_start" not in takes.arguments:
+        filled_in -= {"max_lr"}  # OneCycleLR's is the optimizer's rate, CyclicLR's is its own
     refined = REFINED.get(group, {}) | ({"name": str} if group == "task" else {})
     allowed = takes.arguments.keys() - filled_in
     if group in ("dataset", "task"):  # they have keys that the function does not take
@@ -160,6 +167,11 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
         raise InputError(
             f"{path}._target_={target}: does not take {' and '.join(lacks)}; a model is made of "
             "image_size (pixels) and outputs (how many), and of its own settings"
+        )
+    if group == "visualization" and "probe" not in takes.arguments and not takes.open:
+        raise InputError(
+            f"{path}._target_={target}: does not take probe, what a picture is made of: the "
+            "network and its images (cnnexp/visualization/probe.py)"
         )
     for key in sorted(given.keys() & filled_in):
         raise InputError(
@@ -177,6 +189,8 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
             kind = refined[key]
         else:
             kind = takes.arguments[key].kind() if key in takes.arguments else Any
+            if unclear(kind) and is_own(target):
+                raise InputError(f"{path}.{key}={shown(value)}: {takes.arguments[key].slip()}")
         check_key(kind, value, f"{path}.{key}")
     for key, argument in takes.arguments.items():
         length = group == "scheduler" and key in LENGTHS

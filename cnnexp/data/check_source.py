@@ -14,6 +14,13 @@ from cnnexp.errors import InputError
 def check_source(source: Source) -> None:
     """Raises InputError for what a dataset says that cannot be."""
     n, k = len(source.paths), len(source.classes)
+    if not isinstance(source.name, str) or not source.name:
+        raise InputError(f"dataset: its Source has the name {source.name!r}; give it a text")
+    if isinstance(source.classes, str):
+        raise InputError(
+            f"dataset {source.name}: its classes are the text {source.classes!r}; give a tuple of "
+            "names"
+        )
     for name in source.classes:
         if not isinstance(name, str) or list(source.classes).count(name) > 1:
             raise InputError(
@@ -47,14 +54,22 @@ def check_source(source: Source) -> None:
     if source.labels.min() < 0 or source.labels.max() >= k:
         wrong = int(np.flatnonzero((source.labels < 0) | (source.labels >= k))[0])
         raise InputError(
-            f"dataset {source.name} has labels outside 0..{k - 1}: {source.labels[wrong]} of "
-            f"{source.paths[wrong]}; a label is an index into classes, from 0"
+            f"dataset {source.name} has labels outside 0..{k - 1}: image {source.paths[wrong]!r} "
+            f"has {source.labels[wrong]}; a label is an index into classes, from 0"
         )
     for what, values in (("given", source.given), ("masks", source.masks)):
         if values is not None and len(values) != n:
             raise InputError(
                 f"dataset {source.name}: its {what} has {len(values)} entries, for {n} images"
             )
+    masks = source.masks
+    if masks is not None and (
+        not isinstance(masks, np.ndarray) or masks.ndim != 3 or masks.dtype.kind not in "biu"
+    ):
+        raise InputError(
+            f"dataset {source.name}: its masks are {_what(masks)}; give an array ({n}, H, W) of "
+            "bool, true on the object, of the images' size"
+        )
     if not isinstance(source.fingerprint, str) or not source.fingerprint:
         raise InputError(
             f"dataset {source.name}: its fingerprint is {source.fingerprint!r}; give a text that "
@@ -89,7 +104,7 @@ def check_same(source: Source, images: ImageSet) -> None:
             )
 
 
-def _what(labels: Any) -> str:
-    if isinstance(labels, np.ndarray):
-        return f"an array {labels.shape} of {labels.dtype}"
-    return f"a {type(labels).__name__}"
+def _what(values: Any) -> str:
+    if isinstance(values, np.ndarray):
+        return f"an array {values.shape} of {values.dtype}"
+    return f"a {type(values).__name__}"

@@ -75,7 +75,7 @@ class RunLogger(Logger):
         self._rows += [
             (step, epoch, name, value) for name, value in values.items() if name != "epoch"
         ]
-        # Lightning logs an epoch's end at the step before the last, which may have been logged.
+        # An epoch's end is logged at its last step, which may have been logged.
         if step in self._with_epoch:
             del values["epoch"]
         else:

@@ -241,23 +241,25 @@ class Classifier(pl.LightningModule):
                 f"the validation loss is {loss.item()} after epoch "
                 f"{self.first_epoch + self.current_epoch + 1}"
             )
-        self.log_dict({"val/loss": loss, "val/accuracy": right}, sync_dist=True)
+        self._log_epoch({"val/loss": loss, "val/accuracy": right})
 
     def on_train_epoch_end(self) -> None:
         if self._train:
             steps = self._mean(torch.stack(self._train))
             loss, right = (steps[:, 2] @ steps[:, :2] / steps[:, 2].sum()).tolist()
             self._train.clear()
-            values = {"train/loss": loss, "train/accuracy": right}
-            self.log_dict(values, logger=False, sync_dist=True)  # for callbacks
-            # Lightning would log them when the epoch's checkpoint is written: a run that goes on
-            # from there would lack them. It puts an epoch's values at the step before the last.
-            step = self.global_step - 1
+            self._log_epoch({"train/loss": loss, "train/accuracy": right})
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-            if self.global_step % every and step % every:  # else it is there already
-                values["lr"] = self.rate
-            if self.logger:
-                self.logger.log_metrics({"epoch": self.current_epoch, **values}, step=step)
+            if self.global_step % every:  # else it is there already
+                self._log_epoch({"lr": self.rate})
+
+    def _log_epoch(self, values: dict[str, Any]) -> None:
+        """At its last step, and at once: Lightning would log it at the step before that, and the
+        training's when the checkpoint is written, so that a run that goes on would lack them.
+        """
+        self.log_dict(values, logger=False, sync_dist=True)  # for callbacks
+        if self.logger:
+            self.logger.log_metrics({"epoch": self.current_epoch, **values}, step=self.global_step)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         if metric is None:  # else `SavesEpochs` does it, before it saves

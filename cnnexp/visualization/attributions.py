@@ -222,7 +222,8 @@ def attributions(
     )  # fmt: skip
     failing = [name for name in maps if faithfulness.fails(scores[name])]
     failed = (
-        f"Fail the test of random weights, for the map stays much the same: {', '.join(failing)}."
+        "Fail the test of random weights, for the map has little to do with what was learned: "
+        f"{', '.join(failing)}."
     )
     lines = [*LINES, *([failed] if failing else [])]
     lines += [f"Deletion, insertion and random weights: on the first {len(shown[:scored])} images."]

@@ -202,8 +202,10 @@ def measure(
 
 
 def fails(score: Scores) -> bool:
-    """The randomisation test: the map hardly depends on what the network learned."""
-    return abs(score.randomised) >= SAME
+    """The randomisation test: the map, or its reverse, hardly depends on what the network learned.
+    Of the figure as it is shown, with two decimals.
+    """
+    return round(abs(score.randomised), 2) >= SAME
 
 
 # Score -> its name, what is good, and +1 where more is better, -1 where less is.

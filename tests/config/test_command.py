@@ -166,8 +166,15 @@ def test_wrong_input_from_the_task(run_main: Run, mine: Path) -> None:
 
 
 def test_a_bug_keeps_its_traceback(run_main: Run, mine: Path, work: Path) -> None:
+    """A person's own code, from where it was reached: without what called it."""
+    code, out, err = run_main("--config-dir", str(mine), "task=say", "seed=14")
+    assert (code, out) == (1, "")
+    assert err.startswith("Traceback")
+    assert err.endswith("KeyError: 'a bug'\n")
+    assert str(mine) in err
+    assert str(Path(cnnexp.__file__).parent) not in err
     with pytest.raises(KeyError, match="a bug"):
-        run_main("--config-dir", str(mine), "task=say", "seed=14")
+        cnnexp.run(["task=say", "seed=14"], config_dir=mine)
     code, out, _ = run_main("-m", "--config-dir", str(mine), "task=say", "seed=14,1")
     assert (code, "FAILED: KeyError: 'a bug' (" in out, "2 of 2" in out) == (1, True, True)
     (kept,) = work.glob("outputs/sweeps/*/jobs/*.txt")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
+from cnnexp.config.annotations import UNCLEAR
 from cnnexp.config.instantiate import allow_folder
 from cnnexp.config.signature import Signature, target_signature
 from cnnexp.config.source import forget, split_target
@@ -115,8 +116,8 @@ EXPECTED: dict[str, Any] = {
     "q": str,
     "r": Annotated[float, Ge(0), Lt(1)],
     "s": int,
-    "t": Any,
-    "u": Any,
+    "t": UNCLEAR,
+    "u": UNCLEAR,
     "v": list,
     "w": Any,
 }

@@ -196,7 +196,10 @@ def test_errors_come_before_anything_is_read(
         ({"given": np.array(["val", *[""] * 15])}, "its split 'val' is unknown; allowed: train, v"),
         ({"classes": ("cat", "cat")}, "its class 'cat' is there twice"),
         ({"classes": (0, 1)}, "its class 0 is no text"),
-        ({"labels": np.arange(16) % 2 + 1}, "labels outside 0..1: 2 of cat/1; a label is an index"),
+        (
+            {"labels": np.arange(16) % 2 + 1},
+            "labels outside 0..1: image 'cat/1' has 2; a label",
+        ),
         ({"labels": [0, 1] * 8}, "its labels are a list; give an array"),
         ({"paths": [Path("a.png")] * 16}, r"its path \w+\('a\.png'\) is a \w+; give str\(path\)"),
         ({"paths": [], "labels": np.arange(0)}, "shelf has no images"),
