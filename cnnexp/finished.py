@@ -22,6 +22,7 @@ from cnnexp.runs import read_json
 from cnnexp.sources import find_images
 from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import best_checkpoint, load_network
+from cnnexp.training.loss import DIVERGED
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,16 @@ def load_run(
                 f"run={place}: its checkpoints are gone ({files}); put them back, or train it "
                 f"anew, to the same figures: {again}"
             )
+        problem = str(info.get("problem") or "").partition(": ")[2]
+        if info.get("status") == "FAILED" and DIVERGED in problem:  # it would again
+            raise InputError(f"run={place}: it has no checkpoint: {problem}, and begin it anew")
         raise InputError(
             f"run={place}: it has no checkpoint yet ({files}); "
             f"train it on with: {to_type(f'resume={place}')}"
         )
+    if info.get("status") != "FINISHED":
+        again = to_type(f"resume={shown_path(folder)}")
+        note(f"the run is not finished: these are its best weights so far; to go on: {again}")
     load_network(network, checkpoint)
     channels_last(network)
     typed = any(line.lstrip("+").startswith("trainer.precision=") for line in config["overrides"])

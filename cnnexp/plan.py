@@ -18,6 +18,7 @@ from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError, one_line
 from cnnexp.experiment import device_of, precision_of
 from cnnexp.processes import here_of
+from cnnexp.reporting.diagnosis.diagnose import steps_of_epoch
 from cnnexp.schedule import build_scheduler, by_epoch
 from cnnexp.training.optimization import Optimization, parameter_groups
 from cnnexp.training.phases import (
@@ -135,6 +136,11 @@ def plan_lines(
         f"augmentation {short_name(config['augmentation'])}, "
         f"{precision_of(config)} on {device_of(config)}"
     )
+    limit = config["trainer"].get("limit_train_batches")
+    if limit is not None:
+        trained = len(images.split["train"])
+        batches, some = (steps_of_epoch(trained, size, one) for one in (None, limit))
+        common += f", {some:,} of its {batches:,} batches per epoch (trainer.limit_train_batches)"
     summed, ema = config["trainer"]["accumulate_grad_batches"], config["training"]["ema"]
     if summed > 1:
         common += f", the gradients of {summed} batches added up"

@@ -14,9 +14,12 @@ from cnnexp.files import digest
 from cnnexp.own_code import changed_since
 
 PAGE = Path(__file__).parents[1] / "docs" / "developing" / "extending.md"
-# The page's blocks that say which file they are: `# mine/model/dense.yaml`.
-BLOCK = re.compile(r"^```(?:python|yaml)\n# mine/(\S+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-FILES = dict(BLOCK.findall(PAGE.read_text())) | {
+# The page's blocks that say which file they are, in a comment or in the line before them.
+BLOCK = re.compile(
+    r"(?:`mine/(\S+?)`[^\n]*\n\n```yaml\n|^```(?:python|yaml)\n# mine/(\S+)\n)(.*?)^```",
+    re.DOTALL | re.MULTILINE,
+)
+FILES = {above or inside: text for above, inside, text in BLOCK.findall(PAGE.read_text())} | {
     "bare.py": "from matplotlib.figure import Figure\n\n"
     "def bare(probe) -> dict[str, Figure]:\n    return {'bare': Figure()}\n",
     "visualization/bare.yaml": "# @package visualization.bare\n# No words.\n_target_: bare.bare\n",

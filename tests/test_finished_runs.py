@@ -1,6 +1,7 @@
 """A finished run meets its data again: moved, changed, or somebody else's."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,28 @@ def test_a_finished_run_without_checkpoints_is_not_sent_in_circles(
     result, _ = finished
     shutil.rmtree(result.folder / "checkpoints")
     with pytest.raises(InputError, match=r"its checkpoints are gone .*task=reproduce run="):
+        cnnexp.run(["task=evaluate", f"run={result.folder}"])
+
+
+def test_an_unfinished_run_is_called_so(
+    finished: tuple[Result, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that diverged would again: it is not sent to resume=, which sends it back."""
+    result, _ = finished
+    assert result.folder is not None
+    info = json.loads((result.folder / "run.json").read_text())
+    (result.folder / "run.json").write_text(json.dumps({**info, "status": "KILLED"}))
+    cnnexp.run(["task=evaluate", f"run={result.folder}"])
+    said = "note      the run is not finished: these are its best weights so far; to go on: python"
+    assert said in capsys.readouterr().out
+    for path in result.folder.rglob("*.ckpt"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"no checkpoint yet .* train it on with: .*resume="):
+        cnnexp.run(["task=evaluate", f"run={result.folder}"])
+    problem = "InputError: the training loss is nan at step 3: training diverged; lower it"
+    failed = {**info, "status": "FAILED", "problem": problem}
+    (result.folder / "run.json").write_text(json.dumps(failed))
+    with pytest.raises(InputError, match=r"is nan at step 3: .*; lower it, and begin it anew$"):
         cnnexp.run(["task=evaluate", f"run={result.folder}"])
 
 

@@ -16,6 +16,7 @@ from cnnexp.comparison.test_images import Answers, read_answers
 from cnnexp.comparison.verdicts import Family, Verdict, conclusions, judge
 from cnnexp.config.saved import edited
 from cnnexp.errors import InputError
+from cnnexp.reporting.diagnosis.diagnose import LAGGING
 from cnnexp.reporting.statistics import measure
 
 FEWEST = 10  # common test images; fewer that are less than half of a run's say nothing
@@ -132,6 +133,12 @@ def effort_notes(scores: Sequence[Score], families: Sequence[Family]) -> list[st
                 said = what.format(f"{values[least]:,.0f} to {values[most]:,.0f}")
                 labels = f"{scores[least].group.label}, {scores[most].group.label}"
                 notes.append(f"{said} ({labels}): a verdict is of networks and of effort")
+    few = [s.group.label for s in scores if any(0 < run.steps < LAGGING for run in s.group.runs)]
+    if few:
+        notes.append(
+            f"{named(few, scores)}: fewer than {LAGGING} steps of training: batch norm's averages "
+            "lag behind, and no verdict is of the network"
+        )
     on = [s.group.label for s in scores if any(run.info.get("ancestors") for run in s.group.runs)]
     if 0 < len(on) < len(scores):
         notes.append(

@@ -15,6 +15,7 @@ from cnnexp.config.identity import PASSING
 from cnnexp.config.saved import completed
 from cnnexp.config.schema import DATASET_DEFAULTS
 from cnnexp.errors import InputError, one_line
+from cnnexp.files import shown_path
 from cnnexp.recording import flat
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.runs import read_json
@@ -67,6 +68,12 @@ class Run:
         phases = mapping(self.info.get("phases")).values()
         rows = [row for record in phases for row in (at(record, "history") or [])]
         return [mapping(row) for row in rows]
+
+    @property
+    def steps(self) -> int:
+        """Of all phases; 0: run.json does not say."""
+        phases = mapping(self.info.get("phases")).values()
+        return int(sum(number(at(record, "steps")) or 0 for record in phases))
 
     @cached_property
     def best_validation(self) -> float | None:
@@ -134,8 +141,9 @@ def check_classes(named: Mapping[Path, Sequence[str] | None]) -> None:
     for folder, own in named.items():
         if own is None or own != known:
             raise InputError(
-                f"runs: the classes differ: {listed(own or ['none'])} in {folder}, "
-                f"{listed(known or ['none'])} in {first}; give runs with the same"
+                f"runs: the classes differ: {listed(own or ['none'])} in "
+                f"{shown_path(folder)}; {listed(known or ['none'])} in {shown_path(first)}; give "
+                "runs with the same"
             )
 
 

@@ -13,6 +13,7 @@ from cnnexp.reporting.json_values import at
 from cnnexp.reporting.statistics import LEVEL, Measured, differences, holm
 
 MOST_GROUPS = 10  # whose pairs are all told; of more, those with the best
+LARGE = 0.05  # a difference that one expects to be told
 NAMED = 3  # groups in one sentence
 ONE_SEED = "one seed: others may differ"
 
@@ -86,9 +87,23 @@ def sentence(verdict: Verdict, groups: Sequence[Group], images: int, *, seeds: b
         text = (
             f"{first.label} and {second.label} are not distinguishable with "
             f"{evidence([first, second], images)}{many}: {size} ({interval}{own})"
+            f"{far_apart((first, second), verdict.mean)}"
         )
     one = first.one_seed or second.one_seed
     return f"{text}; {ONE_SEED}" if seeds and one else text
+
+
+def far_apart(groups: Sequence[Group], difference: float) -> str:
+    """Why a large difference tells so little: seeds of one group that lie half as far apart."""
+    apart = {}
+    for group in groups:
+        reached = [v for run in group.runs if (v := run.metric("test/accuracy")) is not None]
+        if len(reached) > 1:
+            apart[group.label] = max(reached) - min(reached)
+    label = max(apart, key=apart.__getitem__, default="")
+    if not label or difference < LARGE or apart[label] < difference / 2:
+        return ""
+    return f", for runs of {label} lie {points(apart[label], sign=False)} points apart"
 
 
 def evidence(groups: Sequence[Group], images: int) -> str:
@@ -150,14 +165,15 @@ def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: in
             f"{best.label} has the highest accuracy{of}, but with {evidence(members, images)} it "
             f"cannot be told from {names}"
         )
-    if len(equal) > NAMED:
-        names = f"{len(equal)} others"
+    head = f"{best.label} has the highest accuracy{of}"
+    if tied:
+        equal = [label for label in equal if label not in tied]
+        head = f"{enumerated([best.label, *tied])} have the highest accuracy{of}, and the same"
+    names = f"{len(equal)} others" if len(equal) > NAMED else enumerated(equal)
     verb = "is" if len(equal) == 1 else "are"
+    near = f" with {evidence(members, images)} {names} {verb} not distinguishable from it,"
     worse = f"{groups[beaten[0].second].label} is" if len(beaten) == 1 else f"{len(beaten)} are"
-    return (
-        f"{best.label} has the highest accuracy{of}; with {evidence(members, images)} {names} "
-        f"{verb} not distinguishable from it, {worse} worse"
-    )
+    return f"{head};{near if equal else ''} {worse} worse"
 
 
 def enumerated(names: Sequence[str], most: int = NAMED) -> str:

@@ -14,9 +14,21 @@ BASH = r"""_cnnexp() {
         fi
         command=("${COMP_WORDS[0]}" -m cnnexp)
     fi
-    local word="${line##* }" choices
-    choices=$(COMP_POINT=$COMP_POINT COMP_LINE="$line" "${command[@]}" -sc query=bash 2>/dev/null)
-    COMPREPLY=($(compgen -W "$choices" -- "$word"))
+    local word="${line##* }" choices before="" rest path
+    if [[ $word =~ ^([^=]+=)(.*[][,])([^],[]*)$ ]]; then  # a further value, or one of a list
+        before="${BASH_REMATCH[1]}${BASH_REMATCH[2]}"
+        line="${line%"$word"}${BASH_REMATCH[1]}${BASH_REMATCH[3]}"
+    fi
+    choices=$(COMP_POINT=${#line} COMP_LINE="$line" "${command[@]}" -sc query=bash 2>/dev/null)
+    COMPREPLY=($(compgen -W "$choices" -- "${line##* }"))
+    if [[ -n $before ]]; then COMPREPLY=("${COMPREPLY[@]/#*=/$before}"); fi
+    if [[ ${#COMPREPLY[@]} == 0 && $word == *=* ]]; then  # files: run=outputs/ph
+        before="${before:-${word%%=*}=}" rest="${line##*=}"
+        for path in "$rest"*; do
+            [[ -d $path ]] && path+=/
+            [[ -e $path ]] && COMPREPLY+=("$before$path")
+        done
+    fi
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -o bashdefault -F _cnnexp cnnexp python python3"""

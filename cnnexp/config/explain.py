@@ -90,6 +90,8 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
         near = nearest(called[0], FUNCTIONS)
         return f"{word}: no such function: {called[0]}{near or ';'} allowed: {listed(FUNCTIONS)}"
     key, _, value = word.partition("=")
+    if not re.search(r"[\[{(]", value) and re.search(r"^,|,,|,$", value):
+        return f"{word}: a comma stands beside no value; several values are written {key}=a,b"
     closing = {"{": "}", "[": "]"}.get(value[:1])
     if closing and closing not in value:
         whole = f"'{key}={value[0]}…{closing}'"

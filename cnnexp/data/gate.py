@@ -55,6 +55,8 @@ LOOKS_LIKE = (
     (4, b"ftypheic", "a HEIC photograph: convert it to JPEG"),
     (4, b"ftypmif1", "a HEIF photograph: convert it to JPEG"),
     (4, b"ftyp", "a video"),
+    (0, b"\xff\xd8\xff", "a JPEG that is cut off or damaged in its head"),
+    (0, b"\x89png", "a PNG that is cut off or damaged in its head"),
     (0, b"\x1aE\xdf\xa3".lower(), "a video"),
 )
 

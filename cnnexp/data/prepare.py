@@ -194,6 +194,11 @@ def _notes(
                 f"{len(both)} exact copies of other images are kept, {across} of them in another "
                 "split than their original; dataset.duplicates=leave_out leaves them out"
             )
+    if inner := _folders_in_all(source):
+        notes.append(
+            f"each class folder holds the folders {', '.join(inner[:5])}: if these are the classes, "
+            "dataset.root is one folder too high"
+        )
     counts = np.bincount(source.labels[chosen["train"]], minlength=len(source.classes))
     asked = split["train"] if per_class is None and fold is None else per_class
     for label, name in enumerate(source.classes):
@@ -210,6 +215,16 @@ def _notes(
             "training.class_weights=balanced weighs them equally"
         )
     return notes
+
+
+def _folders_in_all(source: Source) -> list[str]:
+    """Names of two folders or more that the images of each class lie in, directly below it."""
+    below: list[set[str]] = [set() for _ in source.classes]
+    for path, label in zip(source.paths, source.labels, strict=True):
+        _, found, rest = f"/{path}".partition(f"/{source.classes[label]}/")
+        below[label].add(rest.partition("/")[0] if found and "/" in rest else "")
+    same = all(names == below[0] for names in below)
+    return sorted(below[0]) if same and len(below[0]) > 1 and "" not in below[0] else []
 
 
 def _digest(

@@ -46,7 +46,11 @@ def check_split(split: Sizes, split_seed: int, per_class: int | None) -> None:
             "give three whole numbers or three fractions"
         )
     if not _counts(split) and sum(split[name] for name in SPLITS) > 1 + 1e-9:
-        raise InputError(f"dataset.split={_show(split)}: fractions that sum to more than 1")
+        raise InputError(
+            f"dataset.split={_show(split)}: fractions that sum to "
+            f"{sum(split[name] for name in SPLITS):.4g}, more than 1; one that is not named keeps "
+            "its value"
+        )
     if isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
         raise InputError(f"dataset.split_seed={split_seed} is not a whole number of 0 or more")
     if per_class is not None and (
@@ -201,15 +205,16 @@ def _sizes(
         count - taken if whole else min(count - taken, round(count * split["train"] / share))
     )
     if sizes["train"] < 1:
-        parts = " and ".join(["train", *(t for t in SPLITS[1:] if t not in given)])
+        names = ["train", *(t for t in SPLITS[1:] if t not in given)]
+        parts = " and ".join(names)
         images = "image" if count == 1 else "images"
         if gone:
             images += f" ({gone:,} others are copies or were left out: {example})"
         elif not sum(have.values()):
             images += " (no label names it)"
         raise InputError(
-            f"class {name!r} has {count} usable {images}, too few for {parts} "
-            f"(dataset.split={_show(split)}); add images or remove the class"
+            f"class {name!r} has {count} usable {images}, too few for {parts}, which need "
+            f"{len(names)} (dataset.split={_show(split)}); add images or remove the class"
         )
     return sizes
 

@@ -150,7 +150,12 @@ def _contents(
             f"{folder} with {batches[0]} in it"
         )
     if checksum(path, "md5") != md5:
-        log.warning("%s is not the official %s: its md5 differs from %s", path, archive, md5)
+        log.warning(
+            "note: %s is not the official %s (its md5 is not %s), and is used all the same",
+            path,
+            archive,
+            md5,
+        )
     return path, partial(_from_archive, path, wanted)
 
 

@@ -94,6 +94,12 @@ class Ledger:
         found = (_entry(path) for path in (self.folder / "jobs").glob("*.json"))
         return sorted((entry for entry in found if entry), key=lambda entry: entry.number)
 
+    def elsewhere(self, entry: Entry) -> list[Entry]:
+        """The same job in other sweeps beside this one."""
+        own = self.path(entry.overrides)
+        paths = sorted(self.folder.parent.glob(f"*/jobs/{own.name}"))
+        return [known for path in paths if path != own and (known := _entry(path))]
+
     def forgive(self) -> None:
         """Jobs that failed wait again: with the same command they are tried anew, or go on where
         their processes were killed. Not a search's: its study has learned from them.

@@ -17,22 +17,19 @@ from omegaconf import DictConfig
 from cnnexp.config.arguments import names_sweep, to_type
 from cnnexp.config.compose import compose, hydra_at, resolved
 from cnnexp.config.groups import listed
-from cnnexp.config.rerun import check_command
-from cnnexp.config.saved import record
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.monitor import sign_of
-from cnnexp.own_code import changed_since
 from cnnexp.runs import Result
 from cnnexp.sweeps import search
-from cnnexp.sweeps.job import remembered
+from cnnexp.sweeps.again import done_elsewhere, finished, say_what_changed
 from cnnexp.sweeps.launching import launching, multirun_config
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
 from cnnexp.sweeps.slurm import cluster_options
 from cnnexp.sweeps.suite import Suite, compare, fetch_weights, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
-from cnnexp.sweeps.words import jobs, ranked, table
+from cnnexp.sweeps.words import equal, jobs, ranked, table
 from cnnexp.tracking.environment import mask
 
 NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|seed|dataset\.fold)(?=[=./])")
@@ -64,10 +61,18 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
         ledger.forgive()
         launch = launching(ledger, config, options, config_dir)
         try:
-            for batch in batches:
+            for planned_ones in batches:
+                batch = [done_elsewhere(entry, ledger, config_dir) for entry in planned_ones]
                 todo = [entry for entry in batch if not finished(entry, config_dir)]
                 if len(todo) < len(batch):
-                    print(f"finished already: {len(batch) - len(todo)} of {jobs(len(batch))}")
+                    taken = sum(
+                        one is not other for one, other in zip(batch, planned_ones, strict=True)
+                    )
+                    by = f" ({taken} by another sweep in {shown_path(ledger.folder.parent)})"
+                    print(
+                        f"finished already: {len(batch) - len(todo)} of {jobs(len(batch))}"
+                        f"{by if taken else ''}"
+                    )
                     say_what_changed([entry for entry in batch if entry not in todo], ledger)
                 if others := sum(ledger.busy(entry) for entry in todo):
                     print(f"under way already: {jobs(others)}, which another process does")
@@ -87,15 +92,6 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
     if suite and any(entry.status == "FINISHED" for entry in ledger.entries()):
         compare(ledger, settings(given), config_dir)
     return Result(folder=ledger.folder, exit_code=code)
-
-
-def say_what_changed(done: Sequence[Entry], ledger: Ledger) -> None:
-    """A line where jobs that are not done again were trained with other code of one's own."""
-    records = [record(Path(entry.folder)) for entry in done if entry.folder]
-    files = sorted({file for known in records for file in changed_since(known)})
-    if files:
-        where = shown_path(ledger.folder)
-        print(f"{'note':<9} since then {', '.join(files)} changed; delete {where} to do them anew")
 
 
 def end_parents(ledger: Ledger) -> None:
@@ -195,14 +191,6 @@ def sweep_folder(first: Mapping[str, Any], given: Sequence[str]) -> Path:
     return (outputs / "sweeps" / f"{first['name']}_{digest}").absolute()
 
 
-def finished(entry: Entry, config_dir: Path | None) -> bool:
-    """Whether it was done before, with the config that its overrides compose now."""
-    if entry.config_hash is None:
-        return False
-    composed = compose(entry.overrides, config_dir)
-    return remembered(entry, check_command(resolved(composed.config), composed.overrides))
-
-
 def typed(overrides: Sequence[str]) -> str:
     """Without passwords: it is kept, and printed where a log may hold it."""
     multirun = [] if names_sweep(overrides) else ["-m"]
@@ -242,6 +230,8 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
         reached = f"{own[0].monitor} {own[0].value:.4f}"
         yield "own", f"the config's own values (job {own[0].number}) reached {reached}"
     if groups := ranked(entries):
+        if others := sum(equal(group, groups[0]) for group in groups[1:]):
+            yield "equal", f"{others} more reached what the best did; the first of them is named"
         yield "best", to_type(*again(groups[0].jobs))
     folder = shown_path(ledger.folder)
     yield "saved", f"{folder}  (jobs/; delete it to do all of them anew)"

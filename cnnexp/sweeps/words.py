@@ -73,6 +73,10 @@ def ranked(entries: Sequence[Entry]) -> list[Group]:
     return sorted(found, key=lambda group: -group.jobs[0].sign * group.mean)
 
 
+def equal(one: Group, other: Group) -> bool:
+    return math.isclose(one.mean, other.mean, rel_tol=0, abs_tol=1e-9)
+
+
 def without_seed(label: str) -> str:
     """`seed=1 dataset.fold=2 optimizer.lr=0.1` -> `optimizer.lr=0.1`."""
     again = re.compile(r"[+]*(seed|dataset\.fold)=")
@@ -88,7 +92,8 @@ def table(groups: Sequence[Group]) -> list[str]:
     several = any(group.spread is not None for group in groups)
     mean = ", mean ± standard deviation" if several else ""
     lines = [f"{'':>4}  {'':<{width}}  {monitor} (best epoch{mean})"]
-    for rank, group in enumerate(groups[:LISTED], start=1):
+    for group in groups[:LISTED]:
+        rank = 1 + next(place for place, one in enumerate(groups) if equal(one, group))
         spread = "" if group.spread is None else f" ± {group.spread:.4f}"
         seeds = f"  {len(group.jobs)} runs" if len(group.jobs) > 1 else ""
         lines.append(f"{rank:>4}  {group.label:<{width}}  {group.mean:.4f}{spread}{seeds}")

@@ -23,7 +23,7 @@ from cnnexp.reporting.journal import Journal
 from cnnexp.training.checkpoints import LOGGED
 from cnnexp.training.classifier import Classifier
 from cnnexp.training.interruption import Interruption
-from cnnexp.training.loss import Diverged
+from cnnexp.training.loss import DIVERGED, Diverged
 from cnnexp.training.moving_average import MovingAverage
 from cnnexp.training.progress import EpochTable
 
@@ -184,7 +184,7 @@ def fit(
                 raise InputError(f"{problem}: no step was before it: a block gives that") from None
             kept = f"; {shown_path(there)} is from before it" if there.is_file() else ""
             raise InputError(
-                f"{problem}: training diverged; lower optimizer.lr or set "
+                f"{problem}: {DIVERGED}; lower optimizer.lr or set "
                 f"trainer.gradient_clip_val=1{kept}"
             ) from None
         except TorchDynamoException as problem:

@@ -216,6 +216,38 @@ def test_a_tie_is_no_lead(make_run: MakeRun, capsys: pytest.CaptureFixture[str])
     ) in capsys.readouterr().out
 
 
+def test_equals_before_others(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, wrong in (("one", [0]), ("two", [1]), ("three", range(20))):
+        make_run(name, wrong=wrong)
+    compare("outputs/*")
+    said = "in short  one and two have the highest accuracy, and the same; three is worse; one seed"
+    assert said in capsys.readouterr().out
+
+
+def test_why_a_large_difference_tells_little(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, wrong in enumerate((2, 18, 3)):
+        make_run("wide", seed, range(wrong), metrics={"test/accuracy": 1 - wrong / 30})
+        make_run("narrow", seed, [seed], metrics={"test/accuracy": 29 / 30})
+    compare("outputs/*")
+    out = capsys.readouterr().out
+    assert "not distinguishable" in out
+    assert ", for runs of wide lie 53.3 points apart\n" in out
+
+
+def test_a_few_steps_are_no_training(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, steps in (("a", 49), ("b", 50)):
+        path = make_run(name) / "run.json"
+        info = json.loads(path.read_text())
+        for record in info["phases"].values():
+            record["steps"] = steps
+        path.write_text(json.dumps(info))
+    compare("outputs/a", "outputs/b")
+    said = "note      a: fewer than 50 steps of training: batch norm's averages lag behind"
+    assert said in capsys.readouterr().out
+
+
 def test_seeds_of_one_group(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(3):
         make_run("same", seed, [seed])

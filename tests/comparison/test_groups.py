@@ -57,6 +57,25 @@ def test_the_fewest_keys_that_tell_apart() -> None:
     assert differing_keys([{"x": 1, "y": [1]}, {"x": 1.0, "y": [1], "z": None}]) == ["x", "z"]
 
 
+def test_what_was_typed_names_groups(make_run: MakeRun, grouped: Any) -> None:
+    """One key would tell them apart; the runs are about all that was typed."""
+    small = {"dataset__per_class": 100, "dataset__split": {"train": 450}, "trainer__max_epochs": 5}
+    groups, _ = grouped(
+        make_run(),
+        make_run(**small, overrides=["dataset.per_class=100", "+trainer.max_epochs=5"]),
+    )
+    assert [group.label for group in groups] == [
+        "made dataset.per_class=null trainer.max_epochs=null",
+        "made dataset.per_class=100 trainer.max_epochs=5",
+    ]
+    keys = [
+        {"model._target_": "a.b", "model.width": 1},
+        {"model._target_": "a.c", "model.depth": 2},
+    ]
+    assert telling_keys(keys, {"model"}) == ["model._target_"]
+    assert telling_keys([{**k, "x": n} for n, k in enumerate(keys)], {"x"}) == ["x"]
+
+
 def test_other_data_are_another_group(make_run: MakeRun, grouped: Any) -> None:
     groups, _ = grouped(make_run(), make_run(seed=1, digest="e" * 64))
     assert [group.label for group in groups] == ["made data=dddddddd", "made data=eeeeeeee"]

@@ -1,6 +1,7 @@
 """Tab completion, in a real bash."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,18 @@ def test_both_ways_to_get_the_script(run_main: Run) -> None:
     [
         (["cnnexp", "model=le"], ["model=lenet5"]),
         (["python", "-m", "cnnexp", "+experiment=qui"], ["+experiment=quickstart"]),
+        (
+            ["cnnexp", "experiment=quickstart,cifar10_bas"],
+            ["experiment=quickstart,cifar10_baseline"],
+        ),
+        (["cnnexp", "visualization=[gradcam,neigh"], ["visualization=[gradcam,neighbours"]),
+        (["cnnexp", "run=outputs/ph"], ["run=outputs/photos/"]),
+        (
+            ["cnnexp", "runs=[outputs/photos/a,outputs/photos/b"],
+            ["runs=[outputs/photos/a,outputs/photos/b1/"],
+        ),
+        (["cnnexp", "input=pict"], ["input=picture.png"]),
+        (["cnnexp", "run=elsewhere/"], []),
         (["python", "-m", "pytest", "tes"], []),
         (["python", "scr"], []),
     ],
@@ -70,13 +83,15 @@ def test_in_bash(typed: list[str], replies: list[str], tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
         (tmp_path / name).chmod(0o755)
+    (tmp_path / "outputs" / "photos" / "b1").mkdir(parents=True)
+    (tmp_path / "picture.png").touch()
     line = " ".join(typed)
     script = f"""
 eval "$(cnnexp -sc install=bash)"
 complete -p {typed[0]} >&2 || exit 3
-COMP_WORDS=({line}); COMP_CWORD={len(typed) - 1}
+COMP_WORDS=({shlex.join(typed)}); COMP_CWORD={len(typed) - 1}
 COMP_LINE='{line}'; COMP_POINT={len(line)}
-_cnnexp {typed[0]} {typed[-1]} {typed[-2]}
+_cnnexp {shlex.join([typed[0], typed[-1], typed[-2]])}
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(

@@ -27,9 +27,10 @@ def test_a_sweep_runs_all_combinations(run_main: Run, mine: Path, work: Path) ->
     assert re.findall(r"^job (\d) of 4: experiment=(\w+) seed=(\d)", out, re.M) == [
         ("1", "mine", "1"), ("2", "mine", "2"), ("3", "quickstart", "1"), ("4", "quickstart", "2"),
     ]  # fmt: skip
-    # Means over seeds, the best first; of equals the first.
+    # Means over seeds, the best first; equals have one rank, and the first of them is named.
+    assert "equal     1 more reached what the best did; the first of them is named\n" in out
     assert re.findall(r"^(?:ranking)? +(\d)  experiment=(\w+) +(.*)", out, re.M) == [
-        ("1", "mine", "0.1500 ± 0.0707  2 runs"), ("2", "quickstart", "0.1500 ± 0.0707  2 runs"),
+        ("1", "mine", "0.1500 ± 0.0707  2 runs"), ("1", "quickstart", "0.1500 ± 0.0707  2 runs"),
     ]  # fmt: skip
     assert len(list(work.glob("outputs/sweeps/x_*/jobs/*.json"))) == 4
 

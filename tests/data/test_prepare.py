@@ -255,3 +255,19 @@ def test_a_class_that_no_label_names(shelf: Shelf, prepared: Prepared, tmp_path:
 def test_one_class(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one class"):
         prepared(shelf({f"cat/{i}": plain(i) for i in range(9)}).source(), tmp_path)
+
+
+@pytest.mark.parametrize(("inner", "told"), [(("x", "y"), True), (("x",), False)])
+def test_a_folder_too_high(
+    inner: tuple[str, ...], told: bool, shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    """Two folders that each hold the classes, instead of the classes."""
+    images = {
+        f"{c}/{s}/{i}": plain(12 * i + ord(c) + 3 * ord(s) - 300)
+        for c in "ab"
+        for s in inner
+        for i in range(6)
+    }
+    notes = prepared(shelf(images).source(), tmp_path).notes
+    said = "each class folder holds the folders x, y: if these are the classes, dataset.root"
+    assert any(note.startswith(said) for note in notes) == told

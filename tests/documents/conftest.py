@@ -13,7 +13,7 @@ import cnnexp
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MINE = r"^```(?:python|yaml)\n# mine/(\S+)\n(.*?)^```"
+MINE = r"(?:`mine/(\S+?)`[^\n]*\n\n```yaml\n|^```(?:python|yaml)\n# mine/(\S+)\n)(.*?)^```"
 
 
 def write_photos(folder: Path, count: int) -> None:
@@ -27,7 +27,8 @@ def write_photos(folder: Path, count: int) -> None:
 
 def write_mine(folder: Path) -> None:
     for page in PAGES:
-        for name, body in re.findall(MINE, page.read_text(), re.DOTALL | re.MULTILINE):
+        for above, inside, body in re.findall(MINE, page.read_text(), re.DOTALL | re.MULTILINE):
+            name = above or inside
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(body)
 

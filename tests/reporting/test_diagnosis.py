@@ -160,8 +160,42 @@ def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> N
     drawn = "init_from" not in config  # weights that were trained may be dead already
     assert any("dead" in title.lower() for title in titles) == (not seen or not drawn)
     if seen:
-        assert "32 steps, of 63 images each" in found[0].text
+        assert "32 steps: that is" in found[0].text
         assert found[0].overrides == ("trainer.max_epochs=19",)
+
+
+@pytest.mark.parametrize(
+    ("train", "images", "config", "seen"),
+    [
+        (0.98, 640, {}, True),  # 20 steps
+        (0.5, 640, {}, False),
+        (0.98, 2000, {}, False),  # 64 steps
+        (0.98, 2000, {"trainer": {"limit_train_batches": 10}}, True),  # 20 of them
+        (0.98, 2000, {"trainer": {"limit_train_batches": 0.5}}, True),  # 32
+        (0.98, 640, {"model": {"norm": "group"}}, False),
+        (0.98, 640, {"model": {"norm": "batch"}}, True),
+    ],
+)
+def test_averages_that_lag_behind(train: float, images: int, config: dict, seen: bool) -> None:
+    """Two epochs in batches of 64; 30% of ten classes is far better than chance."""
+    labels = np.arange(1000) % 10
+    shares = np.full((1000, 10), 0.02)
+    shares[np.arange(1000), np.where(np.arange(1000) < 320, labels, (labels + 1) % 10)] = 0.82
+    found = diagnosis.diagnose(
+        classes=[str(k) for k in range(10)],
+        phases={
+            "train": rows(
+                train_loss=[1.5, 0.4], val_loss=[2.0, 1.9], train_accuracy=[0.5, train],
+                val_accuracy=[0.2, 0.32],
+            )
+        },
+        train_counts=[images // 10] * 10, labels=labels, probabilities=shares,
+        config={"dataset": {"batch_size": 64}, **config},
+    )  # fmt: skip
+    said = [one.text for one in found if one.title == "Too few steps"]
+    assert bool(said) == seen
+    if seen:
+        assert said[0].startswith("Training accuracy is 98% at the end, validation accuracy 32%")
 
 
 @pytest.mark.parametrize(("right", "stuck"), [(100, False), (40, True)])

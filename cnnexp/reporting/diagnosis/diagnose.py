@@ -15,6 +15,8 @@ from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.statistics import accuracy_interval
 
 NOTHING = "Nothing conspicuous."
+LAGGING = 50  # steps; then 0.9^50, half a percent, is left of the start of batch norm's averages
+APART = 0.3  # of training and validation accuracy; over-fitting so far takes more steps than that
 SMOKE = Finding(
     "A smoke run",
     "One epoch on few images shows that everything works, and nothing of how well.",
@@ -153,28 +155,46 @@ def too_few_steps(
 
     Batch norm's running averages, which validation and test use, keep 0.9 of their start in each
     step: a third of it is left after 10 steps, a tenth after 22, while the maps themselves still
-    change fastest.
+    change fastest. Where validation is far behind training, too, fewer than 50 steps are too few.
     """
     epochs = sum(len(rows) for rows in phases.values())
+    last_rows = list(phases.values())[-1] if phases else ()
     if not epochs or not batch or not sum(train_counts) or not images:
         return None
-    each = math.ceil(sum(train_counts) / batch)
+    each = steps_of_epoch(sum(train_counts), batch, at(config, "trainer", "limit_train_batches"))
     low, _ = accuracy_interval(right, images)
     classes = len(train_counts)
     if any(training.rising(rows) or training.far_off(rows, classes) for rows in phases.values()):
         return None  # more steps of that size lead nowhere
     much = 2 if each * epochs < 30 else 1.5  # batch norm's averages lag by so much
-    if each * epochs >= 100 or low > much * max(train_counts) / sum(train_counts):
+    _, right_in, right_out = training.series(last_rows, "train/accuracy", "val/accuracy")
+    normed = at(config, "model", "norm") in (None, "batch")  # None: nobody says
+    lags = normed and each * epochs < LAGGING and any(right_in[-1:] - right_out[-1:] > APART)
+    enough = each * epochs >= 100 or low > much * max(train_counts) / sum(train_counts)
+    if enough and not lags:
         return None
     steps = "one step" if each * epochs == 1 else f"{each * epochs} steps"
+    seen = (
+        f"Training accuracy is {right_in[-1]:.0%} at the end, validation accuracy "
+        f"{right_out[-1]:.0%}, after {steps}: a few images are learned by heart, or"
+        if lags
+        else f"The network has made {steps}: that is hardly off the start, and"
+    )
     return Finding(
         "Too few steps",
-        f"The network has made {steps}, of {math.ceil(sum(train_counts) / each)} images each: that "
-        "is hardly off the start, and the averages that batch norm uses in validation and test, if "
-        "it has some, lag behind.",
+        f"{seen} the averages that batch norm uses in validation and test, if it has some, lag "
+        "behind.",
         "Train longer before anything else is judged:",
         (f"{length(list(phases)[-1], epochs, typed, config)[0]}={math.ceil(300 / each)}",),
     )
+
+
+def steps_of_epoch(images: int, batch: float, limit: Any) -> int:
+    """limit: trainer.limit_train_batches, a number of batches or a share of them."""
+    whole = math.ceil(images / batch)
+    if isinstance(limit, bool) or not isinstance(limit, int | float):
+        return whole
+    return max(1, min(whole, limit) if isinstance(limit, int) else int(whole * limit))
 
 
 def length(
