@@ -196,8 +196,8 @@ def _notes(
             )
     if inner := _folders_in_all(source):
         notes.append(
-            f"each class folder holds the folders {', '.join(inner[:5])}: if these are the classes, "
-            "dataset.root is one folder too high"
+            f"each class folder holds the folders {', '.join(inner[:5])}: if these are the "
+            "classes, dataset.root is one folder too high"
         )
     counts = np.bincount(source.labels[chosen["train"]], minlength=len(source.classes))
     asked = split["train"] if per_class is None and fold is None else per_class
