@@ -190,11 +190,17 @@ def test_averages_that_lag_behind(train: float, images: int, config: dict, seen:
             )
         },
         train_counts=[images // 10] * 10, labels=labels, probabilities=shares,
-        config={"dataset": {"batch_size": 64}, **config},
+        config={
+            "dataset": {"batch_size": 64}, **config,
+            "trainer": {"max_epochs": 2, **config.get("trainer", {})},
+        },
     )  # fmt: skip
     said = [one.text for one in found if one.title == "Too few steps"]
     assert bool(said) == seen
     if seen:
+        ((advised,),) = [one.overrides for one in found if one.title == "Too few steps"]
+        longer = f"trainer.max_epochs={math.ceil(300 / 10)}"
+        assert advised == ("trainer.limit_train_batches=null" if "trainer" in config else longer)
         assert said[0].startswith("Training accuracy is 98% at the end, validation accuracy 32%")
 
 

@@ -161,7 +161,8 @@ def too_few_steps(
     last_rows = list(phases.values())[-1] if phases else ()
     if not epochs or not batch or not sum(train_counts) or not images:
         return None
-    each = steps_of_epoch(sum(train_counts), batch, at(config, "trainer", "limit_train_batches"))
+    limit = at(config, "trainer", "limit_train_batches")
+    each = steps_of_epoch(sum(train_counts), batch, limit)
     low, _ = accuracy_interval(right, images)
     classes = len(train_counts)
     if any(training.rising(rows) or training.far_off(rows, classes) for rows in phases.values()):
@@ -185,7 +186,9 @@ def too_few_steps(
         f"{seen} the averages that batch norm uses in validation and test, if it has some, lag "
         "behind.",
         "Train longer before anything else is judged:",
-        (f"{length(list(phases)[-1], epochs, typed, config)[0]}={math.ceil(300 / each)}",),
+        (f"{length(list(phases)[-1], epochs, typed, config)[0]}={math.ceil(300 / each)}",)
+        if limit is None
+        else ("trainer.limit_train_batches=null",),
     )
 
 
