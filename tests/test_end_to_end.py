@@ -239,7 +239,7 @@ def test_a_failed_run_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ]
     )
     assert code == 2
-    (info,) = Path("outputs/digits_baseline").glob("*/run.json")
+    (info,) = Path("outputs/smoke").glob("*/run.json")
     assert json.loads(info.read_text())["status"] == "FAILED"
     from mlflow import MlflowClient
 

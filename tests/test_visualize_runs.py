@@ -143,7 +143,7 @@ def test_refused_before_a_network_is_built(
         return folder
 
     for name, change, to, said in [
-        ("classes", '"9"', '"nine"', "^runs: the classes differ: 0, 1, .*nine in .*classes, 0, 1"),
+        ("classes", '"9"', '"nine"', "^runs: the classes differ: 0, 1, .*nine in classes; 0, 1"),
         ("learned", ",test\n", ",train\n", "^runs: no image is in all of their test splits"),
         ("untrained", '"classes"', '"no"', "^runs: the classes differ: none in"),
     ]:
