@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+DIVERGED = "training diverged"  # in the words of a run that did
+
 
 class InputError(Exception):
     """What is wrong, where, what is allowed, the nearest match; in one line.

@@ -16,13 +16,11 @@ from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_network, load_images, precision_of, without_weights
 from cnnexp.files import shown_path
-from cnnexp.folders import run_folder
+from cnnexp.folders import check_run, run_folder
 from cnnexp.own_code import changed_note
-from cnnexp.runs import read_json
 from cnnexp.sources import find_images
 from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import best_checkpoint, load_network
-from cnnexp.training.loss import DIVERGED
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,7 @@ def load_run(
     note: is told where code of a person's own has changed since.
     """
     folder = run_folder(config)
-    info = read_json(folder / "run.json")
-    if "classes" not in info:
-        raise InputError(f"run={folder}: the run ended before its network was built")
+    info = check_run(folder)
     merged = rerun(saved_config(folder), config, config["overrides"])
     network = build_network(without_weights(merged), len(info["classes"]))
     for line in (edited(folder, info), changed_note(info)):
@@ -59,20 +55,8 @@ def load_run(
             note(line)
     checkpoint = best_checkpoint(folder, list(merged["phases"]))
     if checkpoint is None:
-        place, files = shown_path(folder), "checkpoints/<phase>/best.ckpt"
-        if info.get("status") == "FINISHED":
-            again = to_type("task=reproduce", f"run={place}")
-            raise InputError(
-                f"run={place}: its checkpoints are gone ({files}); put them back, or train it "
-                f"anew, to the same figures: {again}"
-            )
-        problem = str(info.get("problem") or "").partition(": ")[2]
-        if info.get("status") == "FAILED" and DIVERGED in problem:  # it would again
-            raise InputError(f"run={place}: it has no checkpoint: {problem}, and begin it anew")
-        raise InputError(
-            f"run={place}: it has no checkpoint yet ({files}); "
-            f"train it on with: {to_type(f'resume={place}')}"
-        )
+        phases = ", ".join(merged["phases"])
+        raise InputError(f"run={shown_path(folder)}: it has no checkpoint of its phases ({phases})")
     if info.get("status") != "FINISHED":
         again = to_type(f"resume={shown_path(folder)}")
         note(f"the run is not finished: these are its best weights so far; to go on: {again}")

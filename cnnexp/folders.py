@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cnnexp.config.arguments import to_type
 from cnnexp.config.saved import check_not_several
-from cnnexp.errors import InputError
+from cnnexp.errors import DIVERGED, InputError
 from cnnexp.files import shown_path
+from cnnexp.runs import read_json
 from cnnexp.tracking.lookup import find_run_folder
 
 
@@ -32,3 +34,24 @@ def run_folder(config: Mapping[str, Any], key: str = "run") -> Path:
             f"{key}={run}: no such folder; with tracking=none a run is named by its folder"
         )
     return find_run_folder(run, tracking_uri, key)
+
+
+def check_run(folder: Path) -> dict[str, Any]:
+    """Its run.json. Raises InputError where the run has no trained network."""
+    info, place, files = read_json(folder / "run.json"), shown_path(folder), "<phase>/best.ckpt"
+    if "classes" not in info:
+        raise InputError(f"run={place}: the run ended before its network was built")
+    if any((folder / "checkpoints").glob("*/best.ckpt")):
+        return info
+    if info.get("status") == "FINISHED":
+        raise InputError(
+            f"run={place}: its checkpoints are gone (checkpoints/{files}); put them back, or train "
+            f"it anew, to the same figures: {to_type('task=reproduce', f'run={place}')}"
+        )
+    problem = str(info.get("problem") or "").partition(": ")[2]
+    if info.get("status") == "FAILED" and DIVERGED in problem:  # it would again
+        raise InputError(f"run={place}: it has no checkpoint: {problem}, and begin it anew")
+    raise InputError(
+        f"run={place}: it has no checkpoint yet (checkpoints/{files}); train it on with: "
+        f"{to_type(f'resume={place}')}"
+    )

@@ -8,9 +8,10 @@ from typing import Any
 
 from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.schema import REFINED
-from cnnexp.config.validate import LOADS
+from cnnexp.config.validate import LOADS, LOADS_NETWORK
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
+from cnnexp.folders import check_run, run_folder
 
 Config = Mapping[str, Any]
 
@@ -21,8 +22,10 @@ def look_ahead(config: Config) -> None:
     """Before the seconds that imports take. Only where a place is named, which may be wrong; not in
     a person's own code, which may want those imports itself.
     """
-    options = config["dataset"]
+    options, run = config["dataset"], config["run"]
     _found.clear()
+    if run is not None and config["task"]["name"] in LOADS_NETWORK and Path(run).is_dir():
+        check_run(run_folder(config))
     if options.get("root") is None or not options["_target_"].startswith("cnnexp."):
         return
     if config["task"]["name"] in LOADS and config["resume"] is None:

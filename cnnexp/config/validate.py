@@ -49,6 +49,7 @@ DOES = {  # and takes no run
     "suite": "starts new runs",
 }
 LOADS = ("train", "data", "lr_find")  # the images of the config, not of a run
+LOADS_NETWORK = ("evaluate", "predict", "visualize", "export")  # of a run
 MAKES_FOLDERS = (*LOADS, "anatomy", "predict")  # in paths.outputs
 # A whole id or its beginning, or a run's folder by its name.
 RUN_ID = re.compile(r"(\d{8}-\d{6}_)?[0-9a-f]{4,32}")

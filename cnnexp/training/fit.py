@@ -16,14 +16,14 @@ from torch._dynamo.exc import TorchDynamoException
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cnnexp.data.batches import Batches
-from cnnexp.errors import InputError, Pruned, first_line
+from cnnexp.errors import DIVERGED, InputError, Pruned, first_line
 from cnnexp.files import shown_path, under_two_names
 from cnnexp.monitor import sign_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.checkpoints import LOGGED
 from cnnexp.training.classifier import Classifier
 from cnnexp.training.interruption import Interruption
-from cnnexp.training.loss import DIVERGED, Diverged
+from cnnexp.training.loss import Diverged
 from cnnexp.training.moving_average import MovingAverage
 from cnnexp.training.progress import EpochTable
 

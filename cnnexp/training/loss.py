@@ -11,9 +11,6 @@ from cnnexp.errors import InputError
 LossName = Literal["cross_entropy", "bce"]
 
 
-DIVERGED = "training diverged"  # in the words of a run that did
-
-
 class Diverged(InputError):
     """A loss that is infinite or no number; the message says where. first: before any step."""
 
