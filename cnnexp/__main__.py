@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         part = own_part(error)
         if part is None:
             raise
-        print_exception(type(error), error, part)  # a person's own code: without what called it
+        print_exception(type(error), error, part)
         return 1
 
 

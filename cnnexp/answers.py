@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from traceback import print_exception
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from cnnexp.data.turns import in_turn
 from cnnexp.errors import Inapplicable, InputError, first_line
 from cnnexp.experiment import build_batches, device_of, visualisers
 from cnnexp.logits import to_probabilities
-from cnnexp.own_code import own_line
+from cnnexp.own_code import own_line, own_part
 from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.reporting.metrics import classification_metrics
@@ -133,6 +134,7 @@ def draw(
         except InputError as reason:
             say(f"{name} is left out: {reason}")
         except Exception as error:  # a person's own code may raise anything
+            print_exception(type(error), error, own_part(error) or error.__traceback__)
             line = f"{type(error).__name__}: {first_line(error)}"
             say(f"{name} is left out, for it failed{own_line(error)}: {line}")
     return save_pictures(pictures, folder)

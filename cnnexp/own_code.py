@@ -51,18 +51,20 @@ def changed_note(info: Mapping[str, Any]) -> str:
 
 def own_line(error: BaseException) -> str:
     """`, dense.py line 12`: the last one of a person's own code that led to the error, else ""."""
-    frames = [at for at in traceback.extract_tb(error.__traceback__) if is_own(at.filename)]
+    frames = [at for at in traceback.extract_tb(error.__traceback__) if in_own_folder(at.filename)]
     return f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
 
 
 def own_part(error: BaseException) -> TracebackType | None:
-    """The traceback from where a person's own code was first reached; None: it was not."""
+    """The traceback from where a person's own code was first reached: what called it is noise. None
+    where it was not.
+    """
     part = error.__traceback__
-    while part is not None and not is_own(part.tb_frame.f_code.co_filename):
+    while part is not None and not in_own_folder(part.tb_frame.f_code.co_filename):
         part = part.tb_next
     return part
 
 
-def is_own(filename: str) -> bool:
+def in_own_folder(filename: str) -> bool:
     folder = named_folder()
     return folder is not None and Path(filename).resolve().is_relative_to(folder)

@@ -434,7 +434,11 @@ def test_a_picture_spoils_no_other(mine: Path, capsys: pytest.CaptureFixture[str
     for name in ("gradcam.svg", "class_means.svg"):
         assert (alone / name).read_bytes() == (after / name).read_bytes()
     said = "picture   a_fails is left out, for it failed, ruins.py line 13: KeyError: 'cat'\n"
-    assert said in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert said in out
+    assert err.startswith('Traceback (most recent call last):\n  File "')
+    assert "KeyError: 'cat'\nraised by visualization.a_fails._target_=ruins.fails\n" in err
+    assert "cnnexp/answers.py" not in err
 
 
 SELDOM = """
