@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-KEYS = ("label_smoothing", "mixup", "cutmix", "class_weights")
+SOFTENS = ("label_smoothing", "mixup", "cutmix")  # its targets: they are less than sure
+KEYS = (*SOFTENS, "class_weights")
 
 
 def loss_options(training: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnexp.config.loss_options import SOFTENS
 from cnnexp.config.overlay import laid_over, rate_key
 from cnnexp.reporting.diagnosis import answers, training
 from cnnexp.reporting.diagnosis.finding import Finding, narrowed
@@ -115,8 +116,7 @@ def rate_of(config: Mapping[str, Any], phase: str = "") -> tuple[str, float | No
 
 def softened_by(config: Mapping[str, Any]) -> list[str]:
     """Keys of the training that are on and keep its targets from being sure."""
-    keys = ("label_smoothing", "mixup", "cutmix")
-    return [f"training.{key}" for key in keys if number(at(config, "training", key))]
+    return [f"training.{key}" for key in SOFTENS if number(at(config, "training", key))]
 
 
 def of_rate(finding: Finding, key: str) -> Finding:
