@@ -149,7 +149,12 @@ def named(
     key = f"visualization.{name}"
     # Whatever it does with the network and the images, the next one finds them as they were.
     own = replace(probe, network=copy.deepcopy(probe.network), images=probe.images.clone())
-    made = visualise(own)
+    gradients, kind = torch.is_grad_enabled(), torch.get_default_dtype()
+    try:
+        made = visualise(own)
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(kind)
     if not isinstance(made, Mapping):
         raise InputError(
             f"{key}: gives a {type(made).__name__}; return a dictionary of pictures, each by the "
@@ -165,6 +170,8 @@ def named(
                 f"{key}: '{stem}' is a {type(picture).__name__}; return a "
                 "cnnexp.reporting.picture.Picture, which has words beside the figure"
             )
+        if wrong := picture.wrong():
+            raise InputError(f"{key}: '{stem}' has {wrong}")
     return dict(made)
 
 
@@ -181,13 +188,15 @@ def make_probe(
 
     probabilities: (N, K), of the test images in the split's order.
     """
+    pixels = read_only(images.images)
+    masks = None if images.masks is None else read_only(images.masks)
     splits = {
         split: Images(
-            images.images,
+            pixels,
             members,
             np.asarray(images.labels)[members],
             tuple(images.paths[i] for i in members),
-            images.masks,
+            masks,
         )
         for split, members in images.split.items()
     }
@@ -206,6 +215,13 @@ def make_probe(
         rehearsal=rehearsal,
         progress=progress,
     )
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to: the run goes on with these images."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def with_bar(items: Sequence[Item], title: str) -> Iterator[Item]:

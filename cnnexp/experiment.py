@@ -14,7 +14,6 @@ from torch import nn
 
 from cnnexp.config.instantiate import call
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
-from cnnexp.data.check_source import check_same
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.prepare import prepare
 from cnnexp.datasets.source import Source
@@ -51,7 +50,7 @@ def device_of(config: Config) -> torch.device:
 def load_images(config: Config, source: Source) -> ImageSet:
     """Checked, decoded once, split."""
     options = config["dataset"]
-    images = prepare(
+    return prepare(
         source,
         image_size=options["image_size"],
         resize=options["resize"],
@@ -62,10 +61,8 @@ def load_images(config: Config, source: Source) -> ImageSet:
         folds=options["folds"],
         duplicates=options["duplicates"],
         cache=cache_of(config),
+        own=not options["_target_"].startswith("cnnexp."),
     )
-    if not options["_target_"].startswith("cnnexp."):  # a person's own, which may be edited
-        check_same(source, images)
-    return images
 
 
 def build_network(config: Config, classes: int) -> nn.Sequential:

@@ -3,7 +3,7 @@ test, or train without an error and learn little.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -12,6 +12,8 @@ from torch import nn
 from cnnexp.errors import InputError, first_line
 from cnnexp.own_code import own_line
 from cnnexp.spine import check_layers_known
+
+State = Mapping[str, torch.Tensor | float]
 
 LARGE = 224  # pixels that every usual network can take
 
@@ -49,7 +51,9 @@ def check_learns(network: nn.Sequential, image_size: int) -> None:
     unlike[0] = torch.rand(unlike.shape[1:], generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng([]), as_it_was(network):
         logits = steady(network.eval(), unlike)
+        before = plain_state(network)
         check_step(network.train(), unlike)
+        check_saved(before, plain_state(network))
     last: nn.Module = network
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
@@ -72,6 +76,30 @@ def as_it_was(network: nn.Module) -> Iterator[None]:
         network.zero_grad(set_to_none=True)
         for buffer, before in buffers:  # batch norm's averages
             buffer.data = before
+
+
+def plain_state(network: nn.Module) -> State:
+    """`block1.mean` -> tensors and numbers that are neither parameters nor buffers."""
+    return {
+        f"{name}.{attribute}": value.clone() if isinstance(value, torch.Tensor) else value
+        for name, module in network.named_modules()
+        for attribute, value in vars(module).items()
+        if isinstance(value, torch.Tensor | int | float) and attribute != "training"
+    }
+
+
+def check_saved(before: State, after: State) -> None:
+    """Raises InputError for what a step of training has changed and no checkpoint holds: the test
+    would be of one epoch's weights and another's state.
+    """
+    for name in before.keys() & after.keys():
+        one, other = (torch.as_tensor(state[name]) for state in (before, after))
+        if one.shape != other.shape or not torch.equal(one, other):
+            raise InputError(
+                f"model: {name} changes with each step of training, and is not saved with the "
+                "network; make it a buffer: "
+                f"self.register_buffer('{name.rpartition('.')[2]}', torch.…), changed in place"
+            )
 
 
 def steady(network: nn.Sequential, images: torch.Tensor) -> torch.Tensor:
@@ -101,8 +129,17 @@ def steady(network: nn.Sequential, images: torch.Tensor) -> torch.Tensor:
                 "first dimension is the batch's, which a view, squeeze, softmax or norm must not "
                 "mix"
             )
+        if all_finite(given) and not all_finite(gives):
+            raise InputError(
+                f"model: {name} gives nan or inf: a division by 0, a root or logarithm of what is "
+                "not positive?"
+            )
         given = gives
     return given
+
+
+def all_finite(values: torch.Tensor) -> bool:
+    return values.layout != torch.strided or bool(torch.isfinite(values).all())
 
 
 def check_step(network: nn.Sequential, images: torch.Tensor) -> None:

@@ -21,12 +21,19 @@ def as_spine(chain: Any, target: str) -> nn.Sequential:
             f"{key}: gives a {type(chain).__name__}; it must give a torch.nn.Sequential of named "
             "blocks, the last of them 'head'"
         )
+    if type(chain).forward is not nn.Sequential.forward:
+        raise InputError(
+            f"{key}: gives a {type(chain).__name__}, which has a forward of its own; it would be "
+            "lost: a network is what its blocks do one after the other, so put it into a block"
+        )
     blocks = OrderedDict(chain._modules)  # named_children() would leave out a second mention
     if list(blocks)[-1:] != ["head"]:
         raise InputError(
             f"{key}: the last block of a network is named 'head', this one's are "
             f"{', '.join(blocks)}"
         )
+    if "all" in blocks:
+        raise InputError(f"{key}: a block named 'all' would stand for all blocks; rename it")
     first: dict[int, str] = {}
     for name, block in blocks.items():
         if first.setdefault(id(block), name) != name:

@@ -1,14 +1,16 @@
 """Whether what a dataset says of its images can be, and whether they are what was stored."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from cnnexp.data.decode import UNREADABLE, sha256_of
-from cnnexp.data.image_set import ImageSet
+from cnnexp.data.decode import UNREADABLE, Tried, sha256_of
 from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.errors import InputError
+
+SOME = 10  # images that are read once more
 
 
 def check_source(source: Source) -> None:
@@ -88,20 +90,42 @@ def check_source(source: Source) -> None:
         )
 
 
-def check_same(source: Source, images: ImageSet) -> None:
-    """Raises InputError where the first or the last image is not the one that was stored: the code
-    that makes the images was edited, and the fingerprint does not know.
+def check_same(source: Source, tried: Tried) -> None:
+    """Raises InputError where one of some images is not the one that was stored: the code that
+    makes the images was edited, and the fingerprint does not know.
     """
-    for row in {0, len(images.paths) - 1}:
+    if other := other_now(source, tried.good, tried.sha256):
+        raise InputError(
+            f"dataset {source.name}: {other} is another image than the one that was stored under "
+            "its fingerprint; give a fingerprint that changes with what makes the images: a higher "
+            "version in it, or the code's own text"
+        )
+
+
+def check_repeats(source: Source, tried: Tried) -> None:
+    """Raises InputError where one of some images, just read by several threads, is another when it
+    is read again by one.
+    """
+    if other := other_now(source, tried.good, tried.sha256):
+        raise InputError(
+            f"dataset {source.name}: its read gives another image for {other} when it is called "
+            "again; it is called by several threads at once: let each call open what it reads, or "
+            "hold a lock, and draw nothing by chance"
+        )
+
+
+def other_now(source: Source, index: Sequence[int], sha256: Sequence[str]) -> str:
+    """The path of an image whose content is not this any more, of the first, the last and `SOME`
+    between; "" where all are. index: of the images in the source.
+    """
+    some = np.random.default_rng(0).choice(len(index), min(SOME, len(index)), replace=False)
+    for row in dict.fromkeys([0, len(index) - 1, *some.tolist()]):
         now = ""
         with suppress(*UNREADABLE):  # one that cannot be read at this moment
-            now = sha256_of(source.read(list(source.paths).index(images.paths[row])))
-        if now and now != images.sha256[row]:
-            raise InputError(
-                f"dataset {source.name}: {images.paths[row]} is another image than the one that "
-                "was stored under its fingerprint; give a fingerprint that changes with what makes "
-                "the images: a higher version in it, or the code's own text"
-            )
+            now = sha256_of(source.read(index[row]))
+        if now and now != sha256[row]:
+            return source.paths[index[row]]
+    return ""
 
 
 def _what(values: Any) -> str:

@@ -18,6 +18,7 @@ from typing import IO
 import numpy as np
 
 from cnnexp.data import gate
+from cnnexp.data.check_source import check_repeats
 from cnnexp.data.decode import Tried, decode
 from cnnexp.data.lock import held
 from cnnexp.data.progress import Bar
@@ -53,8 +54,14 @@ def store_key(source: Source, image_size: int, resize: str, subset: str) -> str:
     return f"{name}-{image_size}-{digest.hexdigest()[:20]}"
 
 
-def open_or_build(folder: Path, source: Source, image_size: int, resize: str, more: More) -> Stored:
-    """The store in `folder`, built first where it is absent, damaged or incomplete."""
+def open_or_build(
+    folder: Path, source: Source, image_size: int, resize: str, more: More, *, own: bool = False
+) -> Stored:
+    """The store in `folder`, built first where it is absent, damaged or incomplete.
+
+    own: by a person's own code, whose `read` may not bear several threads: some images are read
+    once more.
+    """
     stored = _open(folder, source, image_size)
     if stored and not stored.tried.unread:
         return stored
@@ -63,7 +70,7 @@ def open_or_build(folder: Path, source: Source, image_size: int, resize: str, mo
             stored = _open(folder, source, image_size)  # what another process built meanwhile
             if stored and not stored.tried.unread:
                 return stored
-            _build(folder, source, image_size, resize, more)
+            _build(folder, source, image_size, resize, more, own)
             stored = _open(folder, source, image_size)
     except OSError as error:
         raise _no_room(folder, str(error)) from error
@@ -105,7 +112,9 @@ def _open(folder: Path, source: Source, image_size: int) -> Stored | None:
     return Stored(images, tried)
 
 
-def _build(folder: Path, source: Source, image_size: int, resize: str, more: More) -> None:
+def _build(
+    folder: Path, source: Source, image_size: int, resize: str, more: More, own: bool
+) -> None:
     (folder / "index.json").unlink(missing_ok=True)
     clear_parts(folder)  # of a builder that was killed: we hold the lock
     tried = Tried()
@@ -116,6 +125,8 @@ def _build(folder: Path, source: Source, image_size: int, resize: str, more: Mor
         file.write(_header(len(tried.good), image_size))
         if not tried.good:
             raise _nothing(source, tried)
+        if own:
+            check_repeats(source, tried)
     body = json.dumps(
         {
             "good": tried.good,

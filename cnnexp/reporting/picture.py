@@ -31,6 +31,26 @@ class Picture:
     alt: str
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
+    def wrong(self) -> str:
+        """What a report cannot take, and what it takes; "" where nothing is wrong."""
+        if not isinstance(self.figure, Figure):
+            return f"a {type(self.figure).__name__} as figure; give a matplotlib.figure.Figure"
+        for name in ("title", "reading", "alt"):
+            if not isinstance(text := getattr(self, name), str):
+                return f"a {type(text).__name__} as {name}; give text"
+        try:
+            json.dumps(dict(self.numbers), default=listed)
+        except (TypeError, ValueError) as error:
+            return f"numbers that JSON has not ({error}); give numbers, text, lists, dictionaries"
+        return ""
+
+
+def listed(value: Any) -> Any:
+    """NumPy's and torch's numbers and arrays, for JSON. Raises TypeError for what is neither."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"a {type(value).__name__}")
+    return value.tolist()
+
 
 def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[Path]:
     """<stem>.png and <stem>.svg of each, and their words in pictures.json; the PNGs' paths.
@@ -46,7 +66,7 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[Path]:
         words.pop(stem, None)  # the newest last
         words[stem] = {name: getattr(picture, name) for name in texts}
     with whole_file(folder / WORDS) as file:
-        json.dump(words, file, indent=2, ensure_ascii=False)
+        json.dump(words, file, indent=2, ensure_ascii=False, default=listed)
         file.write("\n")
     return [folder / f"{stem}.png" for stem in pictures]
 
