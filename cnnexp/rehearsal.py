@@ -3,7 +3,7 @@ test, or train without an error and learn little.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,9 +11,7 @@ from torch import nn
 
 from cnnexp.errors import InputError, first_line
 from cnnexp.own_code import own_line
-from cnnexp.spine import check_layers_known
-
-State = Mapping[str, torch.Tensor | float]
+from cnnexp.unsaved import check_layers_known, check_saved, leaves, plain_state
 
 LARGE = 224  # pixels that every usual network can take
 
@@ -76,30 +74,6 @@ def as_it_was(network: nn.Module) -> Iterator[None]:
         network.zero_grad(set_to_none=True)
         for buffer, before in buffers:  # batch norm's averages
             buffer.data = before
-
-
-def plain_state(network: nn.Module) -> State:
-    """`block1.mean` -> tensors and numbers that are neither parameters nor buffers."""
-    return {
-        f"{name}.{attribute}": value.clone() if isinstance(value, torch.Tensor) else value
-        for name, module in network.named_modules()
-        for attribute, value in vars(module).items()
-        if isinstance(value, torch.Tensor | int | float) and attribute != "training"
-    }
-
-
-def check_saved(before: State, after: State) -> None:
-    """Raises InputError for what a step of training has changed and no checkpoint holds: the test
-    would be of one epoch's weights and another's state.
-    """
-    for name in before.keys() & after.keys():
-        one, other = (torch.as_tensor(state[name]) for state in (before, after))
-        if one.shape != other.shape or not torch.equal(one, other):
-            raise InputError(
-                f"model: {name} changes with each step of training, and is not saved with the "
-                "network; make it a buffer: "
-                f"self.register_buffer('{name.rpartition('.')[2]}', torch.…), changed in place"
-            )
 
 
 def steady(network: nn.Sequential, images: torch.Tensor) -> torch.Tensor:
@@ -185,21 +159,6 @@ def without_gradients(network: nn.Sequential, images: torch.Tensor) -> str:
         except RuntimeError:
             return name
     return ""
-
-
-def leaves(value: torch.Tensor) -> list[torch.Tensor]:
-    """What autograd would give gradients to."""
-    found, seen, left = [], set(), [value.grad_fn]
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, torch.Tensor):  # of torch's AccumulateGrad
-            found.append(variable)
-        left += [function for function, _ in node.next_functions]
-    return found
 
 
 def alike(one: torch.Tensor, other: torch.Tensor) -> bool:

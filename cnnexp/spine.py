@@ -57,23 +57,6 @@ def as_spine(chain: Any, target: str) -> nn.Sequential:
     return network
 
 
-def check_layers_known(network: nn.Module) -> None:
-    """Raises InputError for layers in a plain list or dictionary: none would train or be saved."""
-    known = {id(module) for module in network.modules()}
-    for name, module in network.named_modules():
-        for attribute, value in vars(module).items():
-            inside = value.values() if isinstance(value, dict) else value
-            if attribute.startswith("_") or not isinstance(value, dict | list | tuple):
-                continue
-            if any(isinstance(one, nn.Module) and id(one) not in known for one in inside):
-                kind = type(value).__name__
-                instead = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
-                raise InputError(
-                    f"model: {name}.{attribute} is a {kind} of layers, which would be neither "
-                    f"trained nor saved; put them into an {instead}"
-                )
-
-
 def channels_last(network: nn.Sequential) -> nn.Sequential:
     """Its maps' weights in the order in which convolutions are fastest. Not `Module.to`, which
     refuses weights of five dimensions.

@@ -154,7 +154,11 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "status": "RUNNING",
         "started": now(),
         "classes": images.classes,
-        "data": {"name": images.name, "digest": images.digest},
+        "data": {
+            "name": images.name,
+            "digest": images.digest,
+            "fingerprint": images.fingerprint,
+        },
         "config_dir": str(named_folder() or "") or None,
         "precision": precision_of(config),
         "environment": capture(own_folders(), own_code()),

@@ -9,6 +9,7 @@ import torch
 
 import cnnexp
 from cnnexp.config.instantiate import allow_folder
+from cnnexp.cores import usable_cores
 from cnnexp.errors import InputError
 from cnnexp.files import digest
 from cnnexp.own_code import changed_since
@@ -142,6 +143,10 @@ WRONG = {
         "model/other.yaml", "# No chain.\n_target_: other.Other\n", "model=other",
         r"model\._target_=other\.Other: gives a Other; it must give a torch\.nn\.Sequential",
     ),
+    "a chain with a forward of its own": (
+        "model/twice.yaml", "# Twice.\n_target_: other.twice\n", "model=twice",
+        r"other\.twice: gives a Twice, which has a forward of its own; it would be lost",
+    ),
     "an empty chain": (
         "model/empty.yaml", "# Nothing.\n_target_: other.empty\n", "model=empty",
         r"the last block of a network is named 'head'",
@@ -269,6 +274,13 @@ class Other(nn.Module):
     def __init__(self, image_size: int, outputs: int) -> None:
         super().__init__()
         self.head = nn.Linear(3 * image_size**2, outputs)
+
+class Twice(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+def twice(image_size: int, outputs: int) -> nn.Sequential:
+    return Twice(OrderedDict(flat=nn.Flatten(), head=nn.Linear(3 * image_size**2, outputs)))
 
 def empty(image_size: int, outputs: int) -> nn.Sequential:
     return nn.Sequential()
@@ -471,6 +483,73 @@ def test_what_an_augmentation_seldom_does_is_seen(changed: str, said: str, mine:
         cnnexp.run(words, config_dir=str(mine))
     (run,) = Path.cwd().glob("outputs/*/*/run.json")
     assert json.loads(run.read_text())["status"] == "FAILED"
+
+
+WRITES = """
+import numpy as np
+from matplotlib.figure import Figure
+from cnnexp.reporting.picture import Picture
+
+def writes(probe):
+    probe.test.store[:] = 0
+
+def numbers(probe, kind):
+    value = {"array": np.arange(2, dtype=np.float32), "set": {1}}[kind]
+    return {"numbers": Picture(Figure(), "n", "n", "n" if kind == "array" else 3, {"x": value})}
+"""
+
+
+def test_what_a_picture_may_not_write_and_what_it_may_measure(mine: Path) -> None:
+    (mine / "writes.py").write_text(WRITES)
+    for name, key in (("writes", ""), ("numbers", "kind: array\n")):
+        (mine / "visualization" / f"a_{name}.yaml").write_text(
+            f"# @package visualization.a_{name}\n# Bad.\n_target_: writes.{name}\n{key}"
+        )
+    words = [*OVERRIDES[:2], "tracking=none", "trainer.max_epochs=1"]
+    with pytest.raises(ValueError, match="read-only"):
+        cnnexp.run([*words, "visualization=[a_writes]"], config_dir=str(mine))
+    measured = [*words, "visualization=[a_numbers]"]
+    folder = cnnexp.run(measured, config_dir=str(mine)).folder
+    kept = json.loads((folder / "figures" / "pictures.json").read_text())["numbers"]["numbers"]
+    assert kept == {"x": [0.0, 1.0]}
+    with pytest.raises(InputError, match=r"a_numbers: 'numbers' has a int as alt; give text"):
+        cnnexp.run([*measured, "visualization.a_numbers.kind=set"], config_dir=str(mine))
+
+
+MIXED = """
+import time
+from dataclasses import replace
+from stripes import stripes
+
+def mixed(images: int = 80, edited: bool = False):
+    source, now = stripes(images), {}
+
+    def read(i):  # two threads take each other's number
+        now["i"] = i
+        time.sleep(0.001)
+        return source.read(now["i"])
+
+    def other(i):  # all but the first and the last
+        return source.read(i if i in (0, images - 1) else images - 1 - i)
+
+    return replace(source, read=other if edited else read if images == 96 else source.read)
+"""
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="one core: no two threads read at a time")
+def test_images_that_are_not_read_alike_twice(mine: Path) -> None:
+    (mine / "mixed.py").write_text(MIXED)
+    (mine / "dataset" / "mixed.yaml").write_text(
+        FILES["dataset/stripes.yaml"].replace("stripes.stripes", "mixed.mixed") + "edited: false\n"
+    )
+    words = ["model=dense", "dataset=mixed", "task=data", "tracking=none"]
+    said = r"its read gives another image for \d+ when it is called again; it is called by several"
+    for _ in range(2):  # what was mixed up is not kept
+        with pytest.raises(InputError, match=said):
+            cnnexp.run([*words, "dataset.images=96"], config_dir=str(mine))
+    cnnexp.run(words, config_dir=str(mine))
+    with pytest.raises(InputError, match="another image than the one that was stored under its"):
+        cnnexp.run([*words, "dataset.edited=true"], config_dir=str(mine))
 
 
 @pytest.mark.parametrize(("size", "said"), [("1", True), ("len(images)", False)])

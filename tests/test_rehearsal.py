@@ -3,7 +3,9 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -256,3 +258,45 @@ def test_what_a_block_raises_names_it() -> None:
     with pytest.raises(AttributeError) as caught:
         try_out(chain(block1=nn.Conv2d(3, 4, 3), block2=Fails(), head=DENSE), 8, 2)
     assert caught.value.__notes__ == ["raised by block block2 of the network, given 4x6x6"]
+
+
+class Keeps(nn.Module):
+    """A layer with a value of its own that is no buffer. step: what a step makes of it."""
+
+    def __init__(self, value: object, step: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.dense, self.kept, self.step = nn.Linear(48, 4), value, step
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.kept = self.step(self.kept)
+        return self.dense(x)
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "fine"),
+    [
+        (torch.zeros(3), lambda mean: 0.9 * mean + 0.1, False),
+        (torch.zeros(3), lambda mean: mean.add_(1), False),
+        (0, lambda count: count + 1, False),
+        (torch.ones(3), lambda scale: scale, True),
+        (None, lambda cache: torch.ones(3), True),
+    ],
+)
+def test_what_a_step_changes_and_no_checkpoint_has(
+    value: object, step: Callable[[Any], Any], fine: bool
+) -> None:
+    network = chain(flat=nn.Flatten(), head=Keeps(value, step))
+    with nullcontext() if fine else pytest.raises(InputError, match=r"head\.kept changes with"):
+        check_learns(network, 4)
+
+
+class Root(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - 1).sqrt()
+
+
+def test_a_block_that_gives_no_numbers_is_named() -> None:
+    network = chain(flat=nn.Flatten(), block1=Root(), head=nn.Linear(48, 4))
+    with pytest.raises(InputError, match=r"model: block1 gives nan or inf: a division by 0"):
+        check_learns(network, 4)

@@ -102,6 +102,7 @@ def prepare(
         left_out=tuple(sorted(left_out, key=lambda item: item.path)),
         notes=tuple(_notes(source, pools, chosen, copies, duplicates, split, per_class, fold)),
         digest=_digest(source.classes, labels[index], tried.sha256, parts),
+        fingerprint=source.fingerprint,
         masks=_masks(source, index, image_size, resize),
     )
 

@@ -1,44 +1,90 @@
 """What a sweep need not do again: jobs that it, or another sweep beside it, has done already."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.rerun import check_command
 from cnnexp.config.saved import record
+from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.own_code import changed_since
+from cnnexp.sources import find_images
 from cnnexp.sweeps.job import remembered
 from cnnexp.sweeps.ledger import Entry, Ledger
+from cnnexp.sweeps.words import jobs
+
+Config = Mapping[str, Any]
 
 
-def done_elsewhere(entry: Entry, ledger: Ledger, config_dir: Path | None) -> Entry:
-    """A job that nobody here has begun, as another sweep has done it: one with fewer seeds, say."""
-    if entry.status != "WAITING" or entry.config_hash is not None or entry.trial is not None:
-        return entry
-    for known in ledger.elsewhere(entry):
-        there = known.folder is not None and Path(known.folder).is_dir()
-        if there and known.status == "FINISHED" and known.trial is None:
-            mine = replace(known, number=entry.number, label=entry.label, overrides=entry.overrides)
-            if finished(mine, config_dir):
-                ledger.write(mine)
-                return mine
-    return entry
-
-
-def finished(entry: Entry, config_dir: Path | None) -> bool:
-    """Whether it was done before, with the config that its overrides compose now."""
-    if entry.config_hash is None:
-        return False
-    composed = compose(entry.overrides, config_dir)
-    return remembered(entry, check_command(resolved(composed.config), composed.overrides))
-
-
-def say_what_changed(done: Sequence[Entry], ledger: Ledger) -> None:
-    """A line where jobs that are not done again were trained with other code of one's own."""
-    records = [record(Path(entry.folder)) for entry in done if entry.folder]
-    files = sorted({file for known in records for file in changed_since(known)})
+def left(batch: Sequence[Entry], ledger: Ledger, config_dir: Path | None) -> list[Entry]:
+    """The jobs that are still to do. Says how many are done, and what has changed since."""
+    todo, taken, stale = [], 0, 0
+    files: set[str] = set()
+    now: dict[str, str] = {}
+    for entry in batch:
+        config = {} if entry.config_hash is None else config_of(entry, config_dir)
+        if entry.config_hash is not None and remembered(entry, config):
+            info = record(Path(entry.folder)) if entry.folder else {}
+            files |= {*changed_since(info)}
+            stale += other_images(info, config, now)
+        elif done_elsewhere(entry, ledger, config_dir, now):
+            taken += 1
+        else:
+            todo.append(entry)
+    if done := len(batch) - len(todo):
+        by = f" ({taken} by another sweep in {shown_path(ledger.folder.parent)})" if taken else ""
+        print(f"finished already: {done} of {jobs(len(batch))}{by}")
+    anew = f"delete {shown_path(ledger.folder)} to do them anew"
     if files:
-        where = shown_path(ledger.folder)
-        print(f"{'note':<9} since then {', '.join(files)} changed; delete {where} to do them anew")
+        print(f"{'note':<9} since then {', '.join(sorted(files))} changed; {anew}")
+    if stale:
+        of = "files were added, removed or written anew"
+        print(f"{'note':<9} since then the images of {jobs(stale)} changed ({of}); {anew}")
+    return todo
+
+
+def done_elsewhere(
+    entry: Entry, ledger: Ledger, config_dir: Path | None, now: dict[str, str]
+) -> bool:
+    """Whether another sweep has done a job that nobody here has begun, one with fewer seeds, say;
+    with today's code and images. Then it is this one's, too.
+    """
+    if entry.status != "WAITING" or entry.config_hash is not None or entry.trial is not None:
+        return False
+    for known in ledger.elsewhere(entry):
+        info = record(Path(known.folder)) if known.folder else {}
+        if known.status != "FINISHED" or known.trial is not None or not info:
+            continue
+        mine = replace(known, number=entry.number, label=entry.label, overrides=entry.overrides)
+        config = config_of(mine, config_dir)
+        same = not changed_since(info) and not other_images(info, config, now)
+        if same and remembered(mine, config):
+            ledger.write(mine)
+            return True
+    return False
+
+
+def config_of(entry: Entry, config_dir: Path | None) -> dict[str, Any]:
+    """What its overrides compose now."""
+    composed = compose(entry.overrides, config_dir)
+    return check_command(resolved(composed.config), composed.overrides)
+
+
+def other_images(info: Mapping[str, Any], config: Config, now: dict[str, str]) -> bool:
+    """Whether a run's images, which lie where a person has put them, are others today. now: what
+    was found already, by dataset.
+    """
+    known = (info.get("data") or {}).get("fingerprint")
+    if known is None or config["dataset"].get("root") is None:
+        return False
+    key = json.dumps(config["dataset"], sort_keys=True, default=str)
+    if key not in now:
+        try:
+            now[key] = find_images(config, download=False).fingerprint
+        except InputError:
+            now[key] = known  # they are not here: nobody knows
+    return now[key] != known

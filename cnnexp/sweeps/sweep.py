@@ -23,7 +23,7 @@ from cnnexp.files import shown_path
 from cnnexp.monitor import sign_of
 from cnnexp.runs import Result
 from cnnexp.sweeps import search
-from cnnexp.sweeps.again import done_elsewhere, finished, say_what_changed
+from cnnexp.sweeps.again import left
 from cnnexp.sweeps.launching import launching, multirun_config
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
 from cnnexp.sweeps.slurm import cluster_options
@@ -61,19 +61,8 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
         ledger.forgive()
         launch = launching(ledger, config, options, config_dir)
         try:
-            for planned_ones in batches:
-                batch = [done_elsewhere(entry, ledger, config_dir) for entry in planned_ones]
-                todo = [entry for entry in batch if not finished(entry, config_dir)]
-                if len(todo) < len(batch):
-                    taken = sum(
-                        one is not other for one, other in zip(batch, planned_ones, strict=True)
-                    )
-                    by = f" ({taken} by another sweep in {shown_path(ledger.folder.parent)})"
-                    print(
-                        f"finished already: {len(batch) - len(todo)} of {jobs(len(batch))}"
-                        f"{by if taken else ''}"
-                    )
-                    say_what_changed([entry for entry in batch if entry not in todo], ledger)
+            for batch in batches:
+                todo = left(batch, ledger, config_dir)
                 if others := sum(ledger.busy(entry) for entry in todo):
                     print(f"under way already: {jobs(others)}, which another process does")
                 if todo and suite and not begun:
@@ -219,11 +208,11 @@ def unfinished(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterator[tuple[str, str]]:
-    left = unfinished(entries)
-    if others := sum(ledger.busy(entry) for entry in left):
+    open_ones = unfinished(entries)
+    if others := sum(ledger.busy(entry) for entry in open_ones):
         yield "left", f"{jobs(others)}, which another process does"
-    if len(left) > others:
-        yield "left", f"{jobs(len(left) - others)}; to go on: {command}"
+    if len(open_ones) > others:
+        yield "left", f"{jobs(len(open_ones) - others)}; to go on: {command}"
     with ledger.facts() as facts:
         own = [e for e in entries if e.trial == 0 and facts.get("own")]
     if own and own[0].value is not None:
