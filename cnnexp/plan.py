@@ -1,6 +1,5 @@
 """Config -> the plan of a run: what trains when, at which rates, and what frozen blocks cost."""
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,19 @@ from typing import Any
 import torch
 import yaml
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cnnexp.config.compose import search_folders
 from cnnexp.config.instantiate import call, named_folder, resolve
 from cnnexp.config.loss_options import loss_options
 from cnnexp.config.overlay import laid_over
 from cnnexp.data.image_set import ImageSet
-from cnnexp.errors import InputError, one_line
+from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, precision_of
+from cnnexp.optimizing import check_optimization
 from cnnexp.processes import here_of
 from cnnexp.reporting.diagnosis.diagnose import steps_of_epoch
 from cnnexp.schedule import build_scheduler, by_epoch
-from cnnexp.training.optimization import Optimization, parameter_groups
+from cnnexp.training.optimization import Optimization
 from cnnexp.training.phases import (
     Phase,
     block_rates,
@@ -46,35 +45,6 @@ def plan_phases(config: Config, network: nn.Sequential) -> list[Phase]:
     return phases
 
 
-def check_optimization(phase: Phase, network: nn.Sequential) -> None:
-    """Make both, as will be done later: what a library refuses is known before the run begins."""
-    own, group = phase.optimization, "optimizer"
-    try:
-        optimizer = own.make_optimizer(parameter_groups(network, own.lr, phase.rates))
-        check_kind(optimizer, torch.optim.Optimizer, group)
-        takes = inspect.signature(optimizer.step).parameters.values()
-        if not any(p.name == "closure" or p.kind is p.VAR_KEYWORD for p in takes):
-            raise InputError(
-                f"{group}: the step of {type(optimizer).__name__} takes no closure; write "
-                "def step(self, closure=None), and call closure() where there is one"
-            )
-        group = "scheduler"
-        length = phase.epochs * (1 if own.by_epoch else 100)
-        scheduler = own.make_scheduler(optimizer, length, phase.epochs)
-        check_kind(scheduler, (LRScheduler, ReduceLROnPlateau), group)
-    except (ValueError, TypeError) as error:
-        reason = one_line(error)
-        raise InputError(f"phase {phase.name}, {group}: torch refuses it: {reason}") from None
-
-
-def check_kind(made: object, kind: type | tuple[type, ...], group: str) -> None:
-    if not isinstance(made, kind):
-        name = "Optimizer" if group == "optimizer" else "lr_scheduler.LRScheduler"
-        raise InputError(
-            f"{group}._target_ gives a {type(made).__name__}; it must give a torch.optim.{name}"
-        )
-
-
 def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
     phase, key = config["phases"][name], f"phases.{name}"
     trainable = trainable_blocks(network, phase["trainable"], f"{key}.trainable")
@@ -97,7 +67,9 @@ def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
         rates=block_rates(trainable, phase["lr_scale"], f"{key}.lr_scale"),
         optimization=Optimization(
             lr=optimizer["lr"],
-            make_optimizer=lambda groups: call(fused(optimizer, config), params=groups),
+            make_optimizer=lambda groups: call(
+                fused(optimizer, config), "optimizer", params=groups
+            ),
             make_scheduler=lambda built, length, epochs: build_scheduler(
                 scheduler, built, length, warmup=round(phase["warmup"] * length / epochs)
             ),

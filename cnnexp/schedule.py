@@ -31,14 +31,14 @@ def build_scheduler(
     warmup = min(warmup, length - 1)
     length -= warmup
     options = {key: value for key, value in node.items() if key not in LENGTHS or value is not None}
-    if "pct_start" in options:
+    takes = inspect.signature(resolve(node["_target_"])).parameters
+    if "pct_start" in takes:
         # OneCycleLR divides by pct_start * steps - 1 and by the steps that are left after it.
-        options["pct_start"] = min(max(options["pct_start"], 1.5 / length), 0.5)
+        options["pct_start"] = min(max(options.get("pct_start", 0.3), 1.5 / length), 0.5)
         options["max_lr"] = [group["lr"] for group in optimizer.param_groups]
         length = max(length, 4)
-    takes = inspect.signature(resolve(node["_target_"])).parameters
     known = {key: length for key in LENGTHS if key in takes and key not in options}
-    schedule = call(options, optimizer=optimizer, **known)
+    schedule = call(options, "scheduler", optimizer=optimizer, **known)
     if not warmup:
         return schedule
     rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)

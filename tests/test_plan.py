@@ -98,7 +98,7 @@ def test_what_is_no_optimizer_is_known_before_the_run_begins(
     network = build_network(config, 10)
 
     def made(thing: Callable[..., object]) -> None:
-        monkeypatch.setattr("cnnexp.plan.call", lambda node, **given: thing(given["params"]))
+        monkeypatch.setattr("cnnexp.plan.call", lambda node, key, **given: thing(given["params"]))
         plan_phases(config, network)
 
     with pytest.raises(InputError, match=r"optimizer\._target_ gives a dict; it must give a torch"):

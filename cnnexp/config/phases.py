@@ -46,6 +46,12 @@ def check_phase(name: str, phase: Mapping[str, Any], scheduler: Mapping[str, Any
     if phase["trainable"] == []:
         raise InputError(f"phases.{name}.trainable=[]: nothing would train; name blocks, or all")
     kind = str(scheduler["_target_"]).rpartition(".")[2]
+    own = [key for key in ("total_steps", "epochs", "steps_per_epoch") if scheduler.get(key)]
+    if kind == "OneCycleLR" and own:  # with fewer it would end in the middle of the phase
+        raise InputError(
+            f"scheduler.{own[0]}={shown(scheduler[own[0]])}: OneCycleLR lasts for the whole phase, "
+            "which the program fills in; take it out"
+        )
     if phase["warmup"] and kind in OWN_WARMUP:
         raise InputError(
             f"phases.{name}.warmup={shown(phase['warmup'])}: {kind} sets the rate itself; "

@@ -128,8 +128,8 @@ class Optimizer(TypedDict):
 
 
 class Scheduler(TypedDict):
-    total_steps: None
-    T_max: None
+    total_steps: PositiveInt | None
+    T_max: PositiveInt | None
     total_iters: NonNegativeInt | None
     pct_start: Fraction01
     div_factor: PositiveFloat

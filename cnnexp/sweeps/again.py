@@ -12,7 +12,6 @@ from cnnexp.config.saved import record
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.own_code import changed_since
-from cnnexp.sources import find_images
 from cnnexp.sweeps.job import remembered
 from cnnexp.sweeps.ledger import Entry, Ledger
 from cnnexp.sweeps.words import jobs
@@ -78,6 +77,8 @@ def other_images(info: Mapping[str, Any], config: Config, now: dict[str, str]) -
     """Whether a run's images, which lie where a person has put them, are others today. now: what
     was found already, by dataset.
     """
+    from cnnexp.sources import find_images  # numpy
+
     known = (info.get("data") or {}).get("fingerprint")
     if known is None or config["dataset"].get("root") is None:
         return False
