@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -27,10 +28,14 @@ from cnnexp.config.compose import (
 )
 from cnnexp.config.explain import CONFIG_ERRORS, explained, parsed
 from cnnexp.config.groups import config_folder, read_groups
+from cnnexp.config.located import located
 from cnnexp.config.rerun import check_epochs, effective, takes_run
 from cnnexp.errors import InputError
 from cnnexp.execution import check_single, checked, execute, run_one
 from cnnexp.processes import place, several, start
+
+# Refused, or set by a script that a person adds words to.
+NOT_TWICE = r"(input|run|runs)$|hydra\b"
 
 
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
@@ -55,7 +60,9 @@ def command(arguments: Namespace) -> int:
         return hydra_main(arguments, rewritten(arguments.overrides))
     many = arguments.multirun or names_sweep(arguments.overrides)
     if many and arguments.cfg is None:
+        say_twice(arguments.overrides)
         return sweep(arguments.overrides, folder).exit_code
+    say_twice(arguments.overrides)
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":
         print_config(composed.config, composed.overrides, arguments)
@@ -71,6 +78,16 @@ def command(arguments: Namespace) -> int:
             return start(config, hydra_argv(arguments, arguments.overrides))
         return getattr(execute(config), "exit_code", 0)
     return 0
+
+
+def say_twice(overrides: Sequence[str]) -> None:
+    """A line for a key that was typed twice with different values, of which the last counts."""
+    typed: dict[str, str] = {}
+    for line in overrides:
+        key, _, value = line.lstrip("+").partition("=")
+        if typed.get(key, value) != value and not re.match(NOT_TWICE, key):
+            print(f"note: {key} is typed twice; the last counts: {line}", file=sys.stderr)
+        typed[key] = value
 
 
 def check_one_config(arguments: Namespace) -> None:
@@ -98,8 +115,9 @@ def wants_hydra(config: DictConfig) -> bool:
 def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namespace) -> None:
     """--cfg job: checked as for a run, but for what only running needs."""
     composed = resolved(config)
-    plain = effective(composed, overrides)
-    check_epochs(plain, parsed(overrides))
+    with located(config, overrides):
+        plain = effective(composed, overrides)
+        check_epochs(plain, parsed(overrides))
     if arguments.resolve or takes_run(composed) or composed.get("resume") is not None:
         config = OmegaConf.create(plain)
     else:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.instantiate import resolve
+from cnnexp.config.located import located
 from cnnexp.config.rerun import check_command
 from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
@@ -44,7 +45,8 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
     overrides: what was typed, kept with the run; a finished run's config yields to it.
     """
-    checked = check_command(resolved(config), overrides)
+    with located(config, overrides):
+        checked = check_command(resolved(config), overrides)
     return {"overrides": list(overrides), **checked}
 
 

@@ -95,7 +95,7 @@ def test_images_that_the_run_learned_from_are_not_tested_on(
     assert "not those of the run" in " ".join(capsys.readouterr().out.split())
     with (result.folder / "splits.csv").open() as file:
         learned = {row["path"] for row in csv.DictReader(file) if row["split"] != "test"}
-    with (result.folder / "evaluation" / "predictions.csv").open() as file:
+    with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
         tested = {row["path"] for row in csv.DictReader(file)}
     assert tested
     assert not tested & learned
@@ -111,7 +111,7 @@ def test_other_images_are_all_tested_on(
     where = f"dataset.root={tmp_path / 'others'}"
     cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none", where])
     assert "14 images" in " ".join(capsys.readouterr().out.split())
-    with (result.folder / "evaluation" / "predictions.csv").open() as file:
+    with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
         assert len(list(csv.DictReader(file))) == 14
 
 
@@ -122,7 +122,7 @@ def test_an_image_that_is_gone_takes_no_other_with_it(finished: tuple[Result, Pa
         tested = [row["path"] for row in csv.DictReader(file) if row["split"] == "test"]
     (data / tested[0]).unlink()
     cnnexp.run(["task=evaluate", *run])
-    with (result.folder / "evaluation" / "predictions.csv").open() as file:
+    with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
         assert {row["path"] for row in csv.DictReader(file)} == set(tested[1:])
     (result.folder / "splits.csv").unlink()
     with pytest.raises(InputError, match=r"splits\.csv cannot be read"):

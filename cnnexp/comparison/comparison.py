@@ -137,7 +137,7 @@ def effort_notes(scores: Sequence[Score], families: Sequence[Family]) -> list[st
     if few:
         notes.append(
             f"{named(few, scores)}: fewer than {LAGGING} steps of training: batch norm's averages "
-            "lag behind, and no verdict is of the network"
+            "lag behind, and what is compared is how training begins"
         )
     on = [s.group.label for s in scores if any(run.info.get("ancestors") for run in s.group.runs)]
     if 0 < len(on) < len(scores):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnexp.config.arguments import to_type
 from cnnexp.config.groups import listed
 from cnnexp.config.validate import RUN_ID, newest
 from cnnexp.errors import InputError, nearest
@@ -41,8 +42,10 @@ def select_runs(config: Mapping[str, Any]) -> Selection:
     if len(tested) < 2:
         there = "one tested run is" if tested else "no tested run is"
         why = f"; {'; '.join(notes)}" if notes else ""
+        if len(reasons) == 1 and "interrupted" in reasons.values():
+            why += f"; to go on: {to_type(f'resume={shown_path(next(iter(reasons)))}')}"
         raise InputError(
-            f"runs: {there} left, and two are needed for a comparison{why}{newest(config)}"
+            f"runs: {there} left, and two are needed for a comparison{why or newest(config)}"
         )
     return Selection(tested, notes)
 
@@ -157,7 +160,7 @@ def not_tested(folder: Path) -> str:
     except (OSError, ValueError, AttributeError):
         return "run.json cannot be read"
     if status != "FINISHED":
-        return {"RUNNING": "not finished"}.get(status, status.lower())
+        return {"RUNNING": "not finished", "KILLED": "interrupted"}.get(status, status.lower())
     if not (folder / "predictions.csv").is_file():
         return "not tested (no predictions.csv)"
     return ""

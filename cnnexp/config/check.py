@@ -36,6 +36,11 @@ def check_value(kind: Any, value: Any, key: str) -> None:
     near = nearest(value, allowed) if isinstance(value, str) else ""
     one = isinstance(value, str | int | float) and fits(kind, [value])
     example = f"; a list of one is written {key}=[{shown(value)}]" if one else ""
+    if isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value) and fits(kind, 0.5):
+        example = f"; a decimal has a point: {value.replace(',', '.')}"
+    if isinstance(value, list) and value and all(fits(kind, one) for one in value):
+        several = ",".join(map(shown, value))
+        example = f"; several values make a sweep: -m {key}={several}"
     if isinstance(value, str) and ":" in value and fits(kind, {}):
         example = f"; a shell takes braces apart, quote it: '{key}={{…}}'"
     raise InputError(f"{key}={shown(value)}: must be {describe(kind)}{near or example}")

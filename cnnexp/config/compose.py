@@ -44,6 +44,8 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Compose
     """
     folders = search_folders(config_dir)
     given = rewritten(overrides)
+    if config_dir is not None:
+        check_places(config_dir, given)
     with hydra_at(config_dir) as extra:
         for _ in range(len(given) + 1):
             try:
@@ -71,15 +73,13 @@ def user_folder(config_dir: str | Path | None) -> Path | None:
     folder = Path(config_dir).expanduser().absolute()
     if not folder.is_dir():
         raise InputError(f"--config-dir {config_dir}: no such folder")
-    check_files(folder)
+    check_names(folder)
     allow_folder(folder)
     return folder
 
 
-def check_files(folder: Path) -> None:
-    """Raises InputError for an option that cnnexp has, too: Hydra would take that one; and for one
-    that would stand in another place of the config than it is meant for.
-    """
+def check_names(folder: Path) -> None:
+    """Raises InputError for an option that cnnexp has, too: Hydra would take that one."""
     own = config_folder()
     if folder.resolve() == own.resolve():
         return
@@ -90,14 +90,26 @@ def check_files(folder: Path) -> None:
                 f"--config-dir {shown_path(folder)}: cnnexp has a {name.as_posix()} of its own, "
                 "which would be taken; rename yours"
             )
-    for path in sorted(folder.glob("*/*.yaml")):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        place = next((line for line in lines if re.match(r"#\s*@package", line)), "")
-        wanted = place or ("# @package _global_" if path.parent.name in GLOBAL else "")
-        if wanted and wanted != next(filter(None, lines), ""):
-            raise InputError(
-                f"{shown_path(path)}: its first line must be '{wanted}': Hydra reads it there alone"
-            )
+
+
+def check_places(folder: Path, overrides: Sequence[str]) -> None:
+    """Raises InputError for a chosen file that would stand in another place of the config than it
+    is meant for.
+    """
+    for line in overrides:
+        group, _, value = line.lstrip("+").partition("=")
+        for name in re.findall(r"[\w.-]+", value):
+            path = folder / group / f"{name}.yaml"
+            if not path.is_file():
+                continue
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            place = next((line for line in lines if re.match(r"#\s*@package", line)), "")
+            wanted = place or ("# @package _global_" if group in GLOBAL else "")
+            if wanted and wanted != next(filter(None, lines), ""):
+                raise InputError(
+                    f"{shown_path(path)}: its first line must be '{wanted}', which says where its "
+                    "keys belong; below another line Hydra does not see it"
+                )
 
 
 @contextmanager

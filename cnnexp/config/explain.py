@@ -39,7 +39,7 @@ def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> Inp
         case InputError():
             return error
         case OverrideParseException():
-            return InputError(syntax(error, groups))
+            return InputError(syntax(error, groups, overrides))
         case MissingConfigException() if error.missing_cfg_file:
             return InputError(missing_option(error, groups))
         case MissingMandatoryValue():
@@ -69,8 +69,9 @@ def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> Inp
     return InputError(text)
 
 
-def syntax(error: OverrideParseException, groups: Groups) -> str:
+def syntax(error: OverrideParseException, groups: Groups, overrides: Sequence[str]) -> str:
     word = error.override
+    before = [*overrides][: [*overrides].index(word)] if word in overrides else []
     if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", word):
         return (
             f"{word}: stands alone; a value follows its key and = without a space: optimizer.lr=0.1"
@@ -84,14 +85,18 @@ def syntax(error: OverrideParseException, groups: Groups) -> str:
             hint = f"; did you mean 'input={word}'?"
         elif "." in word or word in groups or word in get_type_hints(Config):  # as in seed = 3
             hint = f"; did you mean '{word}=…', without spaces?"
+        elif not hint and before and "=" in before[-1]:
+            hint = f"; a value with spaces needs quotes: '{before[-1]} {word}';"
         return f"{word}: has no value{hint or ';'} write key=value, such as model=lenet5"
     called = [name for name in re.findall(r"(\w+)\(", word) if name not in FUNCTIONS]
     if called:
         near = nearest(called[0], FUNCTIONS)
         return f"{word}: no such function: {called[0]}{near or ';'} allowed: {listed(FUNCTIONS)}"
+    if colon := re.fullmatch(r"([+~]*[\w./]+):\s*([^=]*)", word):
+        return f"{word}: a value follows its key and =; did you mean '{colon[1]}={colon[2]}'?"
     key, _, value = word.partition("=")
     if not re.search(r"[\[{(]", value) and re.search(r"^,|,,|,$", value):
-        return f"{word}: a comma stands beside no value; several values are written {key}=a,b"
+        return f"{word}: a comma stands beside no value; several are written {key}=a,b, no spaces"
     closing = {"{": "}", "[": "]"}.get(value[:1])
     if closing and closing not in value:
         whole = f"'{key}={value[0]}…{closing}'"
@@ -137,6 +142,18 @@ def wrong_defaults(text: str, groups: Groups) -> str | None:
             f"{file}.yaml: override /{group}: no such group{nearest(group, groups) or ';'} "
             f"allowed: {listed(sorted(groups), 20)}"
         )
+    found = re.match(r"In '([^']+)': .*Cannot merge (Dict|List)Config with", text)
+    if found:
+        wrong, right = ("list", "keys") if found[2] == "Dict" else ("key", "a list")
+        return f"{found[1]}.yaml: a {wrong} stands where {right} must be"
+    found = re.match(
+        r"In '?([^':]+)'?: Override '.*' is defined before "
+        r"'(?:experiment/)?([\w/]+)(?:@\S+)?: ([^']+)'",
+        text,
+    )
+    if found:
+        file, group, option = found.groups()
+        return f"{file}.yaml: in its defaults write '- override /{group}: {option}'"
     found = re.match(r"Multiple values for (\S+)\. To override|(\S+) appears more than once", text)
     if found:
         group = found[1] or found[2]

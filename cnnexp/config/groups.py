@@ -20,6 +20,11 @@ OFTEN_MEANT = {
     "data": "dataset.root",
     "device": "trainer.accelerator",
     "gpus": "trainer.devices",
+    "default": "defaults",
+    **{
+        key: f"training.{key}"
+        for key in ("early_stopping", "label_smoothing", "mixup", "cutmix", "ema", "class_weights")
+    },
 }
 
 

@@ -55,6 +55,7 @@ def check_command(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     checked = effective(config, overrides)
     check_paths(checked)
     check_epochs(checked, lines)
+    check_per_class(checked, lines)
     return dict(config) if takes_run(config) else checked
 
 
@@ -68,6 +69,17 @@ def check_epochs(config: Mapping[str, Any], lines: Sequence[Override]) -> None:
                 f"{line.input_line}: trainer.max_epochs={most}{debug} stands for all phases; set "
                 "that, or add trainer.max_epochs=null"
             )
+
+
+def check_per_class(config: Mapping[str, Any], lines: Sequence[Override]) -> None:
+    """More training images per class than the split has, which a debug config may have set."""
+    wanted, there = config["dataset"]["per_class"], config["dataset"]["split"]["train"]
+    if isinstance(wanted, int) and isinstance(there, int) and wanted > there:
+        debug = next((f" (debug={one.value()})" for one in lines if is_debug(one)), "")
+        raise InputError(
+            f"dataset.per_class={wanted}: of each class dataset.split has {there} training "
+            f"images{debug}; give at most {there}, or leave it out"
+        )
 
 
 def is_debug(line: Override) -> bool:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from cnnexp.config.compose import Composed, compose, resolved, rewritten, search_folders
 from cnnexp.config.explain import explained
 from cnnexp.config.groups import Groups, listed, read_groups
+from cnnexp.config.located import located
 from cnnexp.config.rerun import check_command
 from cnnexp.errors import InputError
 
@@ -58,7 +59,8 @@ def first_job(given: Sequence[str], config_dir: Path | None) -> list[str]:
 
 def check_job(composed: Composed) -> None:
     """One of the jobs. Raises InputError."""
-    config = check_command(resolved(composed.config), composed.overrides)
+    with located(composed.config, composed.overrides):
+        config = check_command(resolved(composed.config), composed.overrides)
     devices = config["trainer"].get("devices", 1)
     if devices != 1:
         raise InputError(

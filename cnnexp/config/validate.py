@@ -216,12 +216,14 @@ def check_paths(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"run={run}: task={task} {DOES[task]}; with it use task={', '.join(NEEDS_RUN)}"
         )
+    if task != "predict" and given is not None:
+        raise InputError(f"input={given}: only task=predict run=<run> takes it")
     if task == "predict" and given is None:
         raise InputError("task=predict: needs input=<an image, a folder or a glob>")
     if run is not None and not Path(run).expanduser().is_dir() and not RUN_ID.fullmatch(run):
         raise InputError(
             f"run={run}: no such folder, and no MLflow id or its beginning (hexadecimal digits)"
-            f"{newest(config)}"
+            f"{newest(config, run)}"
         )
     weights = config["model"].get("weights")
     named = isinstance(weights, str) and weights != IMAGENET
@@ -233,7 +235,7 @@ def check_paths(config: Mapping[str, Any]) -> None:
             raise InputError(f"init_from={start}: is a file; name the folder of its run")
         raise InputError(
             f"init_from={start}: no such folder, and no MLflow id or its beginning "
-            f"(hexadecimal digits){newest(config)}"
+            f"(hexadecimal digits){newest(config, start)}"
         )
     pattern = None if given is None else str(Path(given).expanduser())
     if pattern is not None and not Path(pattern).exists():
@@ -271,9 +273,12 @@ def wants_root(dataset: Mapping[str, Any]) -> bool:
     return root is not None and root.required
 
 
-def newest(config: Mapping[str, Any]) -> str:
-    """Of the runs here, the last one that started."""
+def newest(config: Mapping[str, Any], given: str | None = None) -> str:
+    """Of the runs here, the one that is named like the given one, or the last one that started."""
     folders = sorted(
         Path(config["paths"]["outputs"]).glob("*/*/run.json"), key=lambda p: p.parent.name
     )
+    here = [str(path) for run in folders for path in (run.parent, run.parent.parent)]
+    if given is not None and (near := nearest(given.rstrip("/"), dict.fromkeys(here))):
+        return near
     return f"; the newest here is {folders[-1].parent}" if folders else ""

@@ -37,7 +37,7 @@ def started(entry: Entry, entries: Sequence[Entry], total: int, at_once: int) ->
 def ended(entry: Entry, entries: Sequence[Entry], total: int) -> str:
     """How it ended, and how far the sweep is."""
     done = sum(one.status in (*DONE, "FAILED") for one in entries)
-    head = f"{done:>4} of {total}  {entry.label}"
+    head = f"{done:>4} of {total} done  {entry.label}"
     if entry.status == "FAILED":
         alike = [one.label for one in entries if _same_failure(one, entry)]
         return f"{head}  FAILED: {f'as {alike[0]}' if alike else entry.problem}"

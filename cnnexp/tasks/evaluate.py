@@ -23,7 +23,8 @@ def evaluate(config: Mapping[str, Any]) -> Result:
         table = class_table(tested.metrics, images.classes)
         if table.row_count:
             journal.console.print(table)
-        folder = run.folder / "evaluation"
+        own = images.digest == run.info["data"]["digest"]
+        folder = run.folder / ("evaluation" if own else f"evaluation_{images.digest[:8]}")
         save_predictions(folder / "predictions.csv", tested, images)
         write_json(folder / "metrics.json", tested.metrics)
         journal.topic("saved", f"{shown_path(folder)}  (predictions.csv, metrics.json)")

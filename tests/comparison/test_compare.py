@@ -284,7 +284,7 @@ def test_notes_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -
         "tested on 30; 5 are left out because a run has learned from them"
     )
     assert f"note      {note}\n" in out
-    assert "note      left out, killed: outputs/b/" in out
+    assert "note      left out, interrupted: outputs/b/" in out
     assert folder is not None
     assert note in Page(folder / "comparison.html").text
 

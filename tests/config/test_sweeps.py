@@ -91,7 +91,7 @@ def test_wrong_input_in_a_sweep(run_main: Run, mine: Path, work: Path) -> None:
     """Found by the task only: the other jobs run, the message names the job."""
     code, out, err = run_main("-m", "--config-dir", str(mine), "task=say", "seed=13,2")
     assert (code, err) == (1, "")
-    assert "   1 of 2  seed=13  FAILED: seed=13: no luck; take another\n" in out, "at once"
+    assert "   1 of 2 done  seed=13  FAILED: seed=13: no luck; take another\n" in out, "at once"
     assert "\nfailed    seed=13: seed=13: no luck; take another\n" in out, "and at the end"
     assert (work / "said_2_512.json").exists()
 

@@ -109,10 +109,10 @@ def test_lines_while_it_runs() -> None:
     later = [jobs[0], job(2, "a=2", 0.5, seconds=10.0), jobs[2]]
     assert started(later[2], later, 5, 1) == "job 3 of 5: a=3  (about 0:00:30 left in all)"
     failed = job(2, "a=2", None, status="FAILED", problem="no luck")
-    assert ended(failed, [jobs[0], failed], 5) == "   2 of 5  a=2  FAILED: no luck"
+    assert ended(failed, [jobs[0], failed], 5) == "   2 of 5 done  a=2  FAILED: no luck"
     same = job(4, "a=4", None, status="FAILED", problem="no luck")
-    assert ended(same, [jobs[0], failed, same], 5) == "   3 of 5  a=4  FAILED: as a=2"
+    assert ended(same, [jobs[0], failed, same], 5) == "   3 of 5 done  a=4  FAILED: as a=2"
     pruned = job(2, "a=2", 0.4, status="PRUNED", seconds=3.2)
     assert ended(pruned, [jobs[0], pruned], 5) == (
-        "   2 of 5  a=2  val/accuracy 0.4000  0:00:03  pruned: behind the others"
+        "   2 of 5 done  a=2  val/accuracy 0.4000  0:00:03  pruned: behind the others"
     )

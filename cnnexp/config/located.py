@@ -1,0 +1,67 @@
+"""What is wrong with a config, and in which file of a person's own it stands."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from cnnexp.config.instantiate import named_folder
+from cnnexp.errors import InputError
+from cnnexp.files import shown_path
+
+SHELL = re.compile(r"; a shell takes braces apart.*")  # what is said of a value that was typed
+OPTION = re.compile(r"([a-z]+)=(\w+): must be a mapping(?! or)")
+
+
+@contextmanager
+def located(config: DictConfig, overrides: Sequence[str]) -> Iterator[None]:
+    """An InputError gets file and line in front, where its key was not typed and stands in a file
+    that was chosen from the folder of --config-dir.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(with_place(str(error), config, overrides)) from error.__cause__
+
+
+def with_place(text: str, config: DictConfig, overrides: Sequence[str]) -> str:
+    key = re.match(r"[\w.]+", text)
+    typed = [line.lstrip("+~").partition("=")[0] for line in overrides]
+    if key is None or any(f"{key[0]}.".startswith(f"{one}.") for one in typed if "." in one):
+        return text
+    for path in chosen_files(config):
+        if number := line_of(key[0], path):
+            text = SHELL.sub("; a space follows each colon", text)
+            if option := OPTION.match(text):
+                choice = f"- override /{option[1]}: {option[2]}"
+                text += f"; an option is chosen in its defaults: '{choice}'"
+            return f"{shown_path(path)}, line {number}: {text}"
+    return text
+
+
+def chosen_files(config: DictConfig) -> Iterator[Path]:
+    """Experiments first: they have the last word."""
+    folder, choices = named_folder(), config.hydra.runtime.choices
+    if folder is None:
+        return
+    for group in sorted(choices, key=lambda name: name != "experiment"):
+        for name in re.findall(r"[\w.-]+", str(choices[group])):
+            path = folder / str(group) / f"{name}.yaml"
+            if path.is_file():
+                yield path
+
+
+def line_of(key: str, path: Path) -> int | None:
+    """Where the key stands, whose group, else, is the file's own."""
+    group, last = key.partition(".")[0], key.rpartition(".")[2]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    starts = [number for number, line in enumerate(lines) if re.match(rf"{group}\s*:", line)]
+    if not starts and path.parent.name != group:
+        return None
+    first = starts[0] if starts else 0
+    for number, line in enumerate(lines[first:], start=first + 1):
+        if re.match(rf"\s*['\"]?{re.escape(last)}['\"]?\s*:", line):
+            return number
+    return None

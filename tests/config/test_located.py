@@ -1,0 +1,73 @@
+"""Slips in a file of one's own are told with the file and the line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+HEAD = "# @package _global_\n# Photos.\ndefaults:\n  - override /dataset: image_folder\n"
+
+
+@pytest.fixture
+def said(run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+
+    def answer(text: str, *typed: str) -> str:
+        (tmp_path / "own" / "experiment" / "photos.yaml").write_text(text)
+        code, _, err = run_main("--config-dir", "own", "experiment=photos", *typed)
+        assert (code, err.count("\n")) == (2, 1)
+        return err.removeprefix("error: ").rstrip()
+
+    return answer
+
+
+@pytest.mark.parametrize("typed", [["--cfg", "job"], ["-m", "seed=0,1"], []], ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("training:\n  early_stoping: 5\n", 6, "early_stoping=5: unknown key; did you"),
+        ("trainer:\n  early_stopping: 5\n", 6, "did you mean 'training.early_stopping'?"),
+        ("optimizer:\n  lr: 0,001\n", 6, "optimizer.lr=0,001: must be a number greater"),
+        ("dataset:\n  root:photos\n", 5, "dataset=root:photos: must be a mapping; a space follows"),
+        ("model: lenet5\n", 5, "is chosen in its defaults: '- override /model: lenet5'"),
+        ("default: []\n", 5, "did you mean 'defaults'?"),
+    ],
+)  # fmt: skip
+def test_a_slip(
+    text: str, line: int, words: str, typed: list[str], said: Callable[..., str]
+) -> None:
+    answer = said(HEAD + text, *typed)
+    assert answer.startswith(f"own/experiment/photos.yaml, line {line}: ")
+    assert words in answer
+    assert "shell" not in answer
+
+
+def test_what_was_typed_is_in_no_file(said: Callable[..., str]) -> None:
+    text = HEAD + "training:\n  early_stopping: 5\n"
+    answer = said(text, "training.early_stopping=six")
+    assert answer.startswith("training.early_stopping=six: must be an integer")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("  - model: lenet5\n  - override /optimizer: sgd\n", "'- override /model: lenet5'"),
+        ("phases:\n  - a\n", "a list stands where keys must be"),
+    ],
+)
+def test_what_hydra_refuses(text: str, words: str, said: Callable[..., str]) -> None:
+    assert said(HEAD + text).startswith("experiment/photos.yaml: ")
+    assert words in said(HEAD + text)
+
+
+def test_files_that_were_not_chosen_do_not_matter(
+    run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "half.yaml").write_text("name: half\n")
+    assert run_main("--config-dir", "own", "--cfg", "job")[0] == 0
+    code, _, err = run_main("--config-dir", "own", "experiment=half", "--cfg", "job")
+    assert (code, "half.yaml: its first line must be '# @package _global_'" in err) == (2, True)
