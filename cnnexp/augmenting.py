@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
 from cnnexp.config.instantiate import call
 from cnnexp.data.batches import as_tensor
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
+from cnnexp.training.randomness import set_generators
 
 COPIES = 4  # of an image, as many times
 LOOKED_AT = 10  # batches, on a GPU: to look at values there is to wait for it
@@ -69,14 +71,24 @@ def build_augmentation(config: Mapping[str, Any]) -> Augmented:
 
 def try_augmentation(config: Mapping[str, Any], images: ImageSet) -> str | None:
     """With the first two training images: most of its mistakes come before the training. A line
-    where it draws once for a whole batch.
+    where it draws once for a whole batch, or from what the run's seed does not set.
     """
     rows = images.images[images.split["train"][:2]]
     two = as_tensor(rows).permute(0, 3, 1, 2)
-    with torch.random.fork_rng(devices=[]):
+    with isolate_rng(include_cuda=False):
         augment = build_augmentation(config)
         augment(two.clone())
         made = [augment(two[:1].repeat(COPIES, 1, 1, 1)) for _ in range(COPIES)]
+        again = []
+        for _ in range(2):
+            set_generators(0, cuda=False)
+            again.append(augment(two[:1].repeat(COPIES, 1, 1, 1)))
+    if not torch.equal(*again):
+        return (
+            f"{augment.name} draws from a generator of its own: with the same seed other images "
+            "come out, and no run can be repeated; draw with torch.rand and the like, numpy.random "
+            "or random"
+        )
     within = all(bool((batch == batch[:1]).all()) for batch in made)
     if within and any(not torch.equal(batch, made[0]) for batch in made):
         return (

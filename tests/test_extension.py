@@ -552,6 +552,22 @@ def test_images_that_are_not_read_alike_twice(mine: Path) -> None:
         cnnexp.run([*words, "dataset.edited=true"], config_dir=str(mine))
 
 
+@pytest.mark.parametrize(("draws", "said"), [("np.random", False), ("OWN", True)])
+def test_an_augmentation_with_a_generator_of_its_own(
+    draws: str, said: bool, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mine / "dims.py").write_text(
+        "import numpy as np\nimport torch\n\nOWN = np.random.default_rng(0)\n\ndef dims():\n"
+        f"    return lambda x: x.float() / 255 * torch.tensor({draws}.random((len(x), 1, 1, 1))"
+        ").float()\n"
+    )
+    (mine / "augmentation" / "dims.yaml").write_text("# Darker.\n_target_: dims.dims\n")
+    words = [*OVERRIDES[:2], "augmentation=dims", "visualization=none", "tracking=none"]
+    cnnexp.run([*words, "trainer.max_epochs=1"], config_dir=str(mine))
+    note = "note      augmentation._target_=dims.dims draws from a generator of its own: with the"
+    assert (note in capsys.readouterr().out) == said
+
+
 @pytest.mark.parametrize(("size", "said"), [("1", True), ("len(images)", False)])
 def test_an_augmentation_that_draws_once_for_a_batch(
     size: str, said: bool, mine: Path, capsys: pytest.CaptureFixture[str]

@@ -30,7 +30,8 @@ def difference_matrix(
     values, cells = np.zeros((count, count)), {}
     for v in shown:
         row, column = places[v.first], places[v.second]
-        values[row, column], values[column, row] = v.mean, -v.mean
+        if v.better:  # a colour would look like a winner
+            values[row, column], values[column, row] = v.mean, -v.mean
         cells[row, column] = (v.mean, v.low, v.high, v.better)
         cells[column, row] = (-v.mean, -v.high, -v.low, v.better)
     names = names_within([groups[member].label for member in places], LONGEST, 9)
@@ -42,7 +43,7 @@ def difference_matrix(
     of = f" {family.name}" if family.name else ""
     words = [
         f"row minus column, in points, with its 95% interval{more}",
-        "● more than chance explains, among all pairs",
+        "● and a colour: more than chance explains, among all pairs",
     ]
     page = Page(
         max(left + WIDTH * count + MARGIN, 6.4), above + HEIGHT * count + 0.15,
@@ -83,8 +84,8 @@ def difference_matrix(
         title=f"Differences of accuracy{of}, pair by pair",
         reading="Blue: the row's group is ahead; red: the column's. The interval says which true "
         "differences, over other test images and other seeds, would be compatible with these "
-        "answers. ●: p below 0.05 after Holm's correction for all pairs; without that mark the "
-        "order of the two may be chance, also where the interval, which is for that pair alone, "
+        "answers. ● and a colour: p below 0.05 after Holm's correction for all pairs; without them "
+        "the order of the two may be chance, also where the interval, which is that pair's alone, "
         "leaves zero out.",
         alt=f"Pairwise differences of {count} groups; {len(surely)} of {len(shown)} pairs are "
         "distinguishable: "

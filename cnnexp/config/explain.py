@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from cnnexp.config.check import shown
 from cnnexp.config.groups import Groups, listed
+from cnnexp.config.instantiate import named_folder
 from cnnexp.config.schema import Config
 from cnnexp.errors import InputError, first_line, nearest, one_line
 
@@ -125,9 +126,11 @@ def missing_option(error: MissingConfigException, groups: Groups) -> str:
         group, _, option = option.rpartition("/")
         file = f"{inside[1] if inside else 'config'}.yaml"
         return f"{file}: in its defaults write '- override /{group}: {option}'"
+    own = "; your own files are in the folder that --config-dir names"
+    hint = own if group == "experiment" and named_folder() is None else ""
     return (
         f"{group}={option}: no such option{where}{nearest(option, options) or ';'} "
-        f"allowed: {listed(options, 20)}"
+        f"allowed: {listed(options, 20)}{hint}"
     )
 
 

@@ -1,5 +1,6 @@
 """Whether what a dataset says of its images can be, and whether they are what was stored."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -48,10 +49,15 @@ def check_source(source: Source) -> None:
             f"{_what(source.labels)}; give an array (N,) of whole numbers, int64, which count the "
             "classes from 0"
         )
-    if len(source.labels) != n or len(set(source.paths)) != n:
+    if len(source.labels) != n:
         raise InputError(
-            f"dataset {source.name} is inconsistent: {n} paths, {len(set(source.paths))} of them "
-            f"different, and {len(source.labels)} labels"
+            f"dataset {source.name} is inconsistent: {n} paths and {len(source.labels)} labels"
+        )
+    if len(set(source.paths)) != n:
+        path, count = Counter(source.paths).most_common(1)[0]
+        raise InputError(
+            f"dataset {source.name}: its path {path!r} is there {count} times; each image has its "
+            "own"
         )
     if source.labels.min() < 0 or source.labels.max() >= k:
         wrong = int(np.flatnonzero((source.labels < 0) | (source.labels >= k))[0])

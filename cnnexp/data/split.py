@@ -212,6 +212,8 @@ def _sizes(
             images += f" ({gone:,} others are copies or were left out: {example})"
         elif not sum(have.values()):
             images += " (no label names it)"
+        elif not count:
+            images += f" ({sum(have.values()):,} are given as {' and '.join(sorted(s for s in have if have[s]))})"
         raise InputError(
             f"class {name!r} has {count} usable {images}, too few for {parts}, which need "
             f"{len(names)} (dataset.split={_show(split)}); add images or remove the class"
