@@ -150,7 +150,8 @@ def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: in
     members = [best, *(groups[v.second] for v in own)]
     beaten = [v for v in own if v.better]
     if len(beaten) == len(own):
-        rest = f"all {len(own)} others" if len(own) > 1 else groups[own[0].second].label
+        rest = "both others" if len(own) == 2 else f"all {len(own)} others"
+        rest = groups[own[0].second].label if len(own) == 1 else rest
         return f"{best.label} is the best of {len(own) + 1}{of}: better than {rest}"
     equal = [groups[v.second].label for v in own if not v.better]
     names = enumerated(equal)

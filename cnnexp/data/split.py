@@ -213,7 +213,8 @@ def _sizes(
         elif not sum(have.values()):
             images += " (no label names it)"
         elif not count:
-            images += f" ({sum(have.values()):,} are given as {' and '.join(sorted(s for s in have if have[s]))})"
+            given_as = " and ".join(sorted(pool for pool in have if have[pool]))
+            images += f" ({sum(have.values()):,} are given as {given_as})"
         raise InputError(
             f"class {name!r} has {count} usable {images}, too few for {parts}, which need "
             f"{len(names)} (dataset.split={_show(split)}); add images or remove the class"

@@ -89,7 +89,7 @@ def test_the_answer(compared: Compared) -> None:
         "flips     good alone is right on 16.0 images, poor optimizer.lr=0.001 alone on 2.3 "
         "(means over pairs of seeds)\n"
     ) in out
-    assert "in short  good is the best of 3: better than all 2 others" in out
+    assert "in short  good is the best of 3: better than both others" in out
     assert result.folder is not None
     assert result.folder.parent == work / "outputs" / "comparisons"
     assert f"report    {(result.folder / 'comparison.html').relative_to(work)}" in out
@@ -164,7 +164,7 @@ def test_the_page(compared: Compared) -> None:
     folder = compared.result.folder
     assert folder is not None
     page = Page(folder / "comparison.html")
-    assert "good is the best of 3: better than all 2 others" in page.text
+    assert "good is the best of 3: better than both others" in page.text
     assert "good is better than poor optimizer.lr=0.001" in page.text
     # Each group's command, with its seeds; how a sweep was run is no part of it.
     assert "python -m cnnexp -m name=good experiment=x seed=0,1,2" in page.text
