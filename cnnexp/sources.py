@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnexp.config.instantiate import call, resolve
+from cnnexp.config.places import LOADS, LOADS_NETWORK
 from cnnexp.config.schema import REFINED
-from cnnexp.config.validate import LOADS, LOADS_NETWORK
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.folders import check_run, run_folder

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cnnexp.config.arguments import to_type
 from cnnexp.config.groups import listed
-from cnnexp.config.validate import RUN_ID, newest
+from cnnexp.config.places import RUN_ID, newest
 from cnnexp.errors import InputError, nearest
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder

@@ -10,11 +10,12 @@ from hydra.core.override_parser.types import Override
 
 from cnnexp.config.check import shown
 from cnnexp.config.instantiate import named_folder
+from cnnexp.config.places import check_paths
 from cnnexp.config.resume import AUTO, found_again, resumed
 from cnnexp.config.saved import completed, record, saved_config, typed
 from cnnexp.config.schema import COMPARES, NEEDS_RUN, Config
 from cnnexp.config.several import check_comparison, check_runs, each_run, of_runs, task_name
-from cnnexp.config.validate import check_paths, validate
+from cnnexp.config.validate import validate
 from cnnexp.errors import InputError, nearest
 from cnnexp.files import config_dir_argv
 

@@ -17,7 +17,7 @@ import cnnexp
 from cnnexp.config.arguments import hydra_argv, parse
 from cnnexp.config.compose import rewritten
 from cnnexp.config.groups import config_folder, default_groups
-from cnnexp.config.validate import check_paths
+from cnnexp.config.places import check_paths
 from cnnexp.errors import InputError
 
 Run = Callable[..., tuple[int, str, str]]
