@@ -226,10 +226,12 @@ def _folders_in_all(source: Source) -> list[str]:
     """Names of two folders or more that the images of each class lie in, directly below it."""
     below: list[set[str]] = [set() for _ in source.classes]
     for path, label in zip(source.paths, source.labels, strict=True):
-        _, found, rest = f"/{path}".partition(f"/{source.classes[label]}/")
-        below[label].add(rest.partition("/")[0] if found and "/" in rest else "")
+        inner, found, _ = f"/{path}".partition(f"/{source.classes[label]}/")[2].partition("/")
+        if not found:  # it lies in its class's folder, or in none
+            return []
+        below[label].add(inner)
     same = all(names == below[0] for names in below)
-    return sorted(below[0]) if same and len(below[0]) > 1 and "" not in below[0] else []
+    return sorted(below[0]) if same and len(below[0]) > 1 else []
 
 
 def _digest(
