@@ -61,7 +61,7 @@ def load_images(config: Config, source: Source) -> ImageSet:
         folds=options["folds"],
         duplicates=options["duplicates"],
         cache=cache_of(config),
-        own=not options["_target_"].startswith("cnnexp."),
+        spot_check=True,
     )
 
 

@@ -8,36 +8,53 @@ from types import TracebackType
 from typing import Any
 
 from cnnexp.config.instantiate import named_folder, own_modules
+from cnnexp.config.source import module_path, split_target
 from cnnexp.files import digest
 
+PACKAGE = Path(__file__).resolve().parent
+GROUPS = ("model", "dataset", "augmentation", "optimizer", "scheduler")
 
-def own_code() -> dict[str, str]:
-    """Files of the folder that this command named (--config-dir) and that were imported: relative
-    name -> `digest`.
+
+def own_code(config: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> `digest` of what a run is made of and a person edits: files of the folder that this
+    command named (--config-dir) and that were imported, by their names in it; and the files of
+    cnnexp's own that the config names, as `cnnexp/models/lenet5.py`.
     """
     folder = named_folder()
-    if folder is None:
-        return {}
-    files = (Path(str(sys.modules[name].__file__)) for name in own_modules())
-    return {
-        file.relative_to(folder).as_posix(): digest(file)
-        for file in sorted(files)
-        if file.is_relative_to(folder)
-    }
+    found: dict[str, Path] = {}
+    for name in own_modules() if folder else ():
+        file = Path(str(sys.modules[name].__file__))
+        if folder is not None and file.is_relative_to(folder):
+            found[file.relative_to(folder).as_posix()] = file
+    for group in GROUPS:
+        ours = module_path(split_target(str(config[group].get("_target_")))[0])
+        if ours is not None and ours.resolve().is_relative_to(PACKAGE):
+            found[ours.resolve().relative_to(PACKAGE.parent).as_posix()] = ours
+    return {name: digest(found[name]) for name in sorted(found)}
 
 
 def changed_since(info: Mapping[str, Any]) -> list[str]:
-    """Of a run's own files those that are others now, in the folder that this command named.
+    """Of a run's own files those that are others now.
 
-    info: run.json's, perhaps a stranger's: nothing outside that folder is looked at.
+    info: run.json's, perhaps a stranger's: nothing is looked at but in the folder that this command
+    named, and in the package.
     """
-    folder = named_folder()
     environment = info.get("environment")
     known = environment.get("own_code") if isinstance(environment, Mapping) else None
-    if folder is None or not isinstance(known, Mapping):
+    if not isinstance(known, Mapping):
         return []
-    inside = [n for n in known if n.isprintable() and (folder / n).resolve().is_relative_to(folder)]
-    return [name for name in inside if digest(folder / name) != known[name]]
+    changed = []
+    for name in known:
+        ours = str(name).startswith(f"{PACKAGE.name}/")
+        folder = PACKAGE.parent if ours else named_folder()
+        within = PACKAGE if ours else folder
+        if folder is None or within is None or not str(name).isprintable():
+            continue
+        if (folder / name).resolve().is_relative_to(within) and digest(folder / name) != known[
+            name
+        ]:
+            changed.append(name)
+    return changed
 
 
 def changed_note(info: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a command that only reads runs need not wait for these
 @dataclass(frozen=True)
 class Result:
     """What a task gives back: metrics by name, the run's folder and, after training, its
-    network. exit_code: of the command line.
+    network, in eval mode. exit_code: of the command line.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)

@@ -161,7 +161,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         },
         "config_dir": str(named_folder() or "") or None,
         "precision": precision_of(config),
-        "environment": capture(own_folders(), own_code()),
+        "environment": capture(own_folders(), own_code(config)),
         "ancestors": ancestors(config),
         "config_hash": config_hash(config),
         "phases": {},
@@ -207,4 +207,8 @@ def interrupted_run(
             journal.topic("note", line)
     check_metrics(folder, logged_bytes(newest_checkpoint(folder, list(config["phases"]))))
     write_data_files(folder, images)  # the same as they were
-    return folder, {**info, "status": "RUNNING", "environment": capture(own_folders(), own_code())}
+    return folder, {
+        **info,
+        "status": "RUNNING",
+        "environment": capture(own_folders(), own_code(config)),
+    }

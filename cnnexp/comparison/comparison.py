@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnexp.comparison.flips import Flips, flips, shares_right
 from cnnexp.comparison.groups import Group, group_runs
-from cnnexp.comparison.records import Run, check_classes, read_run
+from cnnexp.comparison.records import Run, check_classes, digest_of, read_run
 from cnnexp.comparison.scores import Score, score_groups
 from cnnexp.comparison.selection import select_runs
 from cnnexp.comparison.sizes import families_of
@@ -170,9 +170,17 @@ def code_notes(groups: Sequence[Group]) -> list[str]:
     """Groups whose seeds were not trained by the same code."""
     mixed = []
     for group in groups:
-        commits = {str((run.info.get("environment") or {}).get("git")) for run in group.runs}
-        if len(commits) > 1:
+        if len({code_of(run) for run in group.runs}) > 1:
             mixed.append(group.label)
-    if not mixed:
-        return []
-    return [f"{named(mixed, groups)}: not all seeds were trained by the same state of the code"]
+    notes = []
+    if mixed:
+        said = "not all seeds were trained by the same state of the code"
+        notes.append(f"{named(mixed, groups)}: {said}")
+    elif len({code_of(group.runs[0]) for group in groups}) > 1:
+        notes.append("the groups were trained by other states of the code; task=diff says which")
+    return notes
+
+
+def code_of(run: Run) -> str:
+    environment = run.info.get("environment") or {}
+    return digest_of({key: environment.get(key) for key in ("git",)})

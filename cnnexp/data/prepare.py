@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cnnexp.data.check_source import check_same, check_source
+from cnnexp.data.check_source import check_source
 from cnnexp.data.decode import Tried
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.resize import WAYS, fit
@@ -43,14 +43,14 @@ def prepare(
     folds: int = 5,
     duplicates: str = "leave_out",
     cache: Path | str,
-    own: bool = False,
+    spot_check: bool = False,
 ) -> ImageSet:
     """The images of `source`, (N, image_size, image_size, 3) uint8 in a store under `cache`.
 
     Where `split` counts images per class and there are more, only as many files are read as are
     needed, in the split's seeded order. N may exceed what is split: copies that were left out, and
-    images that the split did not ask for, stay in the store. own: `source` comes from a person's
-    own code, which may have been edited: some images are compared with what was stored.
+    images that the split did not ask for, stay in the store. spot_check: some images are
+    compared with what was stored: the code that makes or reads them may have been edited.
     """
     _check(image_size, resize, duplicates)
     check_source(source)
@@ -69,10 +69,8 @@ def prepare(
         subset = json.dumps([sorted(need.items()), split_seed, duplicates, where])
     folder = Path(cache).expanduser() / "images" / store_key(source, image_size, resize, subset)
     more = _more(source, groups, need, pools, duplicates)
-    stored = open_or_build(folder, source, image_size, resize, more, own=own)
+    stored = open_or_build(folder, source, image_size, resize, more, spot_check=spot_check)
     tried = stored.tried
-    if own:
-        check_same(source, tried)
 
     copies = _copies(source, pools, tried)
     usable = np.zeros(len(labels), dtype=bool)

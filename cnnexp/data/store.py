@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 
 from cnnexp.data import gate
-from cnnexp.data.check_source import check_repeats
+from cnnexp.data.check_source import check_repeats, check_same
 from cnnexp.data.decode import Tried, decode
 from cnnexp.data.lock import held
 from cnnexp.data.progress import Bar
@@ -55,22 +55,30 @@ def store_key(source: Source, image_size: int, resize: str, subset: str) -> str:
 
 
 def open_or_build(
-    folder: Path, source: Source, image_size: int, resize: str, more: More, *, own: bool = False
+    folder: Path,
+    source: Source,
+    image_size: int,
+    resize: str,
+    more: More,
+    *,
+    spot_check: bool = False,
 ) -> Stored:
     """The store in `folder`, built first where it is absent, damaged or incomplete.
 
-    own: by a person's own code, whose `read` may not bear several threads: some images are read
-    once more.
+    spot_check: some images are read once more: of a store that is there, for the code that makes
+    them may have been edited; of a new one, for `read` may not bear several threads.
     """
     stored = _open(folder, source, image_size)
     if stored and not stored.tried.unread:
+        if spot_check:
+            check_same(source, stored.tried)
         return stored
     try:
         with held(folder / "lock", "decoding these images"):
             stored = _open(folder, source, image_size)  # what another process built meanwhile
             if stored and not stored.tried.unread:
                 return stored
-            _build(folder, source, image_size, resize, more, own)
+            _build(folder, source, image_size, resize, more, spot_check)
             stored = _open(folder, source, image_size)
     except OSError as error:
         raise _no_room(folder, str(error)) from error
@@ -113,7 +121,7 @@ def _open(folder: Path, source: Source, image_size: int) -> Stored | None:
 
 
 def _build(
-    folder: Path, source: Source, image_size: int, resize: str, more: More, own: bool
+    folder: Path, source: Source, image_size: int, resize: str, more: More, spot_check: bool
 ) -> None:
     (folder / "index.json").unlink(missing_ok=True)
     clear_parts(folder)  # of a builder that was killed: we hold the lock
@@ -125,7 +133,7 @@ def _build(
         file.write(_header(len(tried.good), image_size))
         if not tried.good:
             raise _nothing(source, tried)
-        if own:
+        if spot_check:
             check_repeats(source, tried)
     body = json.dumps(
         {

@@ -119,7 +119,7 @@ def lead(config: Mapping[str, Any], here: Place) -> Result:
         except BaseException as problem:
             broken_off(config, begun, problem, journal)
             raise
-    return Result(begun.info["metrics"], begun.folder, begun.network)
+    return Result(begun.info["metrics"], begun.folder, begun.network.eval())
 
 
 def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) -> Begun:

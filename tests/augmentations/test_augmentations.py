@@ -44,16 +44,17 @@ def test_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_image_stays_itself(name: str) -> None:
-    """Dark and bright images in turn: what is drawn may change each, and never mixes two."""
+    """What becomes of every second image is the same whatever the others are."""
     augment = call(yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()))
-    images = one_image_many_times(32) // 8  # at most 31
-    images[1::2] += 200
+    images = one_image_many_times(32)
+    others = images.clone()
+    others[1::2] = 255 - others[1::2]
     torch.manual_seed(0)
-    means = augment(images).float().mean((1, 2, 3))
-    if name == "trivial_augment":  # which inverts and solarizes some
-        assert (means[1::2] > means[::2]).float().mean() > 0.6
-    else:
-        assert means[1::2].min() > means[::2].max()
+    first = augment(images)
+    torch.manual_seed(0)
+    second = augment(others)
+    assert torch.equal(first[::2], second[::2])
+    assert not torch.equal(first[1::2], second[1::2])
 
 
 def test_reflection_by_hand() -> None:

@@ -78,7 +78,9 @@ def test_nothing_is_lost_or_done_twice(
     assert [process.returncode for process in processes] == [0] * COUNT, said
     reads = Counter((tmp_path / "reads").read_text().split())
     # One has read them all; each looks whether the first and the last are still those stored.
-    assert sorted(reads.values()) == [2] * (COUNT - 1) + [IMAGES + 2]
+    few = min(reads.values())
+    assert 2 <= few <= 12
+    assert sorted(reads.values()) == [few] * (COUNT - 1) + [IMAGES + few]
 
     folders = sorted((tmp_path / "outputs" / "many").iterdir())
     client = connect(f"sqlite:///{tmp_path / 'mlflow.db'}")

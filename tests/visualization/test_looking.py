@@ -29,7 +29,10 @@ VISUALISERS: dict[str, Callable] = {
 
 
 class Fails(nn.Module):
+    called = False
+
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        self.called = True
         raise RuntimeError("planted")
 
 
@@ -129,10 +132,16 @@ def test_all_are_in_all() -> None:
 @pytest.mark.parametrize("place", ["block2", "head"])
 @pytest.mark.parametrize("visualise", VISUALISERS.values(), ids=VISUALISERS)
 def test_all_is_as_before_after_a_failure(probe: Probe, visualise: Callable, place: str) -> None:
-    getattr(probe.network, place).append(Fails())
+    """A picture may be of the images alone: then nothing fails."""
+    fails = Fails()
+    getattr(probe.network, place).append(fails)
     before, dice = state(probe.network), torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="planted"):
+    failed = False
+    try:
         visualise(probe)
+    except RuntimeError as problem:
+        failed = str(problem) == "planted"
+    assert failed == fails.called
     assert state(probe.network) == before
     assert torch.equal(torch.get_rng_state(), dice)
 
