@@ -88,9 +88,13 @@ def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
     source = find_images(run.config)
     images = load_images(run.config, source)
     if images.classes != run.classes:
+        alike = [[n.casefold() for n in names] for names in (images.classes, run.classes)]
+        mend = "point dataset.root at the run's data"
+        if alike[0] == alike[1]:
+            mend = "only capitals differ: name the folders alike"
         raise InputError(
             f"dataset: the classes are {', '.join(images.classes)}, the run learned "
-            f"{', '.join(run.classes)}; point dataset.root at the run's data"
+            f"{', '.join(run.classes)}; {mend}"
         )
     if images.digest == run.info["data"]["digest"]:
         return images

@@ -83,3 +83,14 @@ def test_whole(
     assert "Finding best" not in err, "a bar is for terminals"
     assert not list(tmp_path.glob("**/*.ckpt"))
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_kink_of_a_few_batches_is_no_fall() -> None:
+    """It is steeper than the fall, and much shorter."""
+    rates = np.logspace(-6, 0, 121)
+    x = np.log10(rates)
+    fall = 2.0 - 0.5 * np.clip((x + 4) / 2.5, 0, 1)  # from 1e-4 to 3e-2, 0.2 a decade
+    kink = 0.03 * np.exp(-(((x + 5.2) / 0.05) ** 2))
+    found = rate_range(list(rates), list(fall + kink + 0.2 * np.clip(x + 1, 0, None)))
+    assert found is not None
+    assert 2e-4 < found.steepest < 2e-2

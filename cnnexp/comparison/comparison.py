@@ -136,8 +136,8 @@ def effort_notes(scores: Sequence[Score], families: Sequence[Family]) -> list[st
     few = [s.group.label for s in scores if any(0 < run.steps < LAGGING for run in s.group.runs)]
     if few:
         notes.append(
-            f"{named(few, scores)}: fewer than {LAGGING} steps of training: batch norm's averages "
-            "lag behind, and what is compared is how training begins"
+            f"{named(few, scores)}: fewer than {LAGGING} steps of training: what is compared is "
+            "how training begins, and batch norm's averages, where there are some, lag behind"
         )
     on = [s.group.label for s in scores if any(run.info.get("ancestors") for run in s.group.runs)]
     if 0 < len(on) < len(scores):

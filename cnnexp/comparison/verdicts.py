@@ -74,8 +74,15 @@ def told(verdicts: Sequence[Verdict], families: Sequence[Family]) -> list[Verdic
     return [v for v in verdicts if few or v.first in best]
 
 
-def sentence(verdict: Verdict, groups: Sequence[Group], images: int, *, seeds: bool = True) -> str:
-    """seeds: say where there is one on a side."""
+def sentence(
+    verdict: Verdict,
+    groups: Sequence[Group],
+    images: int,
+    *,
+    seeds: bool = True,
+    each: Sequence[Sequence[float]] = (),
+) -> str:
+    """seeds: say where there is one on a side. each: of each group its runs' accuracies."""
     first, second = groups[verdict.first], groups[verdict.second]
     size = f"{points(verdict.mean)} points"
     interval = f"{points(verdict.low, sign=False)} to {points(verdict.high, sign=False)}"
@@ -87,23 +94,21 @@ def sentence(verdict: Verdict, groups: Sequence[Group], images: int, *, seeds: b
         text = (
             f"{first.label} and {second.label} are not distinguishable with "
             f"{evidence([first, second], images)}{many}: {size} ({interval}{own})"
-            f"{far_apart((first, second), verdict.mean)}"
+            f"{far_apart(verdict, groups, each)}"
         )
     one = first.one_seed or second.one_seed
     return f"{text}; {ONE_SEED}" if seeds and one else text
 
 
-def far_apart(groups: Sequence[Group], difference: float) -> str:
-    """Why a large difference tells so little: seeds of one group that lie half as far apart."""
-    apart = {}
-    for group in groups:
-        reached = [v for run in group.runs if (v := run.metric("test/accuracy")) is not None]
-        if len(reached) > 1:
-            apart[group.label] = max(reached) - min(reached)
-    label = max(apart, key=apart.__getitem__, default="")
-    if not label or difference < LARGE or apart[label] < difference / 2:
+def far_apart(verdict: Verdict, groups: Sequence[Group], each: Sequence[Sequence[float]]) -> str:
+    """Why a large difference tells so little: runs of one group that lie half as far apart."""
+    pair = [place for place in (verdict.first, verdict.second) if each and len(each[place]) > 1]
+    apart = {place: max(each[place]) - min(each[place]) for place in pair}
+    widest = max(apart, key=apart.__getitem__, default=None)
+    if widest is None or verdict.mean < LARGE or apart[widest] < verdict.mean / 2:
         return ""
-    return f", for runs of {label} lie {points(apart[label], sign=False)} points apart"
+    size = points(apart[widest], sign=False)
+    return f", for runs of {groups[widest].label} lie {size} points apart"
 
 
 def evidence(groups: Sequence[Group], images: int) -> str:

@@ -61,7 +61,8 @@ def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> Inp
     if isinstance(cause, OmegaConfBaseException) and str(error) in ("", str(cause)):
         return explained(cause, overrides, groups)
     if isinstance(error, YAMLError):
-        return InputError(f"not valid YAML: {one_line(error)}")
+        tab = "; YAML is indented with spaces" if "'\\t'" in str(error) else ""
+        return InputError(f"not valid YAML: {one_line(error)}{tab}")
     text = one_line(error)
     if line := wrong_defaults(text, groups):
         return InputError(line)
@@ -79,6 +80,11 @@ def syntax(error: OverrideParseException, groups: Groups, overrides: Sequence[st
         )
     if word in ("--config-dir", "-cd"):  # a line of the command line, given to cnnexp.run
         return f"{word}: from Python it is cnnexp.run([…], config_dir='<folder>')"
+    if word in ("-m", "--multirun"):
+        return (
+            f"{word}: is the command line's; from Python a sweep is sweep=seeds, or one "
+            "cnnexp.run([…]) after the other"
+        )
     if re.fullmatch(r"[+~]*[\w./-]+", word) and not word.startswith("~"):
         group = next((name for name, options in groups.items() if word in options), None)
         hint = f"; did you mean '{group}={word}'?" if group else nearest(word, groups)

@@ -2,6 +2,7 @@
 
 import copy
 import glob
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ WHERE = ("paths", "tracking")  # what may have changed meanwhile
 def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """The config of the run that `resume` names; only where things lie may have changed."""
     task, folder = config.get("task"), config["resume"]
+    if isinstance(folder, str) and re.fullmatch(r"[\w-]+", folder):  # the end of a folder's name
+        here = [*Path(config["paths"]["outputs"]).glob(f"*/*_{folder}")]
+        if len(here) == 1:
+            folder = str(here[0])
+            config = {**config, "resume": folder}
     if not isinstance(task, Mapping) or task.get("name") != "train":
         raise InputError(f"resume={shown(folder)}: only task=train goes on with a run")
     if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():

@@ -70,7 +70,9 @@ class Journal:
         logger.setLevel(self._level)
         if self._file is not None:
             if problem is not None:
-                self._file.write(f"ended by {type(problem).__name__}: {problem}\n")
+                self._file.write(
+                    f"ended by {type(problem).__name__}: {problem}".rstrip(": ") + "\n"
+                )
             self._file.close()
 
 

@@ -13,6 +13,8 @@ from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import BLUE, INK, QUIET, VERMILION, house_style
 
+DECADE = 1.0  # of the rate's logarithm
+
 
 class RateRange(NamedTuple):
     """steepest: where the loss falls fastest per decade of the rate. lowest: where it is lowest."""
@@ -26,7 +28,8 @@ def rate_range(rates: Sequence[float], losses: Sequence[float]) -> RateRange | N
 
     The first tenth, where the smoothed loss is that of a few batches, and what follows the lowest
     loss are not looked at. The slope is taken over the logarithm of the rate: over the rate itself,
-    as Lightning's own suggestion has it, the smallest rates would always look steepest.
+    as Lightning's own suggestion has it, the smallest rates would always look steepest. It is that
+    of a straight line through a whole decade: a kink of a few batches is not a fall.
     """
     x, y = np.log10(np.asarray(rates, float)), np.asarray(losses, float)
     start = len(x) // 10
@@ -37,8 +40,10 @@ def rate_range(rates: Sequence[float], losses: Sequence[float]) -> RateRange | N
     low = int(y.argmin())
     if low < 3 or y[0] - y[low] < 0.01 * y[0]:
         return None
-    slope = np.gradient(y[: low + 1], x[: low + 1])
-    return RateRange(float(10 ** x[int(slope.argmin())]), float(10 ** x[low]))
+    x, y = x[: low + 1], y[: low + 1]
+    near = [np.abs(x - centre) <= DECADE / 2 for centre in x]
+    slope = [np.polyfit(x[some], y[some], 1)[0] if some.sum() > 2 else 0.0 for some in near]
+    return RateRange(float(10 ** x[int(np.argmin(slope))]), float(10 ** x[low]))
 
 
 @house_style

@@ -50,9 +50,10 @@ def tell(comparison: Comparison, journal: Journal) -> None:
         journal.say(line)
     journal.say()
     told = verdicts.told(comparison.verdicts, comparison.families)
+    each = [score.each for score in comparison.scores]
     alone = bool(told) and all(groups[v.first].one_seed or groups[v.second].one_seed for v in told)
     for verdict in told:
-        text = verdicts.sentence(verdict, groups, images, seeds=not alone)
+        text = verdicts.sentence(verdict, groups, images, seeds=not alone, each=each)
         journal.topic("verdict", text)
     if not told:
         journal.topic("verdict", "all runs are one group's: there is nothing to compare")

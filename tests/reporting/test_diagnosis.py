@@ -587,3 +587,10 @@ def test_advice_whose_keys_the_config_lacks_ends_as_a_sentence() -> None:
     (one,) = diagnosis.diagnose(classes=["a", "b"], dead={"block5": (60, 512)}, config=config)
     assert one.overrides == ()
     assert one.line.endswith("wider than it need be.")
+
+
+def test_answers_of_one_class_are_told_after_few_steps() -> None:
+    found = answers.one_answer(np.array([1, 1, 1]), ["cat", "dog"])
+    assert found is not None
+    assert found.text.startswith("All 3 answers are dog")
+    assert answers.one_answer(np.array([1, 0]), ["cat", "dog"]) is None

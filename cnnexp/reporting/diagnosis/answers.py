@@ -28,6 +28,18 @@ def never_predicted(
     )
 
 
+def one_answer(predictions: np.ndarray, classes: Sequence[str]) -> Finding | None:
+    """All test images get the same answer."""
+    said = np.unique(predictions)
+    if len(said) != 1:
+        return None
+    return Finding(
+        "One class for all",
+        f"All {len(predictions):,} answers are {classes[said[0]]}: so far it tells nothing apart.",
+        "The accuracy is that class's share of the test images.",
+    )
+
+
 def no_better_than_one_class(
     labels: np.ndarray, predictions: np.ndarray, train_counts: Sequence[int], classes: Sequence[str]
 ) -> Finding | None:

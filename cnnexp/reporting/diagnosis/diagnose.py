@@ -95,7 +95,9 @@ def diagnose(
     if labels is not None and probabilities is not None and len(labels):
         predictions = probabilities.argmax(1)
         noticed += [answers.too_small(labels, predictions)]
-        if not early:  # what its answers are like says nothing yet
+        if early:
+            noticed.append(answers.one_answer(predictions, classes))
+        else:  # what its answers are like says nothing sooner
             noticed += [
                 answers.never_predicted(labels, predictions, classes),
                 answers.no_better_than_one_class(labels, predictions, train_counts, classes),
