@@ -234,6 +234,25 @@ def views_of(config: Config) -> int:
     return 1 if is_identity(config["augmentation"]) else config["training"]["views"] or 1
 
 
+def model_name(config: Config) -> str:
+    """The option whose settings it has most of, for several may be of one function:
+    `baseline_deep`; of a library's model its own name, too: `torchvision resnet18`.
+    """
+    node, found = config["model"], {}
+    for folder in search_folders(named_folder()):
+        for path in sorted((folder / "model").glob("*.yaml")):
+            try:
+                own = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                continue
+            if isinstance(own, Mapping) and own.get("_target_") == node["_target_"]:
+                found[path.stem] = sum(node.get(key) == own[key] for key in own)
+    if not found:
+        return short_name(node)
+    best = max(found, key=found.__getitem__)
+    return f"{best} {node['name']}" if "name" in node else best
+
+
 def short_name(node: Config) -> str:
     """`baseline`; of a library's model its own name, too: `torchvision resnet18`."""
     own = str(node["_target_"]).rpartition(".")[2]

@@ -14,6 +14,7 @@ from cnnexp.experiment import build_network
 from cnnexp.plan import (
     after_all,
     frozen_as_drawn,
+    model_name,
     plan_phases,
     rate_of_another,
     views_of_none,
@@ -105,6 +106,26 @@ def test_what_is_no_optimizer_is_known_before_the_run_begins(
         made(lambda groups: {})
     with pytest.raises(InputError, match=r"step of Stubborn takes no closure; write def step"):
         made(lambda groups: Stubborn(groups, lr=0.1))
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ([], "baseline"),
+        (["model=baseline_deep"], "baseline_deep"),
+        (["model=baseline_deep", "model.dropout=0.1", "model.dense=[3]"], "baseline_deep"),
+        (["model.widths=[[4],[4]]"], "baseline"),
+        (["model=torchvision", "model.name=resnet18"], "torchvision resnet18"),
+        (["model=own"], "own"),
+        (["model=lenet5"], "lenet5"),
+    ],
+)
+def test_a_network_has_the_name_of_its_option(typed: list[str], name: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "own.py").write_text("def own(image_size: int, outputs: int): ...\n")
+    (tmp_path / "model" / "own.yaml").write_text("# Own.\n_target_: own.own\n")
+    composed = compose(typed, user_folder(tmp_path))
+    assert model_name(checked(composed.config, composed.overrides)) == name
 
 
 def test_phases_behind_one_that_trains_all() -> None:

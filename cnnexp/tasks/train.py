@@ -19,9 +19,9 @@ from cnnexp.models.anatomy import anatomy
 from cnnexp.plan import (
     after_all,
     frozen_as_drawn,
+    model_name,
     plan_lines,
     rate_of_another,
-    short_name,
     views_of_none,
 )
 from cnnexp.processes import Place, from_first, here_of, joined, last_to_leave
@@ -175,7 +175,7 @@ def announce(config: Mapping[str, Any], begun: Begun, journal: Journal) -> dict[
     products = sum(row.multiply_adds for row in rows)
     journal.topic(
         "network",
-        f"{short_name(config['model'])}: {parameters:,} parameters, "
+        f"{model_name(config)}: {parameters:,} parameters, "
         f"{products / 1e6:,.1f} million multiply-adds per image",
     )
     journal.topics("training", plan_lines(config, begun.network, begun.phases, begun.images))
