@@ -85,9 +85,9 @@ def try_augmentation(config: Mapping[str, Any], images: ImageSet) -> str | None:
             again.append(augment(two[:1].repeat(COPIES, 1, 1, 1)))
     if not torch.equal(*again):
         return (
-            f"{augment.name} draws from a generator of its own: with the same seed other images "
-            "come out, and no run can be repeated; draw with torch.rand and the like, numpy.random "
-            "or random"
+            f"{augment.name} gives other images with the same seed, and no run can be repeated: it "
+            "draws from a generator of its own, or keeps what it saw; draw with torch.rand and the "
+            "like, numpy.random or random"
         )
     within = all(bool((batch == batch[:1]).all()) for batch in made)
     if within and any(not torch.equal(batch, made[0]) for batch in made):

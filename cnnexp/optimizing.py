@@ -2,8 +2,8 @@
 own leave undone.
 """
 
+import copy
 import inspect
-import math
 import warnings
 from typing import Any
 
@@ -15,11 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from cnnexp.config.instantiate import is_own
 from cnnexp.errors import InputError, one_line
 from cnnexp.own_code import own_line
-from cnnexp.training.optimization import Optimization, parameter_groups
+from cnnexp.training.optimization import Optimization, highest_rate, parameter_groups
 from cnnexp.training.phases import Phase
-
-STEPS = 1000  # of a schedule, at most
-OF_TORCH = ("state", "param_groups", "defaults")  # of an optimizer: a checkpoint has them
 
 
 def check_optimization(phase: Phase, network: nn.Sequential) -> None:
@@ -29,13 +26,13 @@ def check_optimization(phase: Phase, network: nn.Sequential) -> None:
         optimizer = own.make_optimizer(parameter_groups(network, own.lr, phase.rates))
         check_optimizer(optimizer)
         if is_own(type(optimizer).__module__):
-            try_step(own)
+            try_step(own, network)
         group = "scheduler"
-        length = phase.epochs if own.by_epoch else min(100 * phase.epochs, STEPS)
+        length = phase.epochs * (1 if own.by_epoch else 100)
         scheduler = own.make_scheduler(optimizer, length, phase.epochs)
         check_scheduler(scheduler)
-        if is_own(type(scheduler).__module__):
-            try_rates(scheduler, optimizer, length, "epochs" if own.by_epoch else "steps")
+        if own.by_epoch and is_own(type(scheduler).__module__):
+            try_rates(scheduler, length)
     except (ValueError, TypeError) as error:
         reason = f"{own_line(error).removeprefix(', ') or 'torch refuses it'}: {one_line(error)}"
         raise InputError(f"phase {phase.name}, {group}: {reason}") from None
@@ -66,45 +63,48 @@ def check_optimizer(optimizer: Any) -> None:
         )
 
 
-def try_step(own: Optimization) -> None:
-    """Of one small weight. Raises InputError where the closure is not called, and where a run that
-    goes on from a checkpoint would be another.
+def try_step(own: Optimization, network: nn.Module) -> None:
+    """Of small weights. Raises InputError where the closure is not called, and where what goes on
+    from a checkpoint after one step makes another second one.
     """
-    weight, called = nn.Parameter(torch.ones(2, 2)), []
-    optimizer = own.make_optimizer([{"params": [weight], "lr": own.lr}])
+    sizes = sorted({parameter.ndim for parameter in network.parameters()})
+    weights = [nn.Parameter(torch.ones((2,) * size)) for size in sizes]
+    optimizer = made(own, weights)
+    if not stepped(optimizer, weights):
+        raise InputError(
+            f"optimizer: the step of {type(optimizer).__name__} does not call the closure that it "
+            "is given; begin it with: loss = closure(), under torch.enable_grad()"
+        )
+    copies = [nn.Parameter(weight.detach().clone()) for weight in weights]
+    again = made(own, copies)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    stepped(optimizer, weights)
+    stepped(again, copies)
+    if not all(torch.allclose(one, other) for one, other in zip(weights, copies, strict=True)):
+        raise InputError(
+            f"optimizer: {type(optimizer).__name__} keeps what it has learned where no checkpoint "
+            "has it: a run that goes on would be another; put it into self.state[p]"
+        )
+
+
+def made(own: Optimization, weights: list[nn.Parameter]) -> Optimizer:
+    return own.make_optimizer([{"params": [weight], "lr": own.lr} for weight in weights])
+
+
+def stepped(optimizer: Optimizer, weights: list[nn.Parameter]) -> bool:
+    """A step down a small valley; whether it called the closure."""
+    called = []
 
     def closure() -> torch.Tensor:
         called.append(True)
         optimizer.zero_grad()
-        loss = weight.square().sum()
+        loss = torch.stack([weight.square().sum() for weight in weights]).sum()
         loss.backward()
         return loss
 
-    before = kept(optimizer)
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[arg-type]
-    kind = type(optimizer).__name__
-    if not called:
-        raise InputError(
-            f"optimizer: the step of {kind} does not call the closure that it is given; begin it "
-            "with: loss = closure(), under torch.enable_grad()"
-        )
-    after = kept(optimizer)
-    if changed := [name for name in after if before.get(name) != after[name]]:
-        raise InputError(
-            f"optimizer: {kind} keeps what it has learned in self.{changed[0]}, which no "
-            "checkpoint has: a run that goes on would be another; put it into self.state[p]"
-        )
-
-
-def kept(optimizer: Optimizer) -> dict[str, str]:
-    """Attribute -> its numbers and tensors, written out; those that a checkpoint has left out."""
-    return {
-        name: repr(value)
-        for name, value in vars(optimizer).items()
-        if name not in OF_TORCH and not name.startswith("_")
-        if isinstance(value, int | float | torch.Tensor | dict | list | tuple)
-    }
+    return bool(called)
 
 
 def check_scheduler(scheduler: Any) -> None:
@@ -120,15 +120,10 @@ def check_scheduler(scheduler: Any) -> None:
         )
 
 
-def try_rates(scheduler: Any, optimizer: Optimizer, length: int, what: str) -> None:
-    """Raises InputError where the rate of a whole phase is not a number of at least 0."""
+def try_rates(scheduler: Any, epochs: int) -> None:
+    """Raises InputError where the rate of some epoch is not a number of at least 0."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the optimizer makes no step here
-        for step in range(length):
-            rates = [float(group["lr"]) for group in optimizer.param_groups]
-            if wrong := [rate for rate in rates if not (math.isfinite(rate) and rate >= 0)]:
-                raise InputError(
-                    f"scheduler: {type(scheduler).__name__} gives the rate {wrong[0]:g} after "
-                    f"{step} of {length} {what}; a rate is a number of at least 0"
-                )
+        for _ in range(epochs):
+            highest_rate(scheduler.optimizer)
             scheduler.step(1.0) if isinstance(scheduler, ReduceLROnPlateau) else scheduler.step()

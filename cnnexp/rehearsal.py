@@ -51,7 +51,7 @@ def check_learns(network: nn.Sequential, image_size: int) -> None:
         logits = steady(network.eval(), unlike)
         before = plain_state(network)
         check_step(network.train(), unlike)
-        check_saved(before, plain_state(network))
+        check_saved(network, before, unlike)
     last: nn.Module = network
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]

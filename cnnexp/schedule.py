@@ -32,9 +32,11 @@ def build_scheduler(
     length -= warmup
     options = {key: value for key, value in node.items() if key not in LENGTHS or value is not None}
     takes = inspect.signature(resolve(node["_target_"])).parameters
-    if "pct_start" in takes:
+    if "pct_start" in takes and "max_lr" in takes:
         # OneCycleLR divides by pct_start * steps - 1 and by the steps that are left after it.
-        options["pct_start"] = min(max(options.get("pct_start", 0.3), 1.5 / length), 0.5)
+        options["pct_start"] = min(
+            max(options.get("pct_start", takes["pct_start"].default), 1.5 / length), 0.5
+        )
         options["max_lr"] = [group["lr"] for group in optimizer.param_groups]
         length = max(length, 4)
     known = {key: length for key in LENGTHS if key in takes and key not in options}

@@ -7,7 +7,7 @@ from torch import nn
 
 from cnnexp.errors import InputError
 
-State = Mapping[str, torch.Tensor | float]
+State = Mapping[tuple[str, str], torch.Tensor | float]
 
 
 def check_layers_known(network: nn.Module) -> None:
@@ -28,27 +28,46 @@ def check_layers_known(network: nn.Module) -> None:
 
 
 def plain_state(network: nn.Module) -> State:
-    """`block1.mean` -> tensors and numbers that are neither parameters nor buffers."""
+    """(Module, attribute) -> tensors and numbers that are neither parameters nor buffers."""
     return {
-        f"{name}.{attribute}": value.clone() if isinstance(value, torch.Tensor) else value
+        (name, attribute): value.clone() if isinstance(value, torch.Tensor) else value
         for name, module in network.named_modules()
         for attribute, value in vars(module).items()
         if isinstance(value, torch.Tensor | int | float) and attribute != "training"
     }
 
 
-def check_saved(before: State, after: State) -> None:
-    """Raises InputError for what a step of training has changed and no checkpoint holds: the test
-    would be of one epoch's weights and another's state.
+def check_saved(network: nn.Module, before: State, images: torch.Tensor) -> None:
+    """Raises InputError for what a step of training has changed, and the test's answers depend on,
+    and no checkpoint holds: they would be of one epoch's weights and another's state. What is kept
+    to be looked at, such as a map of attention, is fine.
+
+    before: `plain_state` before the step, as which the network is left.
     """
-    for name in before.keys() & after.keys():
-        one, other = (torch.as_tensor(state[name]) for state in (before, after))
-        if one.shape != other.shape or not torch.equal(one, other):
-            raise InputError(
-                f"model: {name} changes with each step of training, and is not saved with the "
-                "network; make it a buffer: "
-                f"self.register_buffer('{name.rpartition('.')[2]}', torch.…), changed in place"
-            )
+    now = plain_state(network)
+    changed = [key for key in before if key in now and not same(before[key], now[key])]
+    if not changed:
+        return
+    network.eval()
+    with torch.no_grad():
+        after = network(images)
+        for name, attribute in changed:
+            setattr(network.get_submodule(name), attribute, before[name, attribute])
+        as_before = network(images)
+    if not same(after, as_before):
+        name, attribute = changed[0]
+        raise InputError(
+            f"model: {name}.{attribute} changes with each step of training, the answers depend on "
+            "it, and no checkpoint has it; make it a buffer: "
+            f"self.register_buffer('{attribute}', torch.…), changed in place"
+        )
+
+
+def same(one: torch.Tensor | float, other: torch.Tensor | float) -> bool:
+    a, b = torch.as_tensor(one), torch.as_tensor(other)
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return a.layout != torch.strided or torch.allclose(a, b, equal_nan=True)
 
 
 def leaves(value: torch.Tensor) -> list[torch.Tensor]:

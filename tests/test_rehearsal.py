@@ -261,32 +261,38 @@ def test_what_a_block_raises_names_it() -> None:
 
 
 class Keeps(nn.Module):
-    """A layer with a value of its own that is no buffer. step: what a step makes of it."""
+    """A layer with a value of its own that is no buffer. step: what a step makes of it and of what
+    the layer is given; read: whether its answers depend on it.
+    """
 
-    def __init__(self, value: object, step: Callable[[Any], Any]) -> None:
+    def __init__(self, value: object, step: Callable[[Any, Any], Any], *, read: bool) -> None:
         super().__init__()
-        self.dense, self.kept, self.step = nn.Linear(48, 4), value, step
+        self.dense, self.kept, self.step, self.read = nn.Linear(48, 4), value, step, read
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.training:
-            self.kept = self.step(self.kept)
-        return self.dense(x)
+            self.kept = self.step(self.kept, x)
+        return self.dense(x) + (self.kept if self.read else 0.0)
 
 
 @pytest.mark.parametrize(
-    ("value", "step", "fine"),
+    ("value", "step", "read", "fine"),
     [
-        (torch.zeros(3), lambda mean: 0.9 * mean + 0.1, False),
-        (torch.zeros(3), lambda mean: mean.add_(1), False),
-        (0, lambda count: count + 1, False),
-        (torch.ones(3), lambda scale: scale, True),
-        (None, lambda cache: torch.ones(3), True),
+        (torch.zeros(4), lambda mean, x: 0.9 * mean + 0.1, True, False),
+        (torch.zeros(4), lambda mean, x: mean.add_(1), True, False),
+        (0, lambda count, x: count + 1, True, False),
+        (0, lambda count, x: count + 1, False, True),  # looked at by nobody
+        (torch.zeros(2, 4), lambda seen, x: x[:, :4].detach(), False, True),
+        (0.5, lambda seen, x: len(x), False, True),
+        (torch.ones(4), lambda scale, x: scale, True, True),
+        (float("nan"), lambda limit, x: limit, False, True),
+        (None, lambda cache, x: torch.ones(3), False, True),
     ],
 )
 def test_what_a_step_changes_and_no_checkpoint_has(
-    value: object, step: Callable[[Any], Any], fine: bool
+    value: object, step: Callable[[Any, Any], Any], read: bool, fine: bool
 ) -> None:
-    network = chain(flat=nn.Flatten(), head=Keeps(value, step))
+    network = chain(flat=nn.Flatten(), head=Keeps(value, step, read=read))
     with nullcontext() if fine else pytest.raises(InputError, match=r"head\.kept changes with"):
         check_learns(network, 4)
 

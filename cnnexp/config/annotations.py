@@ -91,6 +91,8 @@ def subscript(node: ast.Subscript, module: Module, depth: int) -> Any:
 
     if name == "Optional":
         return union([inner[0], ast.Constant(None)], module, depth)
+    if name == "Final":
+        return each(inner)[0]
     if name == "Union":
         return union(list(inner), module, depth)
     if name == "Literal":
@@ -119,10 +121,10 @@ def unclear(kind: Any) -> bool:
 
 
 def union(nodes: list[ast.expr], module: Module, depth: int) -> Any:
-    """Unclear members make all of it unclear; members that YAML cannot hold are left out."""
+    """Members that YAML cannot hold are left out."""
     kept = [node for node in nodes if last_name(node) not in NOT_IN_YAML]
     kinds = [interpret(node, module, depth + 1) for node in kept]
-    if not kinds or any(map(unclear, kinds)):
+    if not kinds:
         return UNCLEAR
     if Any in kinds:
         return Any

@@ -28,8 +28,7 @@ def located(config: DictConfig, overrides: Sequence[str]) -> Iterator[None]:
 
 def with_place(text: str, config: DictConfig, overrides: Sequence[str]) -> str:
     key = re.match(r"[\w.]+", text)
-    typed = [line.lstrip("+~").partition("=")[0] for line in overrides]
-    if key is None or any(f"{key[0]}.".startswith(f"{one}.") for one in typed if "." in one):
+    if key is None or any(says(line, key[0]) for line in overrides):
         return text
     for path in chosen_files(config):
         if number := line_of(key[0], path):
@@ -39,6 +38,13 @@ def with_place(text: str, config: DictConfig, overrides: Sequence[str]) -> str:
                 text += f"; an option is chosen in its defaults: '{choice}'"
             return f"{shown_path(path)}, line {number}: {text}"
     return text
+
+
+def says(line: str, key: str) -> bool:
+    """Whether an override gives that key a value; a group's choice gives it no value of its own."""
+    name, _, value = line.lstrip("+~").partition("=")
+    above = f"{key}.".startswith(f"{name}.") and ("." in name or value.startswith("{"))
+    return name == key or above
 
 
 def chosen_files(config: DictConfig) -> Iterator[Path]:

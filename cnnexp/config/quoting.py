@@ -13,6 +13,8 @@ TEXTS = frozenset(
         "run",
         "a",
         "b",
+        "resume",
+        "init_from",
         "input",
         "name",
         "dataset.root",

@@ -74,8 +74,10 @@ def check_epochs(config: Mapping[str, Any], lines: Sequence[Override]) -> None:
 
 def check_per_class(config: Mapping[str, Any], lines: Sequence[Override]) -> None:
     """More training images per class than the split has, which a debug config may have set."""
-    wanted, there = config["dataset"]["per_class"], config["dataset"]["split"]["train"]
-    if isinstance(wanted, int) and isinstance(there, int) and wanted > there:
+    wanted = config["dataset"].get("per_class")
+    there = (config["dataset"].get("split") or {}).get("train")
+    folds = config["dataset"].get("fold") is not None  # they have more
+    if isinstance(wanted, int) and isinstance(there, int) and wanted > there and not folds:
         debug = next((f" (debug={one.value()})" for one in lines if is_debug(one)), "")
         raise InputError(
             f"dataset.per_class={wanted}: of each class dataset.split has {there} training "

@@ -5,7 +5,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from cnnexp.config.annotations import NAMES, interpret, unclear
+from cnnexp.config.annotations import NAMES, interpret
 from cnnexp.config.source import (
     FOLLOWED,
     Definition,
@@ -32,7 +32,7 @@ class Argument:
     def kind(self) -> Any:
         """Its type. Worked out when asked: an annotation may lead through many files."""
         kind = interpret(self.annotation, self.module)
-        if self.nullable and kind is not Any and not unclear(kind):
+        if self.nullable and kind is not Any:
             return Union[kind, None]  # noqa: UP007 (`x: int = None`)
         return kind
 

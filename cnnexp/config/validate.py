@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints, is_typeddict
 
 from cnnexp.config.annotations import unclear
-from cnnexp.config.check import check_keys, check_value, shown
+from cnnexp.config.check import check_keys, check_value, fits, members, shown
 from cnnexp.config.groups import OFTEN_MEANT
 from cnnexp.config.instantiate import check_allowed, is_own
 from cnnexp.config.overlay import laid_over
@@ -170,7 +170,8 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
             kind = refined[key]
         else:
             kind = takes.arguments[key].kind() if key in takes.arguments else Any
-            if unclear(kind) and is_own(target):
+            known = [one for one in members(kind) if not unclear(one)]
+            if unclear(kind) and is_own(target) and not any(fits(one, value) for one in known):
                 raise InputError(f"{path}.{key}={shown(value)}: {takes.arguments[key].slip()}")
         check_key(kind, value, f"{path}.{key}")
     for key, argument in takes.arguments.items():

@@ -192,7 +192,8 @@ def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int) ->
     keys = {line.partition("=")[0].lstrip("+") for line in given}
     own = [line for line in step.overrides if line.partition("=")[0].lstrip("+") not in keys]
     if not any(line.startswith("name=") for line in (*own, *given)):
-        own.append(f"name={suite.name}_{step.name}")
+        debug = next((f"_{line.partition('=')[2]}" for line in given if "debug=" in line), "")
+        own.append(f"name={suite.name}_{step.name}{debug}")
     return [*own, *given, *typed_settings(setting), f"seed={seed}"]
 
 

@@ -223,11 +223,16 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
             yield "equal", f"{others} more reached what the best did; the first of them is named"
         yield "best", to_type(*again(groups[0].jobs))
     folder = shown_path(ledger.folder)
-    yield "saved", f"{folder}  (jobs/; delete it to do all of them anew)"
+    also = ", and the other sweeps that have some of them," if shared(ledger, entries) else ""
+    yield "saved", f"{folder}  (jobs/; delete it{also} to do all of them anew)"
     tested = [e for e in entries if any(name.startswith("test/") for name in e.metrics)]
     kinds = {json.dumps(e.config.get("dataset", {}).get("_target_")) for e in tested}
     if len(groups) > 1 and len(tested) > 1 and len(kinds) == 1:
         yield "compare", to_type("task=compare", f"runs=[{folder}]")
+
+
+def shared(ledger: Ledger, entries: Sequence[Entry]) -> bool:
+    return any(entry.status == "FINISHED" and ledger.elsewhere(entry) for entry in entries)
 
 
 def again(jobs: Sequence[Entry]) -> list[str]:

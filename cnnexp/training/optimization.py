@@ -1,5 +1,6 @@
 """Optimizer and schedule: libraries' classes with what only the run knows filled in."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from cnnexp.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,15 @@ def parameter_groups(
 
 
 def highest_rate(optimizer: Optimizer) -> float:
-    """Of its groups: blocks may have a share of it."""
-    return float(max(group["lr"] for group in optimizer.param_groups))
+    """Of its groups: blocks may have a share of it. Raises InputError for what is no rate, of a
+    person's own schedule.
+    """
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    if not all(0 <= rate < math.inf for rate in rates):
+        raise InputError(
+            f"scheduler: it gives the rate {min(rates):g}; a rate is a number of at least 0"
+        )
+    return max(rates)
 
 
 def clip(optimizer: Optimizer, most: float, *, by_value: bool) -> None:

@@ -71,3 +71,9 @@ def test_files_that_were_not_chosen_do_not_matter(
     assert run_main("--config-dir", "own", "--cfg", "job")[0] == 0
     code, _, err = run_main("--config-dir", "own", "experiment=half", "--cfg", "job")
     assert (code, "half.yaml: its first line must be '# @package _global_'" in err) == (2, True)
+
+
+@pytest.mark.parametrize("typed", ["seed=abc", "name=a/b", "training={mixup:-1}"])
+def test_a_typed_key_is_not_blamed_on_the_file(typed: str, said: Callable[..., str]) -> None:
+    text = HEAD + "name: photos\nseed: 1\ntraining:\n  mixup: 0.0\n"
+    assert not said(text, typed).startswith("own/")

@@ -117,7 +117,7 @@ EXPECTED: dict[str, Any] = {
     "r": Annotated[float, Ge(0), Lt(1)],
     "s": int,
     "t": UNCLEAR,
-    "u": UNCLEAR,
+    "u": UNCLEAR | None,
     "v": list,
     "w": Any,
 }

@@ -57,7 +57,7 @@ def test_an_augmentation_with_a_generator_of_its_own(
     (mine / "augmentation" / "dims.yaml").write_text("# Darker.\n_target_: dims.dims\n")
     words = [*OVERRIDES[:2], "augmentation=dims", "visualization=none", "tracking=none"]
     cnnexp.run([*words, "trainer.max_epochs=1"], config_dir=str(mine))
-    note = "note      augmentation._target_=dims.dims draws from a generator of its own: with the"
+    note = "note      augmentation._target_=dims.dims gives other images with the same seed, and"
     assert (note in capsys.readouterr().out) == said
 
 

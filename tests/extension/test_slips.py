@@ -196,7 +196,7 @@ def double():
 def arrays():
     return lambda images: images.numpy()
 
-def typed(size: "PositivInt" = 1, by: dict[str, int] = {}):
+def typed(size: "PositivInt" = 1, by: dict[str, int] = {}, act: "str | Kind | None" = None):
     return lambda images: images
 
 def masked(images: int = 80):
@@ -226,3 +226,13 @@ def test_what_does_not_fit_is_told(file: str, text: str, word: str, said: str, m
     with pytest.raises(InputError, match=said):
         cnnexp.run([*OVERRIDES, word], config_dir=str(mine))
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("act", ["null", "relu"])
+def test_a_known_part_of_an_annotation_is_enough(act: str, mine: Path) -> None:
+    """`str | Kind | None`: what Kind is, nobody knows here."""
+    (mine / "other.py").write_text(OTHER)
+    (mine / "augmentation" / "typed.yaml").write_text(f"# T.\n_target_: other.typed\nact: {act}\n")
+    cnnexp.run([*OVERRIDES, "augmentation=typed", "task=anatomy"], config_dir=str(mine))
+    with pytest.raises(InputError, match=r"augmentation\.act=3: .* annotates it as str \| Kind"):
+        cnnexp.run([*OVERRIDES, "augmentation=typed", "augmentation.act=3"], config_dir=str(mine))

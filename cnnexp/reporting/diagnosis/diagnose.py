@@ -16,6 +16,7 @@ from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.statistics import accuracy_interval
 
 NOTHING = "Nothing conspicuous."
+MAX_EPOCHS = "trainer.max_epochs"  # of each phase
 LAGGING = 50  # steps; then 0.9^50, half a percent, is left of the start of batch norm's averages
 APART = 0.3  # of training and validation accuracy; over-fitting so far takes more steps than that
 SMOKE = Finding(
@@ -96,7 +97,7 @@ def diagnose(
         predictions = probabilities.argmax(1)
         noticed += [answers.too_small(labels, predictions)]
         if early:
-            noticed.append(answers.one_answer(predictions, classes))
+            noticed.insert(0, answers.one_answer(predictions, classes))
         else:  # what its answers are like says nothing sooner
             noticed += [
                 answers.never_predicted(labels, predictions, classes),
@@ -176,6 +177,7 @@ def too_few_steps(
     enough = each * epochs >= 100 or low > much * max(train_counts) / sum(train_counts)
     if enough and not lags:
         return None
+    key, _ = length(list(phases)[-1], epochs, typed, config)
     steps = "one step" if each * epochs == 1 else f"{each * epochs} steps"
     seen = (
         f"Training accuracy is {right_in[-1]:.0%} at the end, validation accuracy "
@@ -188,7 +190,7 @@ def too_few_steps(
         f"{seen} the averages that batch norm uses in validation and test, if it has some, lag "
         "behind.",
         "Train longer before anything else is judged:",
-        (f"{length(list(phases)[-1], epochs, typed, config)[0]}={math.ceil(300 / each)}",)
+        (f"{key}={math.ceil(300 / each / (len(phases) if key == MAX_EPOCHS else 1))}",)
         if limit is None
         else ("trainer.limit_train_batches=null",),
     )
@@ -212,7 +214,7 @@ def length(
     phase, most = phases.get(name) or {}, (config.get("trainer") or {}).get("max_epochs")
     own = f"phases.{name}.epochs"
     named = any(line.startswith(f"{own}=") for line in typed)
-    key = own if named or (len(phases) > 1 and most is None) else "trainer.max_epochs"
+    key = own if named or (len(phases) > 1 and most is None) else MAX_EPOCHS
     wanted = most or phase.get("epochs") or 0
     waits = phase.get("early_stopping") or (config.get("training") or {}).get("early_stopping")
     if not waits or epochs >= wanted:
