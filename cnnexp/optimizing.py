@@ -92,7 +92,7 @@ def made(own: Optimization, weights: list[nn.Parameter]) -> Optimizer:
 
 
 def stepped(optimizer: Optimizer, weights: list[nn.Parameter]) -> bool:
-    """A step down a small valley; whether it called the closure."""
+    """A step down a small valley, with the same draws each time; whether it called the closure."""
     called = []
 
     def closure() -> torch.Tensor:
@@ -102,7 +102,8 @@ def stepped(optimizer: Optimizer, weights: list[nn.Parameter]) -> bool:
         loss.backward()
         return loss
 
-    with torch.enable_grad():
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
         optimizer.step(closure)  # type: ignore[arg-type]
     return bool(called)
 

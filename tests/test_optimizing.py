@@ -62,6 +62,14 @@ class Slows(Plain):
                 p -= group["lr"] * p.grad / self.count
 
 
+class Noisy(Plain):  # Langevin's
+    def update(self):
+        super().update()
+        for group in self.param_groups:
+            for p in group["params"]:
+                p += 0.1 * torch.randn_like(p)
+
+
 class Counts(Plain):
     count = 0
 
@@ -131,6 +139,7 @@ def planned(tmp_path: Path, *typed: str, optimizer: str = "", scheduler: str = "
         ("own.Slows", r"Slows keeps what it has learned where no checkpoint has it"),
         ("own.Counts", None),  # for a person to look at
         ("own.Remembers", None),
+        ("own.Noisy", None),
         ("own.Deaf", r"the step of Deaf does not call the closure that it is given"),
         ("own.NoSuper", r"NoSuper has no param_groups; its __init__ begins with super\(\)"),
         ("torch.optim.SGD", None),
