@@ -77,10 +77,10 @@ def test_nothing_is_lost_or_done_twice(
     said = [process.communicate(timeout=900)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * COUNT, said
     reads = Counter((tmp_path / "reads").read_text().split())
-    # One has read them all; each looks whether the first and the last are still those stored.
-    few = min(reads.values())
-    assert 2 <= few <= 12
-    assert sorted(reads.values()) == [few] * (COUNT - 1) + [IMAGES + few]
+    # One has read them all, and some of them once more; who finds the store looks at as many.
+    most, *others = sorted(reads.values(), reverse=True)
+    assert IMAGES + 2 <= most <= IMAGES + 12
+    assert all(2 <= count <= 12 for count in others)
 
     folders = sorted((tmp_path / "outputs" / "many").iterdir())
     client = connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
