@@ -78,12 +78,11 @@ def try_augmentation(config: Mapping[str, Any], images: ImageSet) -> str | None:
     with isolate_rng(include_cuda=False):
         augment = build_augmentation(config)
         augment(two.clone())
-        made = [augment(two[:1].repeat(COPIES, 1, 1, 1)) for _ in range(COPIES)]
-        again = []
-        for _ in range(2):
-            set_generators(0, cuda=False)
-            again.append(augment(two[:1].repeat(COPIES, 1, 1, 1)))
-    if not torch.equal(*again):
+        made = []
+        for seed in (0, *range(COPIES)):
+            set_generators(seed, cuda=False)
+            made.append(augment(two[:1].repeat(COPIES, 1, 1, 1)))
+    if not torch.equal(made[0], made[1]):
         return (
             f"{augment.name} gives other images with the same seed, and no run can be repeated: it "
             "draws from a generator of its own, or keeps what it saw; draw with torch.rand and the "

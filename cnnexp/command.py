@@ -29,7 +29,7 @@ from cnnexp.config.compose import (
 from cnnexp.config.explain import CONFIG_ERRORS, explained, parsed
 from cnnexp.config.groups import config_folder, read_groups
 from cnnexp.config.located import located
-from cnnexp.config.rerun import check_epochs, effective, takes_run
+from cnnexp.config.rerun import check_epochs, check_per_class, effective, takes_run
 from cnnexp.errors import InputError
 from cnnexp.execution import check_single, checked, execute, run_one
 from cnnexp.processes import place, several, start
@@ -59,10 +59,9 @@ def command(arguments: Namespace) -> int:
     if arguments.hydra_help or arguments.info or arguments.cfg in ("hydra", "all"):
         return hydra_main(arguments, rewritten(arguments.overrides))
     many = arguments.multirun or names_sweep(arguments.overrides)
-    if many and arguments.cfg is None:
-        say_twice(arguments.overrides)
-        return sweep(arguments.overrides, folder).exit_code
     say_twice(arguments.overrides)
+    if many and arguments.cfg is None:
+        return sweep(arguments.overrides, folder).exit_code
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":
         print_config(composed.config, composed.overrides, arguments)
@@ -118,6 +117,7 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     with located(config, overrides):
         plain = effective(composed, overrides)
         check_epochs(plain, parsed(overrides))
+        check_per_class(plain, parsed(overrides))
     if arguments.resolve or takes_run(composed) or composed.get("resume") is not None:
         config = OmegaConf.create(plain)
     else:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnexp.comparison.flips import Flips, flips, shares_right
 from cnnexp.comparison.groups import Group, group_runs
-from cnnexp.comparison.records import Run, check_classes, digest_of, read_run
+from cnnexp.comparison.records import Run, check_classes, read_run
 from cnnexp.comparison.scores import Score, score_groups
 from cnnexp.comparison.selection import select_runs
 from cnnexp.comparison.sizes import families_of
@@ -182,5 +182,4 @@ def code_notes(groups: Sequence[Group]) -> list[str]:
 
 
 def code_of(run: Run) -> str:
-    environment = run.info.get("environment") or {}
-    return digest_of({key: environment.get(key) for key in ("git",)})
+    return str((run.info.get("environment") or {}).get("git"))

@@ -73,7 +73,7 @@ def explained(error: Exception, overrides: Sequence[str], groups: Groups) -> Inp
 
 def syntax(error: OverrideParseException, groups: Groups, overrides: Sequence[str]) -> str:
     word = error.override
-    before = [*overrides][: [*overrides].index(word)] if word in overrides else []
+    before = overrides[: overrides.index(word)] if word in overrides else ()
     if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", word):
         return (
             f"{word}: stands alone; a value follows its key and = without a space: optimizer.lr=0.1"

@@ -252,7 +252,7 @@ def check_together(config: Mapping[str, Any]) -> None:
     if all(isinstance(size, float) for size in split.values()) and sum(split.values()) > 1 + 1e-9:
         raise InputError(
             f"dataset.split={shown(split)}: these fractions sum to {sum(split.values()):g}; "
-            "they may sum to at most 1"
+            "they may sum to at most 1 (one that is not typed is the dataset's or the experiment's)"
         )
     if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
         raise InputError(

@@ -46,11 +46,7 @@ def check_split(split: Sizes, split_seed: int, per_class: int | None) -> None:
             "give three whole numbers or three fractions"
         )
     if not _counts(split) and sum(split[name] for name in SPLITS) > 1 + 1e-9:
-        raise InputError(
-            f"dataset.split={_show(split)}: fractions that sum to "
-            f"{sum(split[name] for name in SPLITS):.4g}, more than 1; one that is not named keeps "
-            "its value"
-        )
+        raise InputError(f"dataset.split={_show(split)}: fractions that sum to more than 1")
     if isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
         raise InputError(f"dataset.split_seed={split_seed} is not a whole number of 0 or more")
     if per_class is not None and (
