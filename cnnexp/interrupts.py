@@ -1,11 +1,15 @@
-"""Ctrl-C while modules are imported."""
+"""Ctrl-C while modules are imported; signals that end a run or a sweep."""
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+# What `kill` and clusters send; a cluster's warning before the time limit, in our sbatch scripts.
+ENDS = [getattr(signal, n) for n in ("SIGTERM", "SIGUSR1") if hasattr(signal, n)]
 
 
 @contextmanager
@@ -39,3 +43,27 @@ def interrupts_wait() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if caught:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def signals_leave() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 raise SystemExit, so that what is open is closed; only where nobody else
+    answers them, and not in a thread.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    ours = [n for n in ENDS if main and signal.getsignal(n) == signal.SIG_DFL]
+    process = os.getpid()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != process:  # a forked worker must not unwind our frames
+            os._exit(128 + number)
+        raise SystemExit(128 + number)
+
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            if signal.getsignal(number) != signal.SIG_IGN:  # it has done its work already
+                signal.signal(number, signal.SIG_DFL)

@@ -20,6 +20,7 @@ from cnnexp.config.groups import listed
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
+from cnnexp.interrupts import signals_leave
 from cnnexp.monitor import sign_of
 from cnnexp.runs import Result
 from cnnexp.sweeps import search
@@ -47,7 +48,7 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
     suite = read_suite(overrides, config_dir) if of_suite else None
     given = [*suite.typed] if suite else check_sweep(overrides, config_dir)
     command, begun = typed(overrides), False
-    with hydra_at(config_dir) as extra:
+    with signals_leave(), hydra_at(config_dir) as extra:
         # A key may belong to what is swept over: dataset.root, where experiments bring the dataset.
         own = settings(given) if suite else first_job(given, config_dir)
         config = multirun_config([*extra, *own])

@@ -1,14 +1,12 @@
 """Nothing is tracked: the shape of every tracker, and how a run's end is told."""
 
-import os
-import signal
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cnnexp.errors import Pruned
+from cnnexp.interrupts import signals_leave
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
 
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-
-# What `kill` and clusters send; a cluster's warning before the time limit, in our sbatch scripts.
-ENDS = [getattr(signal, n) for n in ("SIGTERM", "SIGUSR1") if hasattr(signal, n)]
 
 
 def ending(problem: BaseException | None) -> Status:
@@ -46,15 +41,14 @@ def ending(problem: BaseException | None) -> Status:
 class NullTracker:
     """`tracking=none`, and what every tracker can do.
 
-    As a context manager it turns SIGTERM and SIGUSR1 into SystemExit, so that what is open is
-    closed and the run's end is recorded; only where nobody else handles them.
+    As a context manager it records how the run ended, also by a signal.
     """
 
     run_id: str | None = None
     experiment_id: str | None = None
 
     def __init__(self, **_: Any) -> None:
-        self._took: list[int] = []
+        self._signals = signals_leave()
 
     @property
     def hint(self) -> str:
@@ -111,10 +105,7 @@ class NullTracker:
         """Send what waits and end the run; what follows is ignored."""
 
     def __enter__(self) -> "NullTracker":
-        if threading.current_thread() is threading.main_thread():
-            self._took = [n for n in ENDS if signal.getsignal(n) == signal.SIG_DFL]
-            for number in self._took:
-                signal.signal(number, _exit_on_signal)
+        self._signals.__enter__()
         return self
 
     def __exit__(
@@ -126,18 +117,4 @@ class NullTracker:
         try:
             self.finish(ending(problem))
         finally:
-            for number in self._took:
-                if signal.getsignal(number) != signal.SIG_IGN:  # it has done its work already
-                    signal.signal(number, signal.SIG_DFL)
-            self._took.clear()
-
-
-_main_process = os.getpid()
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    if (
-        os.getpid() != _main_process
-    ):  # a forked data loading worker must not unwind the run's frames
-        os._exit(128 + number)
-    raise SystemExit(128 + number)
+            self._signals.__exit__(None, None, None)

@@ -135,7 +135,8 @@ def test_jobs_beside_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_beside_each_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_beside_each_other(tmp_path: Path, number: int, code: int) -> None:
     """Their processes are ended at once: the sweep says for them that they were stopped."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     try:
@@ -143,9 +144,9 @@ def test_ctrl_c_beside_each_other(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     until_begun(tmp_path, 2)
-    os.killpg(sweep.pid, signal.SIGINT)
+    os.kill(sweep.pid, number) if number == signal.SIGTERM else os.killpg(sweep.pid, number)
     told, _ = sweep.communicate(timeout=60)
-    assert (sweep.returncode, "Traceback" in told) == (130, False), told
+    assert (sweep.returncode, "Traceback" in told) == (code, False), told
     assert "\nto go on: python -m cnnexp -m seed=0,1,2 n_jobs=2" in told
     assert [job["status"] for job in jobs(tmp_path)] == ["STOPPED", "STOPPED", "WAITING"]
     assert statuses(tmp_path) == ["KILLED"] * 2

@@ -172,8 +172,12 @@ def too_few_steps(
         return None  # more steps of that size lead nowhere
     much = 2 if each * epochs < 30 else 1.5  # batch norm's averages lag by so much
     _, right_in, right_out = training.series(last_rows, "train/accuracy", "val/accuracy")
-    normed = at(config, "model", "norm") in (None, "batch")  # None: nobody says
-    lags = normed and each * epochs < LAGGING and any(right_in[-1:] - right_out[-1:] > APART)
+    norm = at(config, "model", "norm")  # None: nobody says
+    lags = (
+        norm in (None, "batch")
+        and each * epochs < LAGGING
+        and any(right_in[-1:] - right_out[-1:] > APART)
+    )
     enough = each * epochs >= 100 or low > much * max(train_counts) / sum(train_counts)
     if enough and not lags:
         return None
@@ -187,8 +191,8 @@ def too_few_steps(
     )
     return Finding(
         "Too few steps",
-        f"{seen} the averages that batch norm uses in validation and test, if it has some, lag "
-        "behind.",
+        f"{seen} the averages that batch norm uses in validation and test"
+        f"{'' if norm == 'batch' else ', if it has some,'} lag behind.",
         "Train longer before anything else is judged:",
         (f"{key}={math.ceil(300 / each / (len(phases) if key == MAX_EPOCHS else 1))}",)
         if limit is None
