@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from cnnexp.config.instantiate import is_own
+from cnnexp.config.own_folder import is_own
 from cnnexp.errors import InputError, one_line
 from cnnexp.own_code import own_line
 from cnnexp.training.optimization import Optimization, highest_rate, parameter_groups

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cnnexp.config.instantiate import named_folder, own_modules
+from cnnexp.config.own_folder import named_folder, own_modules
 from cnnexp.config.source import module_path, split_target
 from cnnexp.files import digest
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from cnnexp.augmenting import try_augmentation
 from cnnexp.config.identity import config_hash
-from cnnexp.config.instantiate import named_folder
+from cnnexp.config.own_folder import named_folder
 from cnnexp.config.resume import AUTO
 from cnnexp.config.saved import edited, record
 from cnnexp.data.image_set import ImageSet

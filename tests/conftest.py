@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import nn
 
-from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.runs import Result
 from cnnexp.visualization.probe import Images, Probe
 

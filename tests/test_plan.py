@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cnnexp.config.compose import compose, user_folder
-from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.experiment import build_network

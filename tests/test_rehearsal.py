@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnexp.config.instantiate import allow_folder, resolve
+from cnnexp.config.instantiate import resolve
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.rehearsal import check_learns, try_out
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cnnexp.config.groups import OFTEN_MEANT
-from cnnexp.config.instantiate import named_folder
+from cnnexp.config.own_folder import named_folder
 from cnnexp.errors import InputError, nearest
 from cnnexp.files import config_dir_argv, our_command
 

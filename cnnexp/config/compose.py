@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from cnnexp.config.explain import CONFIG_ERRORS, explained, unknown_key
 from cnnexp.config.groups import config_folder, default_groups, read_groups
-from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.config.quoting import in_quotes, quoted
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path

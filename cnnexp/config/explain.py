@@ -21,7 +21,7 @@ from yaml import YAMLError
 
 from cnnexp.config.check import shown
 from cnnexp.config.groups import Groups, listed
-from cnnexp.config.instantiate import named_folder
+from cnnexp.config.own_folder import named_folder
 from cnnexp.config.schema import Config
 from cnnexp.errors import InputError, first_line, nearest, one_line
 

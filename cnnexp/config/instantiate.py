@@ -4,19 +4,15 @@ A config may come with somebody's checkpoint: what it names is called only where
 """
 
 import importlib
-import importlib.util
 import inspect
-import os
 import re
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from cnnexp.config.groups import listed
-from cnnexp.config.signature import target_signature
-from cnnexp.config.source import forget
+from cnnexp.config.own_folder import home, is_own, named_folder, named_so_far, note_imported
 from cnnexp.errors import InputError, nearest, one_line
 from cnnexp.files import shown_path
 
@@ -34,59 +30,6 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 ALLOWED = tuple(dict.fromkeys(name for names in ROLES.values() for name in names))
 
-# Named on the command line by --config-dir, or in run(config_dir=…), the last one first.
-_folders: list[Path] = []
-_added: list[str] = []  # those of them that were not on sys.path
-_imported: dict[str, int] = {}  # own modules -> their files' times then
-_named: Path | None = None  # by the command that runs; earlier ones in this process named others
-
-
-def allow_folder(folder: Path | None) -> None:
-    """Let configs name what the Python files of `folder` define; None: the command names none.
-
-    Last on sys.path, before folders that were named earlier: it can hide no installed module.
-    """
-    global _named
-    _named = folder = folder and folder.resolve()
-    if folder is None:
-        return
-    another = _folders and _folders[0] != folder  # its files may be called as that one's
-    _folders[:] = [folder, *(earlier for earlier in _folders if earlier != folder)]
-    place = str(folder)
-    if place in _added or place not in sys.path:
-        _added[:] = [place, *(earlier for earlier in _added if earlier != place)]
-    sys.path[:] = [*(place for place in sys.path if place not in _added), *_added]
-    importlib.invalidate_caches()
-    forget()
-    target_signature.cache_clear()
-    now = own_modules()
-    if another or any(_imported.get(name, stamp) != stamp for name, stamp in now.items()):
-        for name in now:  # all of them: one may have taken names from another
-            del sys.modules[name]
-        _imported.clear()
-
-
-def own_modules() -> dict[str, int]:
-    """Imported modules of a person's own folders -> when their files were changed, ns. What was
-    edited in the middle of a notebook is imported anew.
-    """
-    found: dict[str, int] = {}
-    if not _folders:
-        return found
-    begins = tuple(f"{folder}{os.sep}" for folder in _folders)
-    for name, module in list(sys.modules.items()):
-        # Not by getattr: at that, a module that is imported lazily (MLflow's are) is imported.
-        file = getattr(module, "__dict__", {}).get("__file__") or ""
-        own = file.startswith(begins) and not name.startswith("cnnexp.")
-        if own and name != "__main__" and "site-packages" not in file and os.path.exists(file):
-            found[name] = os.stat(file).st_mtime_ns
-    return found
-
-
-def named_folder() -> Path | None:
-    """The one that this command named."""
-    return _named
-
 
 def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -> None:
     """Raises InputError unless `target` may be called. role: the config group; None: any."""
@@ -100,7 +43,7 @@ def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -
     top = target.partition(".")[0]
     if is_own(target):
         return
-    own = sorted(f"{path.stem}." for folder in _folders for path in folder.glob("*.py"))
+    own = sorted(f"{path.stem}." for folder in named_so_far() for path in folder.glob("*.py"))
     if f"{top}." in own:
         raise InputError(
             f"{key}={target}: your {top}.py has the name of another module, which Python takes in "
@@ -109,31 +52,13 @@ def check_allowed(target: Any, key: str = "_target_", role: str | None = None) -
     names = [*known, *own]
     near = (nearest(target, names) or nearest(f"{top}.", names)).replace(".'", "'")
     what = "not among what a config may call"
-    if _named is not None and home(top) is None:
-        what = f"there is no {top}.py in {shown_path(_named)}"
+    if (folder := named_folder()) is not None and home(top) is None:
+        what = f"there is no {top}.py in {shown_path(folder)}"
     allowed = [f"{name}*" if name.endswith(".") else name for name in names]
     raise InputError(
         f"{key}={target}: {what}{near or ';'} allowed: {listed(allowed, 20)}, "
         "and the Python files in the folder given by --config-dir"
     )
-
-
-def is_own(name: str) -> bool:
-    """Whether a module, or what is in it, is in a person's own folder."""
-    return home(name.partition(".")[0]) in _folders
-
-
-def home(top: str) -> Path | None:
-    """The folder in which Python would find a top-level module or package."""
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if spec.submodule_search_locations:
-        return Path(spec.submodule_search_locations[0]).resolve().parent
-    return Path(spec.origin).resolve().parent if spec.origin else None
 
 
 def resolve(target: str, key: str = "_target_") -> Callable[..., Any]:
@@ -153,8 +78,7 @@ def resolve(target: str, key: str = "_target_") -> Callable[..., Any]:
         except Exception as error:  # a person's own code, as it is read
             error.add_note(f"raised by {key}={target}, when it was imported")
             raise
-        for own, stamp in own_modules().items():
-            _imported.setdefault(own, stamp)
+        note_imported()
         for part in parts[length:]:
             if not hasattr(found, part):
                 names = [entry for entry in dir(found) if not entry.startswith("_")]

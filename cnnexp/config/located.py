@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from cnnexp.config.instantiate import named_folder
+from cnnexp.config.own_folder import named_folder
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from hydra.core.override_parser.types import Override
 
 from cnnexp.config.check import shown
-from cnnexp.config.instantiate import named_folder
+from cnnexp.config.own_folder import named_folder
 from cnnexp.config.places import check_paths
 from cnnexp.config.resume import AUTO, found_again, resumed
 from cnnexp.config.saved import completed, record, saved_config, typed

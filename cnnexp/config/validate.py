@@ -7,8 +7,9 @@ from typing import Any, get_type_hints, is_typeddict
 from cnnexp.config.annotations import unclear
 from cnnexp.config.check import check_keys, check_value, fits, members, shown
 from cnnexp.config.groups import OFTEN_MEANT
-from cnnexp.config.instantiate import check_allowed, is_own
+from cnnexp.config.instantiate import check_allowed
 from cnnexp.config.overlay import laid_over
+from cnnexp.config.own_folder import is_own
 from cnnexp.config.phases import LENGTHS, check_meant, check_phase, filled
 from cnnexp.config.schema import (
     DATASET_DEFAULTS,

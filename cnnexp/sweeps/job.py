@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from cnnexp.config.identity import PASSING, config_hash
-from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.config.saved import record
 from cnnexp.errors import InputError, Pruned, one_line
 from cnnexp.execution import checked, execute

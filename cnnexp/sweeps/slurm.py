@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from cnnexp.config.check import check_keys
 from cnnexp.config.compose import compose
 from cnnexp.config.explain import CONFIG_ERRORS, explained
-from cnnexp.config.instantiate import allow_folder, resolve
+from cnnexp.config.instantiate import resolve
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.files import shown_path

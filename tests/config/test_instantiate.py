@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cnnexp.config import instantiate
-from cnnexp.config.instantiate import ROLES, allow_folder, call, check_allowed, resolve
+from cnnexp.config import own_folder
+from cnnexp.config.instantiate import ROLES, call, check_allowed, resolve
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.errors import InputError
 
 TINY = """
@@ -32,12 +33,12 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "tinypack").mkdir()
     (tmp_path / "tinypack" / "__init__.py").write_text("")
     (tmp_path / "tinypack" / "inner.py").write_text("def make():\n    return 'inner'\n")
-    path, modules, folders = list(sys.path), set(sys.modules), list(instantiate._folders)
+    path, modules, folders = list(sys.path), set(sys.modules), list(own_folder._folders)
     yield tmp_path
     sys.path[:] = path
-    instantiate._folders[:] = folders
-    instantiate._added[:] = []
-    instantiate._imported.clear()
+    own_folder._folders[:] = folders
+    own_folder._added[:] = []
+    own_folder._imported.clear()
     for name in set(sys.modules) - modules:
         if name.split(".")[0] in ("tinymod", "tinypack", "broken_import", "broken_name"):
             del sys.modules[name]

@@ -10,7 +10,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
 from cnnexp.config.annotations import UNCLEAR
-from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.config.signature import Signature, target_signature
 from cnnexp.config.source import forget, split_target
 from cnnexp.config.types import PositiveInt

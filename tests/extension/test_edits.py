@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import cnnexp
-from cnnexp.config.instantiate import allow_folder
+from cnnexp.config.own_folder import allow_folder
 from cnnexp.cores import usable_cores
 from cnnexp.errors import InputError
 from cnnexp.files import digest
