@@ -236,8 +236,9 @@ def views_of(config: Config) -> int:
 
 
 def model_name(config: Config) -> str:
-    """The option whose settings it has most of, for several may be of one function:
-    `baseline_deep`; of a library's model its own name, too: `torchvision resnet18`.
+    """The option that was typed; where an experiment chose it, that whose settings it has most of,
+    for several may be of one function: `baseline_deep`. Of a library's model its own name, too:
+    `torchvision resnet18`.
     """
     node, found = config["model"], {}
     for folder in search_folders(named_folder()):
@@ -250,7 +251,8 @@ def model_name(config: Config) -> str:
                 found[path.stem] = sum(node.get(key) == own[key] for key in own)
     if not found:
         return short_name(node)
-    best = max(found, key=found.__getitem__)
+    typed = {line.lstrip("+").removeprefix("model=") for line in config["overrides"]}
+    best = max(found, key=lambda name: (name in typed, found[name]))
     return f"{best} {node['name']}" if "name" in node else best
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from cnnexp.errors import InputError, first_line
 from cnnexp.own_code import own_line
+from cnnexp.training.precision import autocast, resolve_precision
 from cnnexp.unsaved import check_layers_known, check_saved, leaves, plain_state
 
 LARGE = 224  # pixels that every usual network can take
@@ -39,10 +40,12 @@ def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
         )
 
 
-def check_learns(network: nn.Sequential, image_size: int) -> None:
+def check_learns(network: nn.Sequential, image_size: int, precision: str = "32-true") -> None:
     """Before a network's first training. Raises InputError for what trains without an error and
     learns little or is tested wrongly: layers that torch does not know, answers that are not the
     image's alone, probabilities in place of logits; and for what fails in the first step.
+
+    precision: Lightning's, of the training.
     """
     check_layers_known(network)
     unlike = black(image_size)
@@ -52,6 +55,7 @@ def check_learns(network: nn.Sequential, image_size: int) -> None:
         before = plain_state(network)
         check_step(network.train(), unlike)
         check_saved(network, before, unlike)
+        check_mixed(network.train(), unlike, precision)
     last: nn.Module = network
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
@@ -143,6 +147,27 @@ def check_step(network: nn.Sequential, images: torch.Tensor) -> None:
             "which would be neither trained nor saved; put layers into an nn.ModuleList or "
             "nn.ModuleDict, tensors into an nn.Parameter"
         )
+
+
+def check_mixed(network: nn.Sequential, images: torch.Tensor, precision: str) -> None:
+    """Raises InputError where a step that float32 allows fails in mixed precision. Not tried where
+    the processor lacks bfloat16: a large network would take a minute.
+    """
+    here = torch.device("cpu")
+    on_gpus_alone = any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
+    if precision == "32-true" or resolve_precision("auto", here) == "32-true" or on_gpus_alone:
+        return
+    try:
+        with autocast("bf16-mixed", here):
+            logits = passed(network, images, gradients=True)
+        if logits.requires_grad:
+            logits.float().sum().backward()
+    except (Refused, RuntimeError) as problem:
+        raise InputError(
+            f"model: in bfloat16, which trainer.precision={precision} takes for layers, "
+            f"{first_line(problem)}; make tensors of the type of what they take "
+            "(values.new_zeros(…)), or set trainer.precision=32-true"
+        ) from None
 
 
 def without_gradients(network: nn.Sequential, images: torch.Tensor) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.places import LOADS, LOADS_NETWORK
 from cnnexp.config.schema import REFINED
+from cnnexp.data.check_source import check_source
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.folders import check_run, run_folder
@@ -58,6 +59,7 @@ def find_images(config: Config, download: bool = True) -> Source:
             f"dataset._target_={options['_target_']}: gives a {type(source).__name__}; it must "
             "give a cnnexp.datasets.source.Source"
         )
+    check_source(source)
     check_apart(config, source.classes)
     return source
 

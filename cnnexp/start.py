@@ -26,7 +26,7 @@ from cnnexp.experiment import (
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.own_code import changed_note, own_code
-from cnnexp.plan import plan_phases
+from cnnexp.plan import model_name, plan_phases
 from cnnexp.processes import here_of
 from cnnexp.recording import write_data_files, write_run_files
 from cnnexp.rehearsal import check_learns
@@ -105,14 +105,14 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
             return network
     if config["init_from"] is None:
         network = build_network(config, classes)
-        check_learns(network, size)
+        check_learns(network, size, precision_of(config))
         return network
     folder = run_folder(config, "init_from")
     checkpoint = best_checkpoint(folder, list(read_json(folder / "run.json").get("phases", {})))
     if checkpoint is None:
         raise InputError(f"init_from={folder}: it has no checkpoint yet")
     network = build_network(without_weights(config), classes)
-    check_learns(network, size)
+    check_learns(network, size, precision_of(config))
     whole = start_from(network, network_state(checkpoint), f"init_from={config['init_from']}")
     mark_fitted(network)
     head = "" if whole else "; the head, for other classes, is new"
@@ -159,6 +159,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
             "digest": images.digest,
             "fingerprint": images.fingerprint,
         },
+        "model": model_name(config),
         "config_dir": str(named_folder() or "") or None,
         "precision": precision_of(config),
         "environment": capture(own_folders(), own_code(config)),

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 import cnnexp
 from cnnexp.__main__ import main
+from cnnexp.errors import InputError
 from cnnexp.runs import Result
 
 # At ten times the rate so few steps, of so small a network, learn the digits.
@@ -158,8 +159,12 @@ def test_visualize_other_pictures(
     monkeypatch.chdir(work)
     own = {path: path.read_bytes() for path in (trained.folder / "figures").iterdir()}
     run_id = json.loads((trained.folder / "run.json").read_text())["mlflow_run_id"]
-    layer = "visualization.gradcam.layer=block1"
-    cnnexp.run(["task=visualize", f"run={run_id}", "visualization=[gradcam]", layer])
+    layer = "visualization.gradcam.layer=block"
+    command = ["task=visualize", f"run={run_id}", "visualization=[gradcam]"]
+    with pytest.raises(InputError, match="no block 'block9' before the head; did you mean"):
+        cnnexp.run([*command, f"{layer}9"])
+    assert not (trained.folder / "visualization").exists()
+    cnnexp.run([*command, f"{layer}1"])
     other = (trained.folder / "visualization" / "gradcam.png").read_bytes()
     assert other != own[trained.folder / "figures" / "gradcam.png"]
     assert {path: path.read_bytes() for path in own} == own

@@ -117,13 +117,16 @@ def test_what_is_no_optimizer_is_known_before_the_run_begins(
         (["model.widths=[[4],[4]]"], "baseline"),
         (["model=torchvision", "model.name=resnet18"], "torchvision resnet18"),
         (["model=own"], "own"),
+        (["model=large", "model.width=8"], "large"),
         (["model=lenet5"], "lenet5"),
     ],
 )
 def test_a_network_has_the_name_of_its_option(typed: list[str], name: str, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "own.py").write_text("def own(image_size: int, outputs: int): ...\n")
+    (tmp_path / "own.py").write_text("def own(image_size: int, outputs: int, width=8): ...\n")
     (tmp_path / "model" / "own.yaml").write_text("# Own.\n_target_: own.own\n")
+    for option, width in (("large", 16), ("small", 8)):
+        (tmp_path / "model" / f"{option}.yaml").write_text(f"_target_: own.own\nwidth: {width}\n")
     composed = compose(typed, user_folder(tmp_path))
     assert model_name(checked(composed.config, composed.overrides)) == name
 

@@ -307,3 +307,24 @@ def test_a_block_that_gives_no_numbers_is_named() -> None:
     network = chain(flat=nn.Flatten(), block1=Root(), head=nn.Linear(48, 4))
     with pytest.raises(InputError, match=r"model: block1 gives nan or inf: a division by 0"):
         check_learns(network, 4)
+
+
+class Scattered(nn.Module):
+    """Adds its channels to a float32 tensor, which bfloat16 cannot be added to."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = functional.conv2d(x, torch.ones(3, 3, 1, 1))
+        return torch.zeros(x.shape).index_add(1, torch.tensor([0, 1, 2]), values)
+
+
+def test_what_fails_in_mixed_precision_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnexp.training.precision._cpu_flags", lambda: {"avx512_bf16"})
+    network = chain(block1=Scattered(), flat=nn.Flatten(), head=nn.Linear(48, 5))
+    check_learns(network, 4)
+    said = (
+        r"^model: in bfloat16, which trainer\.precision=bf16-mixed takes .*, block1, given 3x4x4"
+        r".*: .*BFloat16.*; make tensors of the type of what they take .*trainer\.precision=32-true$"
+    )
+    with pytest.raises(InputError, match=said):
+        check_learns(network, 4, "bf16-mixed")
+    check_learns(chain(flat=nn.Flatten(), head=nn.Linear(48, 5)), 4, "bf16-mixed")

@@ -14,6 +14,7 @@ from cnnexp.reporting.statistics import LEVEL, Measured, differences, holm
 
 MOST_GROUPS = 10  # whose pairs are all told; of more, those with the best
 LARGE = 0.05  # a difference that one expects to be told
+FEW = 3  # seeds, from which a variance is hardly known
 NAMED = 3  # groups in one sentence
 ONE_SEED = "one seed: others may differ"
 
@@ -101,12 +102,17 @@ def sentence(
 
 
 def far_apart(verdict: Verdict, groups: Sequence[Group], each: Sequence[Sequence[float]]) -> str:
-    """Why a large difference tells so little: runs of one group that lie half as far apart."""
+    """Why a large difference tells so little: runs of one group that lie half as far apart, or so
+    few of them that nobody knows how far apart they lie.
+    """
     pair = [place for place in (verdict.first, verdict.second) if each and len(each[place]) > 1]
     apart = {place: max(each[place]) - min(each[place]) for place in pair}
     widest = max(apart, key=apart.__getitem__, default=None)
-    if widest is None or verdict.mean < LARGE or apart[widest] < verdict.mean / 2:
+    if widest is None or verdict.mean < LARGE:
         return ""
+    if apart[widest] < verdict.mean / 2:
+        few = min(len(each[place]) for place in pair) <= FEW
+        return ", for so few seeds hardly tell how far apart runs lie; more would" if few else ""
     size = points(apart[widest], sign=False)
     return f", for runs of {groups[widest].label} lie {size} points apart"
 

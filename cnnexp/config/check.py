@@ -31,11 +31,11 @@ def check_value(kind: Any, value: Any, key: str) -> None:
     """Raises InputError naming the innermost value that is wrong: `model.widths[0][1]=-1`."""
     if fits(kind, value):
         return
+    brackets = in_brackets(kind, value)
+    example = f"; did you mean '{key}={shown(brackets)}'?" if brackets else ""
     kind, value, key = innermost(kind, value, key)
     allowed = [choice for choice in choices(kind) if isinstance(choice, str)]
     near = nearest(value, allowed) if isinstance(value, str) else ""
-    one = isinstance(value, str | int | float) and fits(kind, [value])
-    example = f"; a list of one is written {key}=[{shown(value)}]" if one else ""
     if isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value) and fits(kind, 0.5):
         example = f"; a decimal has a point: {value.replace(',', '.')}"
     if isinstance(value, list) and value and all(fits(kind, one) for one in value):
@@ -44,6 +44,15 @@ def check_value(kind: Any, value: Any, key: str) -> None:
     if isinstance(value, str) and ":" in value and fits(kind, {}):
         example = f"; a shell takes braces apart, quote it: '{key}={{…}}'"
     raise InputError(f"{key}={shown(value)}: must be {describe(kind)}{near or example}")
+
+
+def in_brackets(kind: Any, value: Any) -> list[Any] | None:
+    """The list of one, or list of a list of one, that is right: [[32]] of 32 or [32]."""
+    if isinstance(value, str | int | float | list):
+        for wrapped in ([value], [[value]]):
+            if fits(kind, wrapped):
+                return wrapped
+    return None
 
 
 def check_keys(given: Mapping[str, Any], allowed: Iterable[str], prefix: str = "") -> None:

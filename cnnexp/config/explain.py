@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,6 +25,7 @@ from cnnexp.config.groups import Groups, listed
 from cnnexp.config.own_folder import named_folder
 from cnnexp.config.schema import Config
 from cnnexp.errors import InputError, first_line, nearest, one_line
+from cnnexp.files import shown_path
 
 # What is raised for a wrong config; anything else is a bug and keeps its traceback.
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
@@ -134,10 +136,28 @@ def missing_option(error: MissingConfigException, groups: Groups) -> str:
         return f"{file}: in its defaults write '- override /{group}: {option}'"
     own = "; your own files are in the folder that --config-dir names"
     hint = own if group == "experiment" and named_folder() is None else ""
+    if path := misplaced(group, option):
+        wanted = path.parents[1] / group / f"{option}.yaml"
+        hint = f"; {shown_path(path)} belongs at {shown_path(wanted)}"
     return (
         f"{group}={option}: no such option{where}{nearest(option, options) or ';'} "
         f"allowed: {listed(options, 20)}{hint}"
     )
+
+
+def misplaced(group: str, option: str) -> Path | None:
+    """A person's own file of that name in a folder that is named nearly so (models/), or that ends
+    in .yml.
+    """
+    folder = named_folder()
+    for path in sorted(folder.glob("*/*")) if folder else ():
+        here = path.parent.name
+        near = here != group and nearest(here, [group])
+        if path.stem == option and (
+            (path.suffix == ".yml" and here == group) or (path.suffix in (".yml", ".yaml") and near)
+        ):
+            return path
+    return None
 
 
 def wrong_defaults(text: str, groups: Groups) -> str | None:

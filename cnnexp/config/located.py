@@ -60,13 +60,20 @@ def chosen_files(config: DictConfig) -> Iterator[Path]:
 
 
 def line_of(key: str, path: Path) -> int | None:
-    """Where the key stands, whose group, else, is the file's own."""
-    group, last = key.partition(".")[0], key.rpartition(".")[2]
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    starts = [number for number, line in enumerate(lines) if re.match(rf"{group}\s*:", line)]
-    if not starts and path.parent.name != group:
+    """Where the key stands, below the package that the file has: its group, or what it says."""
+    top, last = key.partition(".")[0], key.rpartition(".")[2]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = text.splitlines()
+    said = re.search(r"^#\s*@package\s+(\w+)", text, re.MULTILINE)
+    package = said[1] if said else path.parent.name
+    first = 0
+    if package == "_global_":
+        starts = [number for number, line in enumerate(lines) if re.match(rf"{top}\s*:", line)]
+        if not starts:
+            return None
+        first = starts[0]
+    elif package != top:
         return None
-    first = starts[0] if starts else 0
     for number, line in enumerate(lines[first:], start=first + 1):
         if re.match(rf"\s*['\"]?{re.escape(last)}['\"]?\s*:", line):
             return number

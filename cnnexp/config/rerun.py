@@ -9,15 +9,13 @@ from typing import Any, get_type_hints
 from hydra.core.override_parser.types import Override
 
 from cnnexp.config.check import shown
-from cnnexp.config.own_folder import named_folder
 from cnnexp.config.places import check_paths
 from cnnexp.config.resume import AUTO, found_again, resumed
-from cnnexp.config.saved import completed, record, saved_config, typed
+from cnnexp.config.saved import completed, made_with, saved_config, typed
 from cnnexp.config.schema import COMPARES, NEEDS_RUN, Config
 from cnnexp.config.several import check_comparison, check_runs, each_run, of_runs, task_name
 from cnnexp.config.validate import validate
 from cnnexp.errors import InputError, nearest
-from cnnexp.files import config_dir_argv
 
 OF_THE_COMMAND = ("paths", "tracking", "run", "runs", "input", "format", "task")
 TYPED = ("dataset", "visualization", "trainer")
@@ -153,17 +151,9 @@ def rerun(
         known = {*OF_THE_COMMAND, *(line.key_or_group.partition(".")[0] for line in lines)}
         if group and group[0] in known:
             raise
-        own = made_with(Path(config["run"])) if "_target_=" in str(error) else ""
+        own = made_with(Path(config["run"]), error)
         raise InputError(f"run={config['run']}: its config.yaml: {error}{own}") from None
     return {**checked, "overrides": list(overrides)}
-
-
-def made_with(folder: Path) -> str:
-    """`; the run was made with --config-dir mine`, where this command names another or none."""
-    mine = record(folder).get("config_dir")
-    if not isinstance(mine, str) or Path(mine) == named_folder():
-        return ""
-    return f"; the run was made with {' '.join(config_dir_argv(mine))}"
 
 
 def check_typed(lines: Sequence[Override]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnexp.config.check import shown
 from cnnexp.config.identity import config_hash
-from cnnexp.config.saved import completed, record, saved_config, typed
+from cnnexp.config.saved import completed, made_with, record, saved_config, typed
 from cnnexp.config.validate import validate
 from cnnexp.errors import InputError
 
@@ -54,7 +54,8 @@ def gone_on_with(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
     try:
         checked = validate(own)
     except InputError as error:
-        raise InputError(f"resume={folder}: its config.yaml: {error}") from None
+        theirs = made_with(Path(merged["resume"]), error)
+        raise InputError(f"resume={folder}: its config.yaml: {error}{theirs}") from None
     return {**checked, "overrides": saved.get("overrides", [])}
 
 

@@ -11,8 +11,9 @@ import yaml
 from hydra.core.override_parser.types import Override
 
 from cnnexp.config.explain import parsed
+from cnnexp.config.own_folder import named_folder
 from cnnexp.errors import InputError, one_line
-from cnnexp.files import digest, shown_path
+from cnnexp.files import config_dir_argv, digest, shown_path
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -22,6 +23,16 @@ def record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def made_with(folder: Path, error: InputError) -> str:
+    """`; the run was made with --config-dir mine`, where a target of the run's is not known and
+    this command names another folder or none.
+    """
+    mine = record(folder).get("config_dir")
+    if "_target_=" not in str(error) or not isinstance(mine, str) or Path(mine) == named_folder():
+        return ""
+    return f"; the run was made with {' '.join(config_dir_argv(mine))}"
 
 
 def check_not_several(folder: Path, key: str) -> None:

@@ -150,6 +150,11 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
             f"{path}._target_={target}: does not take {' and '.join(lacks)}; a model is made of "
             "image_size (pixels) and outputs (how many), and of its own settings"
         )
+    for key in REQUIRED.get(group, ()):
+        if key not in takes.arguments and not takes.open:
+            raise InputError(
+                f"{path}._target_={target}: does not take {key}; each {group} here has it"
+            )
     if group == "visualization" and "probe" not in takes.arguments and not takes.open:
         raise InputError(
             f"{path}._target_={target}: does not take probe, what a picture is made of: the "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnexp.data import gate
 from cnnexp.data.decode import UNREADABLE, Tried, sha256_of
 from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.errors import InputError
@@ -16,14 +17,25 @@ SOME = 10  # images that are read once more
 
 def check_source(source: Source) -> None:
     """Raises InputError for what a dataset says that cannot be."""
-    n, k = len(source.paths), len(source.classes)
     if not isinstance(source.name, str) or not source.name:
         raise InputError(f"dataset: its Source has the name {source.name!r}; give it a text")
-    if isinstance(source.classes, str):
-        raise InputError(
-            f"dataset {source.name}: its classes are the text {source.classes!r}; give a tuple of "
-            "names"
-        )
+    for what, kinds, wanted in (
+        ("classes", (tuple, list), "names: tuple(map(str, …))"),
+        ("paths", (tuple, list, np.ndarray), "texts"),
+        ("listed", (tuple, list), "pairs (path, reason)"),
+    ):
+        if not isinstance(values := getattr(source, what), kinds):
+            is_now = f"the text {values!r}" if isinstance(values, str) else _what(values)
+            raise InputError(
+                f"dataset {source.name}: its {what} are {is_now}; give a tuple of {wanted}"
+            )
+    n, k = len(source.paths), len(source.classes)
+    for pair in source.listed:
+        if not isinstance(pair, tuple) or [type(text) for text in pair] != [str, str]:
+            raise InputError(
+                f"dataset {source.name}: its listed has {pair!r}; give a pair of texts, "
+                "(path, reason)"
+            )
     for name in source.classes:
         if not isinstance(name, str) or list(source.classes).count(name) > 1:
             raise InputError(
@@ -72,11 +84,14 @@ def check_source(source: Source) -> None:
             )
     masks = source.masks
     if masks is not None and (
-        not isinstance(masks, np.ndarray) or masks.ndim != 3 or masks.dtype.kind not in "biu"
+        not isinstance(masks, np.ndarray)
+        or masks.ndim != 3
+        or masks.dtype.kind not in "biu"
+        or 0 in masks.shape
     ):
         raise InputError(
             f"dataset {source.name}: its masks are {_what(masks)}; give an array ({n}, H, W) of "
-            "bool, true on the object, of the images' size"
+            "bool, true on the object, of the images' height and width, or smaller alike"
         )
     if not isinstance(source.fingerprint, str) or not source.fingerprint:
         raise InputError(
@@ -94,6 +109,26 @@ def check_source(source: Source) -> None:
             f"dataset {source.name}: its split {str(other[0])!r} is unknown; allowed: "
             f"{', '.join(SPLITS)}, or '' for an image that is to be split"
         )
+
+
+def check_masks(source: Source, index: Sequence[int]) -> None:
+    """Raises InputError where masks have not the proportions of their images, but for rounding to
+    whole pixels. index: of some images that can be read.
+    """
+    assert source.masks is not None
+    height, width = source.masks.shape[1:]
+    for i in index:
+        image = gate.read(source.read(i), max(height, width))
+        if isinstance(image, str):
+            continue
+        off = max(abs(height - width * image.height / image.width),
+                  abs(width - height * image.width / image.height))  # fmt: skip
+        if off > 1:
+            raise InputError(
+                f"dataset {source.name}: its masks are {height} x {width} pixels and "
+                f"{source.paths[i]} has {image.height} x {image.width} (height x width); give "
+                "masks of the images' size, or smaller alike"
+            )
 
 
 def check_same(source: Source, tried: Tried) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cnnexp.data.check_source import check_source
+from cnnexp.data.check_source import SOME, check_masks
 from cnnexp.data.decode import Tried
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.resize import WAYS, fit
@@ -53,7 +53,6 @@ def prepare(
     compared with what was stored: the code that makes or reads them may have been edited.
     """
     _check(image_size, resize, duplicates)
-    check_source(source)
     check_split(split, split_seed, per_class)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
@@ -246,5 +245,6 @@ def _masks(source: Source, index: np.ndarray, image_size: int, resize: str) -> n
     given = source.masks[index] != 0
     if given.shape[1:] == (image_size, image_size):
         return given
+    check_masks(source, index[:SOME].tolist())
     masks = (Image.fromarray(mask.astype(np.uint8) * 255) for mask in given)
     return np.stack([fit(mask, image_size, resize, smooth=False) > 127 for mask in masks])

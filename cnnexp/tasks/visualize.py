@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from cnnexp.answers import answer, draw
+from cnnexp.answers import answer, check_pictures, draw
 from cnnexp.config.groups import listed
 from cnnexp.files import shown_path
 from cnnexp.finished import load_run, load_test_images
@@ -21,6 +21,8 @@ def visualize(config: Mapping[str, Any]) -> Result:
         run = load_run(config, partial(journal.topic, "note"))
         journal.topic("run", shown_path(run.folder))
         images = load_test_images(run, partial(journal.topic, "note"))
+        # What was typed is told before the images are answered; what does not fit here, when drawn.
+        check_pictures(run.config, run.network, images, lambda line: None)
         tested = answer(run.config, run.network, images, precision=run.precision)
         folder = run.folder / "visualization"
         written = draw(

@@ -236,6 +236,16 @@ def test_why_a_large_difference_tells_little(
     assert ", for runs of wide lie 53.3 points apart\n" in out
 
 
+def test_two_seeds_say_little(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, wrong in enumerate((4, 5)):
+        make_run("wide", seed, range(wrong))
+        make_run("narrow", seed, [seed])
+    compare("outputs/*")
+    out = capsys.readouterr().out
+    assert "not distinguishable" in out
+    assert ", for so few seeds hardly tell how far apart runs lie; more would\n" in out
+
+
 def test_a_few_steps_are_no_training(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     for name, steps in (("a", 49), ("b", 50)):
         path = make_run(name) / "run.json"

@@ -78,6 +78,18 @@ def test_words(kind: Any, words: str) -> None:
         (Pair, [0.5], "key=[0.5]: must be a list of 2: a number, a number"),
         (Literal["crop", "pad"], "crap", "key=crap: must be 'crop' or 'pad'; did you mean 'crop'?"),
         (str, {"a": [1, None]}, "key={a: [1, null]}: must be text"),
+        (list[str], "a", "key=a: must be a list, each item text; did you mean 'key=[a]'?"),
+        (
+            list[list[int]],
+            32,
+            "key=32: must be a list, each item a list, each item an integer; did you mean "
+            "'key=[[32]]'?",
+        ),
+        (
+            list[list[int]],
+            [32, 64],
+            "key[0]=32: must be a list, each item an integer; did you mean 'key=[[32, 64]]'?",
+        ),
     ],
 )
 def test_lines(kind: Any, value: Any, line: str) -> None:

@@ -44,6 +44,36 @@ def test_a_slip(
     assert "shell" not in answer
 
 
+def test_another_file_is_not_blamed(
+    run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose keys belong to its group, where this one's are at the top."""
+    monkeypatch.chdir(tmp_path)
+    for file, text in (
+        ("net.py", "def net(image_size, outputs): ...\ndef pic(probe): ...\n"),
+        ("model/net.yaml", "_target_: net.net\n"),
+        ("visualization/pic.yaml", "# @package _global_\n# A picture.\n_target_: net.pic\n"),
+    ):
+        (tmp_path / "own" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / file).write_text(text)
+    _, _, err = run_main("--config-dir", "own", "model=net", "visualization=[pic]")
+    assert err.startswith("error: _target_=net.pic: unknown key")
+
+
+@pytest.mark.parametrize("place", ["models/net.yaml", "model/net.yml"])
+def test_a_file_that_lies_elsewhere(
+    place: str, run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / place).parent.mkdir(parents=True)
+    (tmp_path / "own" / place).write_text("_target_: net.net\n")
+    code, _, err = run_main("--config-dir", "own", "model=net")
+    assert (code, err.rstrip().endswith(f"; own/{place} belongs at own/model/net.yaml")) == (
+        2,
+        True,
+    )
+
+
 def test_what_was_typed_is_in_no_file(said: Callable[..., str]) -> None:
     text = HEAD + "training:\n  early_stopping: 5\n"
     answer = said(text, "training.early_stopping=six")

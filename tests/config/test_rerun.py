@@ -315,6 +315,8 @@ def test_a_run_with_code_of_its_own(trained: dict[str, Any], folder: Path) -> No
     own = {**trained, "model": {"_target_": "their_dense.dense"}}
     (folder / "config.yaml").write_text(yaml.safe_dump(own))
     (folder / "run.json").write_text('{"config_dir": "/theirs"}')
-    composed = compose([f"run={folder}", "task=evaluate"])
-    with pytest.raises(InputError, match=r"may call.*; the run was made with --config-dir /theirs"):
-        checked(composed.config, composed.overrides)
+    for typed in ([f"run={folder}", "task=evaluate"], [f"resume={folder}"]):
+        composed = compose(typed)
+        said = r"may call.*; the run was made with --config-dir /theirs"
+        with pytest.raises(InputError, match=said):
+            checked(composed.config, composed.overrides)

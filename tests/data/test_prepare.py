@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnnexp.data.check_source import check_source
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 
@@ -148,6 +149,26 @@ def test_masks_follow_their_images(shelf: Shelf, prepared: Prepared, tmp_path: P
     np.testing.assert_array_equal(larger, images.masks.repeat(2, 1).repeat(2, 2))
 
 
+def test_masks_that_are_not_of_their_images(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    """Of images that are 8 x 16, as in a file."""
+    books = shelf(
+        {
+            f"{c}/{i}": np.full((8, 16, 3), 9 * i + ord(c[0]), np.uint8)
+            for c in ("cat", "dog")
+            for i in range(8)
+        }
+    )
+    for height, width in ((8, 16), (4, 8), (3, 5)):
+        masks = np.ones((16, height, width), bool)
+        assert prepared(books.source(masks=masks), tmp_path).masks is not None
+    for height, width in ((16, 8), (8, 8), (3, 8)):
+        said = rf"its masks are {height} x {width} pixels and cat/0 has 8 x 16 \(height x width\)"
+        with pytest.raises(InputError, match=said):
+            prepared(books.source(masks=np.ones((16, height, width), bool)), tmp_path, image_size=9)
+
+
 def test_digest_is_of_content_labels_and_splits(
     shelf: Shelf, prepared: Prepared, tmp_path: Path
 ) -> None:
@@ -204,15 +225,22 @@ def test_errors_come_before_anything_is_read(
         ({"paths": [Path("a.png")] * 16}, r"its path \w+\('a\.png'\) is a \w+; give str\(path\)"),
         ({"paths": [], "labels": np.arange(0)}, "shelf has no images"),
         ({"labels": np.eye(16, 2, dtype=np.int64)}, r"its labels are an array \(16, 2\) of int64"),
+        ({"classes": np.array(["cat", "dog"])}, r"its classes are an array \(2,\) of <U3; give a"),
+        ({"classes": {"cat": 0, "dog": 1}}, "its classes are a dict; give a tuple of names"),
+        ({"classes": "cd"}, "its classes are the text 'cd'; give a tuple of names"),
+        ({"paths": {}}, "its paths are a dict; give a tuple of texts"),
+        ({"listed": None}, r"its listed are a NoneType; give a tuple of pairs \(path, reason\)"),
+        ({"listed": ["a.txt"]}, r"its listed has 'a.txt'; give a pair of texts, \(path, reason"),
+        ({"masks": np.zeros((16, 0, 8), bool)}, r"its masks are an array \(16, 0, 8\) of bool"),
     ],
     ids=str,
 )
-def test_what_a_dataset_of_ones_own_may_hand_over(
-    shelf: Shelf, prepared: Prepared, tmp_path: Path, changes: dict, said: str
-) -> None:
+def test_what_a_dataset_of_ones_own_may_hand_over(shelf: Shelf, changes: dict, said: str) -> None:
     """A misspelt split would be trained on."""
+    source = shelf().source()
+    check_source(source)
     with pytest.raises(InputError, match=said):
-        prepared(replace(shelf().source(), **changes), tmp_path)
+        check_source(replace(source, **changes))
 
 
 def test_what_it_reads_is_bytes_or_pixels(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
@@ -252,9 +280,9 @@ def test_a_class_that_no_label_names(shelf: Shelf, prepared: Prepared, tmp_path:
         prepared(source, tmp_path, split={"train": 0.6, "validation": 0.2, "test": 0.2})
 
 
-def test_one_class(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+def test_one_class(shelf: Shelf) -> None:
     with pytest.raises(InputError, match="one class"):
-        prepared(shelf({f"cat/{i}": plain(i) for i in range(9)}).source(), tmp_path)
+        check_source(shelf({f"cat/{i}": plain(i) for i in range(9)}).source())
 
 
 @pytest.mark.parametrize(("inner", "told"), [(("x", "y"), True), (("x",), False)])

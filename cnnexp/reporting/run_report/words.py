@@ -53,7 +53,7 @@ def head(run: RunFiles) -> dict[str, Any]:
     status = str(info.get("status") or "")
     facts = {
         "dataset": at(info, "data", "name") or target(config.get("dataset")),
-        "model": target(config.get("model")),
+        "model": at(info, "model") or target(config.get("model")),
         "seed": config.get("seed"),
         "started": f"{started:%Y-%m-%d %H:%M} {started.tzname()}" if started else None,
         "status": STATUS.get(status, status.lower()),
