@@ -116,7 +116,7 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     composed = resolved(config)
     with located(config, overrides):
         plain = effective(composed, overrides)
-        check_epochs(plain, parsed(overrides))
+        check_epochs(plain, parsed(overrides), composed.get("phases"))
         check_per_class(plain, parsed(overrides))
     if arguments.resolve or takes_run(composed) or composed.get("resume") is not None:
         config = OmegaConf.create(plain)

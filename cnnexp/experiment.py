@@ -47,14 +47,14 @@ def device_of(config: Config) -> torch.device:
     return torch.device(wanted)
 
 
-def load_images(config: Config, source: Source) -> ImageSet:
-    """Checked, decoded once, split."""
+def load_images(config: Config, source: Source, *, train: bool = True) -> ImageSet:
+    """Checked, decoded once, split; or, where nothing is trained, all for testing."""
     options = config["dataset"]
     return prepare(
         source,
         image_size=options["image_size"],
         resize=options["resize"],
-        split=options["split"],
+        split=options["split"] if train else None,
         split_seed=options["split_seed"],
         per_class=options["per_class"],
         fold=options["fold"],

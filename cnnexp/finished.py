@@ -1,7 +1,7 @@
 """A finished run, from its folder alone."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from cnnexp.config.arguments import to_type
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import edited, saved_config
 from cnnexp.data.image_set import ImageSet
+from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 from cnnexp.experiment import build_network, load_images, precision_of, without_weights
 from cnnexp.files import shown_path
@@ -78,24 +79,27 @@ def read_splits(path: Path) -> list[tuple[str, str, str]]:
         ) from None
 
 
-def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
+def load_test_images(
+    run: FinishedRun, note: Callable[[str], None], *, few: bool = False
+) -> ImageSet:
     """The run's images as they are found today.
 
     Where they are not those of the run: its test images that are still there; without one, all of
     the new images, or those that are given as test images, but for those that the run learned from.
+    few: a class may have one image, or none; there are none for training then.
     Raises InputError where the classes are others, or nothing is left to test on.
     """
     source = find_images(run.config)
-    images = load_images(run.config, source)
-    if images.classes != run.classes:
-        alike = [[n.casefold() for n in names] for names in (images.classes, run.classes)]
-        mend = "point dataset.root at the run's data"
-        if alike[0] == alike[1]:
-            mend = "only capitals differ: name the folders alike"
-        raise InputError(
-            f"dataset: the classes are {', '.join(images.classes)}, the run learned "
-            f"{', '.join(run.classes)}; {mend}"
-        )
+    if tuple(source.classes) != run.classes:
+        source = relabelled(source, run.classes, few)
+        images = load_images(run.config, source, train=False)
+    else:
+        try:
+            images = load_images(run.config, source)
+        except InputError:  # too few to be split, and so not the run's
+            if not few:
+                raise
+            images = load_images(run.config, source, train=False)
     if images.digest == run.info["data"]["digest"]:
         return images
     splits = read_splits(run.folder / "splits.csv")
@@ -114,10 +118,32 @@ def load_test_images(run: FinishedRun, note: Callable[[str], None]) -> ImageSet:
     given = source.given is not None and "test" in source.given
     test = images.split["test"] if given else np.sort(np.concatenate([*images.split.values()]))
     unseen = np.array([i for i in test if images.sha256[i] not in known], dtype=test.dtype)
+    lost = len(test) - len(unseen)
+    what = f"{len(test):,} {'test ' if given else ''}images"
     note(
-        f"the images are not those of the run: of {len(test):,} {'test ' if given else ''}images, "
-        f"{len(test) - len(unseen):,} were trained or validated on and are left out"
+        f"the images are not those of the run: of {what}, {lost:,} were trained or validated on "
+        "and are left out"
+        if lost
+        else f"the images are not those of the run: it has learned from none of these {what}"
     )
     if not len(unseen):
         raise InputError("dataset: the run has seen every test image; give it others")
     return replace(images, split={**images.split, "test": unseen})
+
+
+def relabelled(source: Source, learned: Sequence[str], few: bool) -> Source:
+    """With the classes that the run learned, of which the images have some; few: as above."""
+    names = [*source.classes]
+    other = [name for name in names if name not in learned]
+    if other or not few:
+        mend = "point dataset.root at the run's data"
+        if [name.casefold() for name in names] == [name.casefold() for name in learned]:
+            mend = "only capitals differ: name the folders alike"
+        elif len(other) < len(names):
+            mend = "leave the others out, or ask for answers alone: task=predict input=…"
+        raise InputError(
+            f"dataset: the classes are {', '.join(names)}, the run learned {', '.join(learned)}; "
+            f"{mend}"
+        )
+    labels = np.array([list(learned).index(name) for name in names], dtype=np.int64)
+    return replace(source, classes=tuple(learned), labels=labels[source.labels])

@@ -33,6 +33,11 @@ def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
         raise InputError(f"model: {problem}") from None
     finally:
         network.train(mode)
+    if logits.shape[:1] != (2,) and (block := parts_batch(network, image_size)):
+        raise InputError(
+            f"model: {block} does not give as many images as it is given: the first dimension is "
+            "the batch's, whose size changes; a view or reshape keeps it: x.view(len(x), …)"
+        )
     if logits.shape != (2, outputs):
         raise InputError(
             f"model: for two images the head gives {tuple(logits.shape)} and not (2, {outputs}); "
@@ -257,6 +262,16 @@ def through(
             "from the head, there is one tensor"
         )
     return gives
+
+
+def parts_batch(network: nn.Sequential, image_size: int) -> str:
+    """The first block that makes another number of images of two; "" where none does."""
+    features = black(image_size)
+    for name, block in network.named_children():
+        features = through(name, block, features)
+        if features.shape[:1] != (2,):
+            return name
+    return ""
 
 
 def takes(network: nn.Sequential, image_size: int) -> bool:

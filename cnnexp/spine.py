@@ -41,6 +41,14 @@ def as_spine(chain: Any, target: str) -> nn.Sequential:
                 f"{key}: its blocks {first[id(block)]} and {name} are one object; make one for "
                 "each, or put both uses into one block"
             )
+    owner: dict[int, str] = {}
+    for name, block in blocks.items():
+        for inner, weights in block.named_parameters():
+            if owner.setdefault(id(weights), name) != name:
+                raise InputError(
+                    f"{key}: its blocks {owner[id(weights)]} and {name} share weights "
+                    f"({name}.{inner}); a phase trains whole blocks: put both uses into one block"
+                )
     if "normalize" not in blocks:
         blocks = OrderedDict([("normalize", Normalize()), *blocks.items()])
     if not isinstance(next(iter(blocks.values())), Normalize):

@@ -1,13 +1,18 @@
 """What a network keeps where neither its training nor its checkpoints look."""
 
+import copy
+from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from cnnexp.errors import InputError
 
-State = Mapping[tuple[str, str], torch.Tensor | float]
+State = Mapping[tuple[str, str], Any]
+KINDS = torch.Tensor | int | float | list | tuple | dict | set | deque
+TORCHS_OWN = frozenset(vars(nn.Module()))
 
 
 def check_layers_known(network: nn.Module) -> None:
@@ -28,13 +33,31 @@ def check_layers_known(network: nn.Module) -> None:
 
 
 def plain_state(network: nn.Module) -> State:
-    """(Module, attribute) -> tensors and numbers that are neither parameters nor buffers."""
+    """(Module, attribute) -> tensors and numbers that are neither parameters nor buffers, and
+    lists, dictionaries and so on, which may hold some.
+    """
     return {
-        (name, attribute): value.clone() if isinstance(value, torch.Tensor) else value
+        (name, attribute): snapshot(value)
         for name, module in network.named_modules()
         for attribute, value in vars(module).items()
-        if isinstance(value, torch.Tensor | int | float) and attribute != "training"
+        if isinstance(value, KINDS) and attribute not in TORCHS_OWN
     }
+
+
+def snapshot(value: Any, depth: int = 3) -> Any:
+    """What it holds now, whatever is done to it later: down to containers in containers."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if not depth or not isinstance(value, list | dict | set | deque):
+        return value
+    taken = copy.copy(value)
+    if isinstance(taken, dict):
+        for key, inner in taken.items():
+            taken[key] = snapshot(inner, depth - 1)
+    elif isinstance(taken, list | deque):
+        for place, inner in enumerate(taken):
+            taken[place] = snapshot(inner, depth - 1)
+    return taken
 
 
 def check_saved(network: nn.Module, before: State, images: torch.Tensor) -> None:
@@ -63,11 +86,22 @@ def check_saved(network: nn.Module, before: State, images: torch.Tensor) -> None
         )
 
 
-def same(one: torch.Tensor | float, other: torch.Tensor | float) -> bool:
-    a, b = torch.as_tensor(one), torch.as_tensor(other)
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    return a.layout != torch.strided or torch.allclose(a, b, equal_nan=True)
+def same(one: Any, other: Any, depth: int = 3) -> bool:
+    """But for rounding. Of what is neither a number nor holds some, only whether it is the same."""
+    numbers = torch.Tensor | int | float
+    if isinstance(one, numbers) and isinstance(other, numbers):
+        a, b = torch.as_tensor(one), torch.as_tensor(other)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        return a.layout != torch.strided or torch.allclose(a, b, equal_nan=True)
+    if type(one) is not type(other) or not depth:
+        return one is other
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k], depth - 1) for k in one)
+    if isinstance(one, list | tuple | deque):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(same(a, b, depth - 1) for a, b in pairs)
+    return one == other if isinstance(one, set) else one is other
 
 
 def leaves(value: torch.Tensor) -> list[torch.Tensor]:

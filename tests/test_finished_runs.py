@@ -115,6 +115,26 @@ def test_other_images_are_all_tested_on(
         assert len(list(csv.DictReader(file))) == 14
 
 
+@pytest.mark.parametrize("folder", ["", "test/"])
+def test_a_handful_of_images(
+    folder: str, finished: tuple[Result, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Too few for a split, which nothing wants here; of another class there is none."""
+    result, _ = finished
+    for name, count in (("left", 1), ("right", 2)):
+        write_images(tmp_path / "few" / folder, name, count, first=900)
+    where = f"dataset.root={tmp_path / 'few'}"
+    run = [f"run={result.folder}", "tracking=none"]
+    cnnexp.run(["task=evaluate", *run, where])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "learned from none of these 3" in said
+    with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+    write_images(tmp_path / "few" / folder, "up", 2, first=900)
+    with pytest.raises(InputError, match=r"classes are left, right, up, .*: task=predict input="):
+        cnnexp.run(["task=evaluate", *run, where])
+
+
 def test_an_image_that_is_gone_takes_no_other_with_it(finished: tuple[Result, Path]) -> None:
     result, data = finished
     run = [f"run={result.folder}", "tracking=none"]

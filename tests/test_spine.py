@@ -29,7 +29,7 @@ def test_normalize_is_put_in_front() -> None:
     try_out(network, 4, 5)
 
 
-RELU = nn.ReLU()
+RELU, CONV = nn.ReLU(), nn.Conv2d(3, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,10 @@ RELU = nn.ReLU()
         (
             chain(one=nn.Conv2d(3, 3, 1), relu1=RELU, two=nn.Flatten(), relu2=RELU, head=DENSE),
             "its blocks relu1 and relu2 are one object; make one for each",
+        ),
+        (
+            chain(one=nn.Sequential(CONV), two=nn.Sequential(RELU, CONV), head=DENSE),
+            r"its blocks one and two share weights \(two\.1\.weight\); a phase trains whole",
         ),
         (chain(normalize=nn.Identity(), head=DENSE), "must be the first, and a cnnexp"),
         (chain(flat=nn.Flatten(), normalize=Normalize(), head=DENSE), "must be the first"),

@@ -49,9 +49,11 @@ def says(line: str, key: str) -> bool:
 
 def chosen_files(config: DictConfig) -> Iterator[Path]:
     """Experiments first: they have the last word."""
-    folder, choices = named_folder(), config.hydra.runtime.choices
+    folder, choices = named_folder(), dict(config.hydra.runtime.choices)
     if folder is None:
         return
+    # A list of options is no choice of Hydra's; each picture stands below the name of its file.
+    choices["visualization"] = list(config.get("visualization") or ())
     for group in sorted(choices, key=lambda name: name != "experiment"):
         for name in re.findall(r"[\w.-]+", str(choices[group])):
             path = folder / str(group) / f"{name}.yaml"

@@ -21,6 +21,7 @@ from cnnexp.data.split import (
     needed,
     pools_of,
     seeded_groups,
+    untrained,
 )
 from cnnexp.data.store import More, open_or_build, store_key
 from cnnexp.datasets.source import SPLITS, Source
@@ -36,7 +37,7 @@ def prepare(
     *,
     image_size: int,
     resize: str = "crop",
-    split: Sizes,
+    split: Sizes | None,
     split_seed: int = 0,
     per_class: int | None = None,
     fold: int | None = None,
@@ -48,17 +49,19 @@ def prepare(
     """The images of `source`, (N, image_size, image_size, 3) uint8 in a store under `cache`.
 
     Where `split` counts images per class and there are more, only as many files are read as are
-    needed, in the split's seeded order. N may exceed what is split: copies that were left out, and
+    needed, in the split's seeded order. None: nothing is trained; those that are given for testing
+    test, else all. N may exceed what is split: copies that were left out, and
     images that the split did not ask for, stay in the store. spot_check: some images are
     compared with what was stored: the code that makes or reads them may have been edited.
     """
     _check(image_size, resize, duplicates)
-    check_split(split, split_seed, per_class)
+    if split is not None:
+        check_split(split, split_seed, per_class)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
     groups = seeded_groups(source.paths, labels, pools, split_seed)
-    need = needed(split, pools)
-    if need is not None:
+    need = None if split is None else needed(split, pools)
+    if split is not None and need is not None:
         check_enough(groups, need, split, source.classes)
     if need is not None and all(len(group) <= need[pool] for (_, pool), group in groups.items()):
         need = None  # every image is wanted: the store is the same for every split
@@ -80,7 +83,12 @@ def prepare(
     if duplicates == "leave_out":
         lost |= {i: _copy_of(source, i, j) for i, j in copies.items()}
     named = {i: f"{source.paths[i]}: {reason}" for i, reason in lost.items()}
-    chosen = divide(groups, usable, source.classes, split, per_class, fold, folds, named)
+    if split is None:
+        chosen = untrained(usable, pools)
+        notes = []
+    else:
+        chosen = divide(groups, usable, source.classes, split, per_class, fold, folds, named)
+        notes = _notes(source, pools, chosen, copies, duplicates, split, per_class, fold)
     row = np.full(len(labels), -1, dtype=np.int64)  # index in the source -> row of the store
     row[tried.good] = np.arange(len(tried.good))
     parts = {name: np.sort(row[chosen[name]]) for name in SPLITS}
@@ -97,7 +105,7 @@ def prepare(
         sha256=tuple(tried.sha256),
         split=parts,
         left_out=tuple(sorted(left_out, key=lambda item: item.path)),
-        notes=tuple(_notes(source, pools, chosen, copies, duplicates, split, per_class, fold)),
+        notes=tuple(notes),
         digest=_digest(source.classes, labels[index], tried.sha256, parts),
         fingerprint=source.fingerprint,
         masks=_masks(source, index, image_size, resize),
@@ -186,6 +194,11 @@ def _notes(
     if given and taken:
         notes.append(
             f"no {' and no '.join(taken)} split is given: taken out of the training images"
+        )
+    if fold is not None and "validation" in given:
+        notes.append(
+            "folds are cut from the images given for training and for validation alike: where "
+            "that split keeps images together, of one patient or film, they are parted"
         )
     if duplicates == "keep":
         where = {int(i): name for name in SPLITS for i in chosen[name]}

@@ -159,6 +159,14 @@ def divide(
     return result
 
 
+def untrained(usable: np.ndarray, pools: np.ndarray) -> dict[str, np.ndarray]:
+    """As `divide`, where nothing is trained: those given for testing test, or all."""
+    given = pools == "test"
+    nothing = np.zeros(0, dtype=np.int64)
+    test = np.flatnonzero(usable & given) if given.any() else np.flatnonzero(usable)
+    return {"train": nothing, "validation": nothing, "test": test}
+
+
 def write_splits(path: Path | str, images: ImageSet) -> None:
     """splits.csv: path, sha256, class, split; sorted by split and path."""
     with whole_file(path) as file:

@@ -18,13 +18,14 @@ def classification_metrics(
     logits: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]
 ) -> dict[str, float]:
     """Loss, accuracy, top5 (K > 5), calibration error; precision, recall and f1: macro, and of each
-    of up to 256 classes.
+    of up to 256 classes, where it has images.
 
     logits: (N, K) or (N, 1). probabilities: (N, K), each row sums to 1. labels: (N,) int64. The
     loss is the mean negative log-likelihood in nats; the calibration error is the expected one
     over 15 bins (Guo et al. 2017), 0 to 1. A class without predictions has precision 0.
     """
     count = len(classes)
+    there = torch.bincount(labels, minlength=count) > 0
     if logits.shape[1] == 1:
         signed = torch.where(labels == 1, logits[:, 0], -logits[:, 0])
         loss = -torch.nn.functional.logsigmoid(signed).mean()
@@ -48,7 +49,8 @@ def classification_metrics(
     }
     for name, score in scores.items():
         per_class = score(probabilities, labels, count, average="none")
-        values[name] = float(per_class.mean())
+        values[name] = float(per_class[there].mean())
         if count <= MOST_CLASSES:
-            values |= {f"{name}/{c}": float(v) for c, v in zip(classes, per_class, strict=True)}
+            own = zip(classes, per_class, there, strict=True)
+            values |= {f"{name}/{c}": float(value) for c, value, has in own if has}
     return values

@@ -17,7 +17,7 @@ def evaluate(config: Mapping[str, Any]) -> Result:
     with Journal() as journal:
         run = load_run(config, partial(journal.topic, "note"))
         journal.topic("run", shown_path(run.folder))
-        images = load_test_images(run, partial(journal.topic, "note"))
+        images = load_test_images(run, partial(journal.topic, "note"), few=True)
         tested = answer(run.config, run.network, images, precision=run.precision)
         journal.topic("test", verdict(tested))
         table = class_table(tested.metrics, images.classes)

@@ -30,6 +30,7 @@ FORMATS = {
 # 5e-7 (digits, baseline; deeper networks more); bfloat16 instead of float32 moves it by 5e-3.
 TOLERANCE = 1e-3
 AT_ONCE = 64  # images
+ROUNDED = 0.01  # by less than that bfloat16 moves an accuracy
 HOW = {
     "crop": "the middle square, resized to {0}x{0} (bicubic, antialiased)",
     "stretch": "resized to {0}x{0} whatever the proportions (bicubic, antialiased)",
@@ -82,7 +83,9 @@ def export(config: Mapping[str, Any]) -> Result:
                 f"allowed), {checked.same:,} of {count:,} predictions agree; nothing was written"
             )
         journal.topic("checked", agreement(checked))
-        journal.topic("test", f"accuracy {checked.accuracy:.4f}{the_runs_own(run)}")
+        journal.topic(
+            "test", f"accuracy {checked.accuracy:.4f}{the_runs_own(run, checked.accuracy)}"
+        )
         path = run.folder / "export" / name
         with whole_file(path, "wb") as file:
             file.write(content)
@@ -147,9 +150,11 @@ def agreement(checked: Checked) -> str:
     )
 
 
-def the_runs_own(run: FinishedRun) -> str:
+def the_runs_own(run: FinishedRun, now: float) -> str:
+    """now: the accuracy of today's answers, which rounding may move by an image or two."""
     accuracy, precision = run.info.get("metrics", {}).get("test/accuracy"), run.info["precision"]
-    rounded = "" if precision == "32-true" else ", whose probabilities are rounded more"
+    near = accuracy is not None and abs(accuracy - now) < ROUNDED
+    rounded = ", whose probabilities are rounded more" if near and precision != "32-true" else ""
     return "" if accuracy is None else f" (the run's: {accuracy:.4f} in {precision}{rounded})"
 
 

@@ -60,6 +60,19 @@ def test_another_file_is_not_blamed(
     assert err.startswith("error: _target_=net.pic: unknown key")
 
 
+def test_a_slip_in_a_picture(
+    run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "visualization").mkdir(parents=True)
+    (tmp_path / "own" / "pics.py").write_text("def pic(probe, count: int = 3): ...\n")
+    text = "# @package visualization.pic\n# A picture.\n_target_: pics.pic\ncuont: 4\n"
+    (tmp_path / "own" / "visualization" / "pic.yaml").write_text(text)
+    _, _, err = run_main("--config-dir", "own", "visualization=[gradcam,pic]")
+    said = "error: own/visualization/pic.yaml, line 4: visualization.pic.cuont=4: unknown key; did"
+    assert err.startswith(said)
+
+
 @pytest.mark.parametrize("place", ["models/net.yaml", "model/net.yml"])
 def test_a_file_that_lies_elsewhere(
     place: str, run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

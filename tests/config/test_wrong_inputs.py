@@ -202,7 +202,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         f"task=predict run={RUN} input=*.bmp", ["input=*.bmp", "no file matches"],
     ),
     "no such input": (f"task=predict run={RUN} input=no.jpg", ["input=no.jpg", "no such file"]),
-    "images are not named": ("dataset=image_folder", ["dataset.root", "folder or zip"]),
+    "images are not named": ("dataset=image_folder", ["dataset.root", "folder or file"]),
     "own images for a set that has its own": (
         "dataset.root=photos", ["dataset.root=photos", "add dataset=image_folder"],
     ),

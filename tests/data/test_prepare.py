@@ -149,6 +149,16 @@ def test_masks_follow_their_images(shelf: Shelf, prepared: Prepared, tmp_path: P
     np.testing.assert_array_equal(larger, images.masks.repeat(2, 1).repeat(2, 2))
 
 
+def test_folds_of_a_given_split_are_said(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    books = shelf()
+    books.given = {f"{c}/{i}": "validation" for c in ("cat", "dog") for i in (0, 1)}
+    books.given |= {f"{c}/2": "test" for c in ("cat", "dog")}
+    said = "folds are cut from the images given for training and for validation alike"
+    for fold, told in ((None, False), (0, True)):
+        notes = prepared(books.source(), tmp_path, fold=fold, folds=3).notes
+        assert any(note.startswith(said) for note in notes) == told
+
+
 def test_masks_that_are_not_of_their_images(
     shelf: Shelf, prepared: Prepared, tmp_path: Path
 ) -> None:
