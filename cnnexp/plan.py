@@ -153,8 +153,9 @@ def frozen_as_drawn(config: Config, network: nn.Sequential, phases: list[Phase])
     frozen = [n for n in weighted_blocks(network) if n not in phases[0].trainable]
     if trained or not frozen or config["resume"] is not None:
         return ""
+    are = "is" if len(frozen) == 1 else "are"
     return (
-        f"{', '.join(frozen)} are frozen with the weights that were drawn, which know nothing; "
+        f"{', '.join(frozen)} {are} frozen with the weights that were drawn, which know nothing; "
         f"{'model.weights or ' if 'weights' in config['model'] else ''}init_from gives trained ones"
     )
 

@@ -74,7 +74,9 @@ def check_paths(config: Mapping[str, Any]) -> None:
         anew += " the exported file is checked on them" if task == "export" else ""
         raise InputError(f"dataset.root={root}: no such file or folder{anew}")
     if root is None and task in LOADS and wants_root(config["dataset"]):
-        raise InputError("dataset.root is not set; give the folder or file (a zip, say) that holds your images")
+        raise InputError(
+            "dataset.root is not set; give the folder or file (a zip, say) that holds your images"
+        )
     if task in MAKES_FOLDERS and config["resume"] is None:
         check_outputs(Path(config["paths"]["outputs"]))
 

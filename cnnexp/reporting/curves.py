@@ -12,6 +12,8 @@ from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import BLUE, INK, ORANGE, QUIET, house_style
 
+BAND = 0.08  # of the height, at the top: the phases' names
+
 
 @house_style
 def learning_curves(
@@ -32,6 +34,7 @@ def learning_curves(
     lr; what is missing, None or not finite isn't drawn. monitor: whose best epoch is
     marked: the smallest if it ends in "loss", else the largest; of equals the first.
     """
+    several = phases is not None and len(phases) > 1
     best = next(
         (point for point in _series(metrics, monitor) if point[0] == chosen),
         best_epoch(metrics, monitor),
@@ -41,7 +44,7 @@ def learning_curves(
     line = f"{len(metrics)} epochs" if len(metrics) != 1 else "1 epoch"
     if best:
         value = f"{best[1]:.4f}" if sign_of(monitor) < 0 else f"{100 * best[1]:.1f}%"
-        of = f"the best of {list(phases)[-1]}" if phases and len(phases) > 1 else "the best"
+        of = f"the best of {list(phases)[-1]}" if phases and several else "the best"
         line += f"; {of} is epoch {best[0]}: {monitor} {value}"
     page = Page(
         2 * MARGIN + sum(widths) + 0.75 * len(widths) - 0.15, 3.75, "Learning curves", [line]
@@ -59,12 +62,16 @@ def learning_curves(
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.set_ylim(0, 1.05 * max(rate for _, rate in rates) or None)
         else:
-            _training_and_validation(axes, metrics, name, best[0] if best else None)
+            marked = best[0] if best else None
+            _training_and_validation(axes, metrics, name, marked, BAND if several else 0)
+        if several:
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, low + (high - low) / (1 - BAND))
         begun = 0
         for phase, epochs in (phases or {}).items():
             if begun:
                 axes.axvline(begun + 0.5, color=QUIET, linewidth=1, linestyle=":")
-            if phases and len(phases) > 1:
+            if several:
                 place = (begun + 0.5 + epochs / 2, 0.99)
                 axes.text(*place, phase, transform=axes.get_xaxis_transform(), color=QUIET,
                           ha="center", va="top", fontsize="small")  # fmt: skip
@@ -106,9 +113,11 @@ def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, f
 
 
 def _training_and_validation(
-    axes: Axes, metrics: Sequence[Mapping[str, Any]], name: str, best: int | None
+    axes: Axes, metrics: Sequence[Mapping[str, Any]], name: str, best: int | None, band: float
 ) -> None:
-    """Both lines of loss or accuracy; told apart by colour, dashes and markers."""
+    """Both lines of loss or accuracy; told apart by colour, dashes and markers. band: the share at
+    the top in which no legend lies.
+    """
     axes.set_title(name.capitalize())
     train, validation = _series(metrics, f"train/{name}"), _series(metrics, f"val/{name}")
     if train:
@@ -127,7 +136,7 @@ def _training_and_validation(
     elif train or validation:
         axes.set_ylim(0, 1.08 * max(value for _, value in train + validation) or None)
     if train or validation:
-        axes.legend(loc="best")
+        axes.legend(loc="best", bbox_to_anchor=(0, 0, 1, 1 - band))
 
 
 def _marks(points: Sequence[tuple[int, float]]) -> dict[str, Any]:

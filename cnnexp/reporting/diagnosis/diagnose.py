@@ -75,7 +75,7 @@ def diagnose(
             training.still_improving(
                 rows, *length(name, len(rows), typed, config), images=validation_images
             )
-            if last
+            if last and not early  # which advises a number of epochs, too
             else None,
             training.swinging(rows, rate, batch),
             training.contradiction(rows, validation_images),
