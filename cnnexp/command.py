@@ -29,6 +29,7 @@ from cnnexp.config.compose import (
 from cnnexp.config.explain import CONFIG_ERRORS, explained, parsed
 from cnnexp.config.groups import config_folder, read_groups
 from cnnexp.config.located import located
+from cnnexp.config.phases import check_heeded
 from cnnexp.config.rerun import check_epochs, check_per_class, effective, takes_run
 from cnnexp.errors import InputError
 from cnnexp.execution import check_single, checked, execute, run_one
@@ -116,8 +117,9 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
     composed = resolved(config)
     with located(config, overrides):
         plain = effective(composed, overrides)
-        check_epochs(plain, parsed(overrides), composed.get("phases"))
+        check_epochs(plain, parsed(overrides))
         check_per_class(plain, parsed(overrides))
+        check_heeded(config, overrides)
     if arguments.resolve or takes_run(composed) or composed.get("resume") is not None:
         config = OmegaConf.create(plain)
     else:

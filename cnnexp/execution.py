@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.instantiate import resolve
 from cnnexp.config.located import located
+from cnnexp.config.phases import check_heeded
 from cnnexp.config.rerun import check_command
 from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
@@ -47,6 +48,7 @@ def checked(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """
     with located(config, overrides):
         checked = check_command(resolved(config), overrides)
+        check_heeded(config, overrides)
     return {"overrides": list(overrides), **checked}
 
 

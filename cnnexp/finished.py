@@ -115,16 +115,18 @@ def load_test_images(
             f"{len(there):,} are here and are tested on"
         )
         return replace(images, split={**images.split, "test": there})
+    if few:  # the split may have asked for a part of them
+        images = load_images(run.config, source, train=False)
     given = source.given is not None and "test" in source.given
     test = images.split["test"] if given else np.sort(np.concatenate([*images.split.values()]))
     unseen = np.array([i for i in test if images.sha256[i] not in known], dtype=test.dtype)
     lost = len(test) - len(unseen)
-    what = f"{len(test):,} {'test ' if given else ''}images"
+    what = f"{len(test):,} {'test ' if given else ''}image{'s' * (len(test) != 1)}"
     note(
         f"the images are not those of the run: of {what}, {lost:,} were trained or validated on "
         "and are left out"
         if lost
-        else f"the images are not those of the run: it has learned from none of these {what}"
+        else f"the images are not those of the run, which has learned from none of these {what}"
     )
     if not len(unseen):
         raise InputError("dataset: the run has seen every test image; give it others")
@@ -139,6 +141,8 @@ def relabelled(source: Source, learned: Sequence[str], few: bool) -> Source:
         mend = "point dataset.root at the run's data"
         if [name.casefold() for name in names] == [name.casefold() for name in learned]:
             mend = "only capitals differ: name the folders alike"
+        elif not other:
+            mend = "of some of its classes task=evaluate takes images"
         elif len(other) < len(names):
             mend = "leave the others out, or ask for answers alone: task=predict input=…"
         raise InputError(

@@ -1,7 +1,6 @@
 """Config -> the plan of a run: what trains when, at which rates, and what frozen blocks cost."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.loss_options import loss_options
 from cnnexp.config.overlay import laid_over
 from cnnexp.config.own_folder import named_folder
+from cnnexp.config.phases import read_option
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, precision_of
@@ -187,10 +187,9 @@ def rate_of_another(config: Config) -> str:
     chosen, rate = typed.get("optimizer"), config["optimizer"]["lr"]
     if chosen is None or "optimizer.lr" in typed or config["resume"] is not None:
         return ""
-    paths = [folder / "optimizer" / f"{chosen}.yaml" for folder in search_folders(named_folder())]
     try:
-        own = float(yaml.safe_load(next(filter(Path.is_file, paths)).read_text())["lr"])
-    except (StopIteration, OSError, yaml.YAMLError, LookupError, TypeError, ValueError):
+        own = float(read_option("optimizer", chosen)["lr"])
+    except (LookupError, TypeError, ValueError):
         return ""  # not here any more, or its rate is no plain number
     if own == rate:
         return ""

@@ -45,12 +45,14 @@ def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
         )
 
 
-def check_learns(network: nn.Sequential, image_size: int, precision: str = "32-true") -> None:
+def check_learns(
+    network: nn.Sequential, image_size: int, precision: str = "32-true", device: str = "cpu"
+) -> None:
     """Before a network's first training. Raises InputError for what trains without an error and
     learns little or is tested wrongly: layers that torch does not know, answers that are not the
     image's alone, probabilities in place of logits; and for what fails in the first step.
 
-    precision: Lightning's, of the training.
+    precision: Lightning's, of the training; device: the kind, "cpu" or "cuda".
     """
     check_layers_known(network)
     unlike = black(image_size)
@@ -59,8 +61,8 @@ def check_learns(network: nn.Sequential, image_size: int, precision: str = "32-t
         logits = steady(network.eval(), unlike)
         before = plain_state(network)
         check_step(network.train(), unlike)
+        check_mixed(network, unlike, precision, device)
         check_saved(network, before, unlike)
-        check_mixed(network.train(), unlike, precision)
     last: nn.Module = network
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
@@ -154,9 +156,10 @@ def check_step(network: nn.Sequential, images: torch.Tensor) -> None:
         )
 
 
-def check_mixed(network: nn.Sequential, images: torch.Tensor, precision: str) -> None:
+def check_mixed(network: nn.Sequential, images: torch.Tensor, precision: str, device: str) -> None:
     """Raises InputError where a step that float32 allows fails in mixed precision. Not tried where
-    the processor lacks bfloat16: a large network would take a minute.
+    the processor lacks bfloat16: a large network would take a minute. Nor does it tell what the
+    processor cannot do and a GPU can.
     """
     here = torch.device("cpu")
     on_gpus_alone = any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
@@ -168,10 +171,14 @@ def check_mixed(network: nn.Sequential, images: torch.Tensor, precision: str) ->
         if logits.requires_grad:
             logits.float().sum().backward()
     except (Refused, RuntimeError) as problem:
+        mend = "make tensors of the type of what they take (values.new_zeros(…))"
+        if "not implemented" in str(problem):
+            if device != "cpu":
+                return
+            mend = "give that operation float32 (values.float())"
         raise InputError(
-            f"model: in bfloat16, which trainer.precision={precision} takes for layers, "
-            f"{first_line(problem)}; make tensors of the type of what they take "
-            "(values.new_zeros(…)), or set trainer.precision=32-true"
+            f"model: in mixed precision (trainer.precision={precision}), {first_line(problem)}; "
+            f"{mend}, or set trainer.precision=32-true"
         ) from None
 
 

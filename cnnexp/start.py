@@ -17,6 +17,7 @@ from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import (
     build_network,
+    device_of,
     fit_to_images,
     load_images,
     mark_fitted,
@@ -105,14 +106,14 @@ def start_network(config: Config, classes: int, journal: Journal) -> nn.Sequenti
             return network
     if config["init_from"] is None:
         network = build_network(config, classes)
-        check_learns(network, size, precision_of(config))
+        check_learns(network, size, precision_of(config), device_of(config).type)
         return network
     folder = run_folder(config, "init_from")
     checkpoint = best_checkpoint(folder, list(read_json(folder / "run.json").get("phases", {})))
     if checkpoint is None:
         raise InputError(f"init_from={folder}: it has no checkpoint yet")
     network = build_network(without_weights(config), classes)
-    check_learns(network, size, precision_of(config))
+    check_learns(network, size, precision_of(config), device_of(config).type)
     whole = start_from(network, network_state(checkpoint), f"init_from={config['init_from']}")
     mark_fitted(network)
     head = "" if whole else "; the head, for other classes, is new"

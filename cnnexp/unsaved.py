@@ -1,6 +1,6 @@
 """What a network keeps where neither its training nor its checkpoints look."""
 
-import copy
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from torch import nn
 from cnnexp.errors import InputError
 
 State = Mapping[tuple[str, str], Any]
-KINDS = torch.Tensor | int | float | list | tuple | dict | set | deque
+CONTAINERS = (list, dict, set, deque)  # no classes derived from them, which may refuse to change
 TORCHS_OWN = frozenset(vars(nn.Module()))
 
 
@@ -33,31 +33,40 @@ def check_layers_known(network: nn.Module) -> None:
 
 
 def plain_state(network: nn.Module) -> State:
-    """(Module, attribute) -> tensors and numbers that are neither parameters nor buffers, and
-    lists, dictionaries and so on, which may hold some.
+    """(Module, attribute) -> what is neither parameter nor buffer, and what it holds now: tensors,
+    numbers, and lists, dictionaries and so on, which may hold some.
     """
     return {
-        (name, attribute): snapshot(value)
+        (name, attribute): (value, held(value))
         for name, module in network.named_modules()
         for attribute, value in vars(module).items()
-        if isinstance(value, KINDS) and attribute not in TORCHS_OWN
+        if (isinstance(value, torch.Tensor | int | float) or type(value) in CONTAINERS)
+        and attribute not in TORCHS_OWN
     }
 
 
-def snapshot(value: Any, depth: int = 3) -> Any:
-    """What it holds now, whatever is done to it later: down to containers in containers."""
+def held(value: Any) -> Any:
+    """A copy that stays as it is: of a container what lies in it directly."""
     if isinstance(value, torch.Tensor):
         return value.clone()
-    if not depth or not isinstance(value, list | dict | set | deque):
-        return value
-    taken = copy.copy(value)
-    if isinstance(taken, dict):
-        for key, inner in taken.items():
-            taken[key] = snapshot(inner, depth - 1)
-    elif isinstance(taken, list | deque):
-        for place, inner in enumerate(taken):
-            taken[place] = snapshot(inner, depth - 1)
-    return taken
+    if type(value) is dict:
+        return {key: held(inner) if isinstance(inner, torch.Tensor) else inner
+                for key, inner in value.items()}  # fmt: skip
+    if type(value) in CONTAINERS:
+        return [held(inner) if isinstance(inner, torch.Tensor) else inner for inner in value]
+    return value
+
+
+def put_back(value: Any, content: Any) -> Any:
+    """The container itself, for others may hold it, too, with what it held; else the content."""
+    if type(value) not in CONTAINERS:
+        return content
+    value.clear()
+    if isinstance(value, dict | set):
+        value.update(content)
+    else:
+        value.extend(content)
+    return value
 
 
 def check_saved(network: nn.Module, before: State, images: torch.Tensor) -> None:
@@ -68,14 +77,14 @@ def check_saved(network: nn.Module, before: State, images: torch.Tensor) -> None
     before: `plain_state` before the step, as which the network is left.
     """
     now = plain_state(network)
-    changed = [key for key in before if key in now and not same(before[key], now[key])]
+    changed = [key for key in before if key in now and not same(before[key][1], now[key][1])]
     if not changed:
         return
     network.eval()
     with torch.no_grad():
         after = network(images)
         for name, attribute in changed:
-            setattr(network.get_submodule(name), attribute, before[name, attribute])
+            setattr(network.get_submodule(name), attribute, put_back(*before[name, attribute]))
         as_before = network(images)
     if not same(after, as_before):
         name, attribute = changed[0]
@@ -86,22 +95,21 @@ def check_saved(network: nn.Module, before: State, images: torch.Tensor) -> None
         )
 
 
-def same(one: Any, other: Any, depth: int = 3) -> bool:
-    """But for rounding. Of what is neither a number nor holds some, only whether it is the same."""
-    numbers = torch.Tensor | int | float
-    if isinstance(one, numbers) and isinstance(other, numbers):
-        a, b = torch.as_tensor(one), torch.as_tensor(other)
-        if a.shape != b.shape or a.dtype != b.dtype:
+def same(one: Any, other: Any) -> bool:
+    """Numbers and tensors but for rounding; of what is none, whether it is the same thing."""
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        if one.shape != other.shape or one.dtype != other.dtype:
             return False
-        return a.layout != torch.strided or torch.allclose(a, b, equal_nan=True)
-    if type(one) is not type(other) or not depth:
-        return one is other
+        return one.layout != torch.strided or torch.allclose(one, other, equal_nan=True)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, int | float):
+        return one == other or math.isclose(one, other, rel_tol=1e-5) or one != one != other
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k], depth - 1) for k in one)
-    if isinstance(one, list | tuple | deque):
-        pairs = zip(one, other, strict=False)
-        return len(one) == len(other) and all(same(a, b, depth - 1) for a, b in pairs)
-    return one == other if isinstance(one, set) else one is other
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one is other or (isinstance(one, str) and one == other)
 
 
 def leaves(value: torch.Tensor) -> list[torch.Tensor]:

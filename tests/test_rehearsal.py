@@ -1,5 +1,6 @@
 """What two images show of a network before a run begins: what fails, or would learn little."""
 
+import copy
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -294,7 +295,7 @@ class Keeps(nn.Module):
         ([], lambda seen, x: [*seen, 1.0], True, False),
         ([2.0], lambda seen, x: seen.append(1.0) or seen, True, False),
         (deque([2.0], 1), lambda seen, x: seen.append(1.0) or seen, True, False),
-        ({"seen": [0.5]}, lambda seen, x: seen["seen"].append(1.0) or seen, True, False),
+        ({"seen": 0.5}, lambda seen, x: seen.update(seen=seen["seen"] + 1) or seen, True, False),
         ({"seen": torch.ones(4)}, lambda seen, x: seen, True, True),
         ([2.0], lambda seen, x: seen.append(1.0) or seen, False, True),
     ],
@@ -331,9 +332,55 @@ def test_what_fails_in_mixed_precision_alone(monkeypatch: pytest.MonkeyPatch) ->
     network = chain(block1=Scattered(), flat=nn.Flatten(), head=nn.Linear(48, 5))
     check_learns(network, 4)
     said = (
-        r"^model: in bfloat16, which trainer\.precision=bf16-mixed takes .*, block1, given 3x4x4"
-        r".*: .*BFloat16.*; make tensors of the type of what they take .*\.precision=32-true$"
+        r"^model: in mixed precision \(trainer\.precision=bf16-mixed\), block1, given 3x4x4.*: "
+        r".*BFloat16.*; make tensors of the type of what they take .*\.precision=32-true$"
     )
     with pytest.raises(InputError, match=said):
         check_learns(network, 4, "bf16-mixed")
     check_learns(chain(flat=nn.Flatten(), head=nn.Linear(48, 5)), 4, "bf16-mixed")
+
+
+class Unknown(nn.Module):
+    """An operation that torch has for bfloat16 on no processor."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype == torch.bfloat16:
+            raise RuntimeError("\"det\" not implemented for 'BFloat16'")
+        return x
+
+
+def test_what_the_processor_lacks_a_gpu_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnexp.training.precision._cpu_flags", lambda: {"avx512_bf16"})
+    network = chain(conv=nn.Conv2d(3, 3, 1), flat=nn.Flatten(), odd=Unknown(), head=DENSE)
+    check_learns(network, 4, "bf16-mixed", "cuda")
+    with pytest.raises(InputError, match=r"odd, given 48.*give that operation float32 \(values\.f"):
+        check_learns(network, 4, "bf16-mixed")
+
+
+class Shares(nn.Module):
+    """Writes into the dictionary or list that another layer holds, too. read: and reads there."""
+
+    def __init__(self, kept: Any, *, read: bool) -> None:
+        super().__init__()
+        self.kept, self.other, self.read = kept, nn.Identity(), read
+        self.other.kept = kept
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.kept, dict):
+            self.kept["seen"] = x
+            return x + self.other.kept["seen"] if self.read else x
+        self.kept[:] = [x]
+        return x + self.other.kept[0] if self.read else x
+
+
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize("kept", [{}, []], ids=str)
+def test_what_two_layers_hold_together_stays_so(
+    kept: Any, read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnexp.training.precision._cpu_flags", lambda: {"avx512_bf16"})
+    block = Shares(kept, read=read)
+    network = chain(conv=nn.Conv2d(3, 3, 1), block=block, flat=nn.Flatten(), head=DENSE)
+    check_learns(network, 4, "bf16-mixed")
+    assert block.kept is block.other.kept is kept
+    copy.deepcopy(network)  # as for each picture: torch copies no tensor that has gradients' past

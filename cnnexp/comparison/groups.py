@@ -41,9 +41,19 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
     sets = [tuple(sorted(own.values(), key=lambda r: (str(type(r.seed)), r.seed)))
             for own in members.values()]  # fmt: skip
     typed = {key for own in sets for run in own for key in run.typed}
-    labels = group_labels([(own[0].name, own[0].keys) for own in sets], typed)
+    labels = group_labels([(own[0].name, with_option(own[0])) for own in sets], typed)
     groups = [Group(label, own, own[0].keys) for label, own in zip(labels, sets, strict=True)]
     return groups, notes
+
+
+def with_option(run: Run) -> dict[str, Any]:
+    """Its keys, with the option of `model` in place of the function: several may be of one."""
+    target = str(run.keys.get("model._target_", MISSING))
+    option = str(run.info.get("model") or target.rpartition(".")[2]).partition(" ")[0]
+    return {
+        "model" if key == "model._target_" else key: option if key == "model._target_" else value
+        for key, value in run.keys.items()
+    }
 
 
 def group_labels(

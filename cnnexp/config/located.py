@@ -28,15 +28,19 @@ def located(config: DictConfig, overrides: Sequence[str]) -> Iterator[None]:
 
 def with_place(text: str, config: DictConfig, overrides: Sequence[str]) -> str:
     key = re.match(r"[\w.]+", text)
-    if key is None or any(says(line, key[0]) for line in overrides):
+    if key is None or "hydra" not in config or any(says(line, key[0]) for line in overrides):
         return text
-    for path in chosen_files(config):
+    files = list(chosen_files(config))
+    for path in files:
         if number := line_of(key[0], path):
             text = SHELL.sub("; a space follows each colon", text)
             if option := OPTION.match(text):
                 choice = f"- override /{option[1]}: {option[2]}"
                 text += f"; an option is chosen in its defaults: '{choice}'"
             return f"{shown_path(path)}, line {number}: {text}"
+    if text.startswith(f"{key[0]}: is missing"):
+        lacks = [path for path in files if path.parent.name == key[0].partition(".")[0]]
+        return f"{shown_path(lacks[0])}: {text}" if lacks else text
     return text
 
 

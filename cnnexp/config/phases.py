@@ -1,10 +1,15 @@
 """The phases of a config: what is left out filled in, what is wrong said. Imports no torch."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+from omegaconf import DictConfig
+
 from cnnexp.config.check import shown
+from cnnexp.config.compose import search_folders
+from cnnexp.config.own_folder import named_folder
 from cnnexp.config.schema import PHASE_DEFAULTS
 from cnnexp.errors import InputError, nearest
 
@@ -26,6 +31,42 @@ def filled(phases: Any, trainer: Any) -> Any:
         name: {**PHASE_DEFAULTS, **phase, **epochs} if isinstance(phase, Mapping) else phase
         for name, phase in phases.items()
     }
+
+
+def check_heeded(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse epochs that an experiment gives a phase where trainer.max_epochs stands for all of
+    them; those of the chosen option of `phases` yield. Who types trainer.max_epochs means it, and
+    so does a debug run.
+
+    config: as composed.
+    """
+    if "hydra" not in config:  # a sweep's job, which was checked before the sweep began
+        return
+    most, choices = config.trainer.get("max_epochs"), config.hydra.runtime.choices
+    typed = any("trainer.max_epochs=" in line for line in overrides)
+    trains = config.task.get("name") == "train" and config.resume is None
+    if most is None or typed or choices.get("debug") or not trains:
+        return
+    option = read_option("phases", str(choices.phases))
+    for name, phase in config.phases.items():
+        own = phase.get("epochs")
+        if own not in (None, most, (option.get(name) or {}).get("epochs")):
+            raise InputError(
+                f"phases.{name}.epochs={own}: trainer.max_epochs={most} stands for all phases; "
+                "beside these epochs write trainer: {max_epochs: null}"
+            )
+
+
+def read_option(group: str, name: str) -> Mapping[str, Any]:
+    """What the YAML of a group's option says; {} where it cannot be read."""
+    for folder in search_folders(named_folder()):
+        try:
+            found = yaml.safe_load((folder / group / f"{name}.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if isinstance(found, Mapping):
+            return found
+    return {}
 
 
 def check_meant(name: str, phases: Mapping[str, Any]) -> None:

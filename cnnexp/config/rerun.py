@@ -12,7 +12,7 @@ from cnnexp.config.check import shown
 from cnnexp.config.places import check_paths
 from cnnexp.config.resume import AUTO, found_again, resumed
 from cnnexp.config.saved import completed, made_with, saved_config, typed
-from cnnexp.config.schema import COMPARES, NEEDS_RUN, PHASE_DEFAULTS, Config
+from cnnexp.config.schema import COMPARES, NEEDS_RUN, Config
 from cnnexp.config.several import check_comparison, check_runs, each_run, of_runs, task_name
 from cnnexp.config.validate import validate
 from cnnexp.errors import InputError, nearest
@@ -53,25 +53,14 @@ def check_command(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         return dict(config)
     checked = effective(config, overrides)
     check_paths(checked)
-    check_epochs(checked, lines, config.get("phases"))
+    check_epochs(checked, lines)
     check_per_class(checked, lines)
     return dict(config) if takes_run(config) else checked
 
 
-def check_epochs(config: Mapping[str, Any], lines: Sequence[Override], phases: Any) -> None:
-    """trainer.max_epochs stands for all phases: what is said of one of them beside it would not be
-    heeded, but for a debug run or one that is shortened on the command line. phases: as they are
-    written.
-    """
+def check_epochs(config: Mapping[str, Any], lines: Sequence[Override]) -> None:
+    """trainer.max_epochs stands for all phases: one that is typed beside it would say nothing."""
     most = config["trainer"]["max_epochs"]
-    typed = any(line.key_or_group == "trainer.max_epochs" or is_debug(line) for line in lines)
-    for name, phase in phases.items() if isinstance(phases, Mapping) and most and not typed else ():
-        own = phase.get("epochs") if isinstance(phase, Mapping) else None
-        if own not in (None, most, PHASE_DEFAULTS["epochs"]):
-            raise InputError(
-                f"phases.{name}.epochs={own}: trainer.max_epochs={most}, of an experiment, stands "
-                "for all phases; add trainer.max_epochs=null, or a number of your own"
-            )
     for line in lines:
         if most is not None and re.fullmatch(r"phases\.[^.]+\.epochs", line.key_or_group):
             debug = next((f" (debug={one.value()})" for one in lines if is_debug(one)), "")

@@ -24,14 +24,15 @@ def check_source(source: Source) -> None:
         ("paths", (tuple, list, np.ndarray), "texts"),
         ("listed", (tuple, list), "pairs (path, reason)"),
     ):
-        if not isinstance(values := getattr(source, what), kinds):
+        values = getattr(source, what)
+        if not isinstance(values, kinds) or getattr(values, "ndim", 1) != 1:
             is_now = f"the text {values!r}" if isinstance(values, str) else _what(values)
             raise InputError(
                 f"dataset {source.name}: its {what} are {is_now}; give a tuple of {wanted}"
             )
     n, k = len(source.paths), len(source.classes)
     for pair in source.listed:
-        if not isinstance(pair, tuple) or [type(text) for text in pair] != [str, str]:
+        if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise InputError(
                 f"dataset {source.name}: its listed has {pair!r}; give a pair of texts, "
                 "(path, reason)"
@@ -118,12 +119,12 @@ def check_masks(source: Source, index: Sequence[int]) -> None:
     assert source.masks is not None
     height, width = source.masks.shape[1:]
     for i in index:
-        image = gate.read(source.read(i), max(height, width))
+        image = gate.read(source.read(i))
         if isinstance(image, str):
             continue
-        off = max(abs(height - width * image.height / image.width),
-                  abs(width - height * image.width / image.height))  # fmt: skip
-        if off > 1:
+        # Both sides may have been rounded up or down: is there a scale that explains them?
+        smallest = max((height - 1) / image.height, (width - 1) / image.width)
+        if smallest >= min((height + 1) / image.height, (width + 1) / image.width):
             raise InputError(
                 f"dataset {source.name}: its masks are {height} x {width} pixels and "
                 f"{source.paths[i]} has {image.height} x {image.width} (height x width); give "

@@ -6,6 +6,7 @@ from typing import Any
 
 from cnnexp.answers import answer, check_pictures, draw
 from cnnexp.config.groups import listed
+from cnnexp.errors import InputError
 from cnnexp.files import shown_path
 from cnnexp.finished import load_run, load_test_images
 from cnnexp.reporting.journal import Journal
@@ -21,8 +22,13 @@ def visualize(config: Mapping[str, Any]) -> Result:
         run = load_run(config, partial(journal.topic, "note"))
         journal.topic("run", shown_path(run.folder))
         images = load_test_images(run, partial(journal.topic, "note"))
-        # What was typed is told before the images are answered; what does not fit here, when drawn.
-        check_pictures(run.config, run.network, images, lambda line: None)
+        # A slip in what was typed ends the command; what else is wrong with a picture, that one.
+        try:
+            check_pictures(run.config, run.network, images, lambda line: None)
+        except InputError:
+            raise
+        except Exception:  # a person's own code: it is told when that picture is drawn
+            pass
         tested = answer(run.config, run.network, images, precision=run.precision)
         folder = run.folder / "visualization"
         written = draw(

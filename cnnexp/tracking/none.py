@@ -1,6 +1,7 @@
 """Nothing is tracked: the shape of every tracker, and how a run's end is told."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,8 +48,9 @@ class NullTracker:
     run_id: str | None = None
     experiment_id: str | None = None
 
-    def __init__(self, **_: Any) -> None:
-        self._signals = signals_leave()
+    _signals: AbstractContextManager[None]
+
+    def __init__(self, **_: Any) -> None: ...
 
     @property
     def hint(self) -> str:
@@ -105,6 +107,7 @@ class NullTracker:
         """Send what waits and end the run; what follows is ignored."""
 
     def __enter__(self) -> "NullTracker":
+        self._signals = signals_leave()
         self._signals.__enter__()
         return self
 

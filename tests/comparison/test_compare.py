@@ -236,6 +236,21 @@ def test_why_a_large_difference_tells_little(
     assert ", for runs of wide lie 53.3 points apart\n" in out
 
 
+def test_options_of_one_function_have_their_own_names(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option, widths in (("baseline", [[8]]), ("baseline_deep", [[8], [16]])):
+        model = {"_target_": "cnnexp.models.baseline.baseline", "widths": widths, "dropout": 0.5}
+        folder = make_run("own", overrides=[f"model={option}"], model=model)
+        info = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(info | {"model": option}))
+    compare("outputs/own")
+    out = capsys.readouterr().out
+    assert "own model=baseline " in out
+    assert "own model=baseline_deep " in out
+    assert "widths" not in out
+
+
 def test_two_seeds_say_little(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, wrong in enumerate((4, 5)):
         make_run("wide", seed, range(wrong))

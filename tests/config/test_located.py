@@ -60,6 +60,15 @@ def test_another_file_is_not_blamed(
     assert err.startswith("error: _target_=net.pic: unknown key")
 
 
+def test_what_a_file_lacks(run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    (tmp_path / "own" / "model" / "net.yaml").write_text("# A network.\n")
+    _, _, err = run_main("--config-dir", "own", "model=net")
+    assert err.startswith("error: own/model/net.yaml: model")
+    assert "is missing" in err
+
+
 def test_a_slip_in_a_picture(
     run_main: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

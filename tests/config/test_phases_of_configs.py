@@ -39,7 +39,10 @@ def test_a_misspelt_phase_is_none(overrides: list[str], said: str) -> None:
         (["experiment=own", "trainer.max_epochs=2"], True),
         (["experiment=own", "debug=smoke"], True),
         (["experiment=own", "phases.train.epochs=20"], False),
+        (["experiment=own", "task=data"], True),
         (["experiment=cifar10_baseline"], True),
+        (["experiment=cifar10_baseline", "phases=finetune"], True),
+        (["experiment=cats_dogs_baseline", "model=vgg16_finetune", "model.weights=null"], True),
     ],
     ids=str,
 )

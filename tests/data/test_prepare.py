@@ -170,10 +170,10 @@ def test_masks_that_are_not_of_their_images(
             for i in range(8)
         }
     )
-    for height, width in ((8, 16), (4, 8), (3, 5)):
+    for height, width in ((8, 16), (4, 8), (3, 5), (3, 8)):
         masks = np.ones((16, height, width), bool)
         assert prepared(books.source(masks=masks), tmp_path).masks is not None
-    for height, width in ((16, 8), (8, 8), (3, 8)):
+    for height, width in ((16, 8), (8, 8), (2, 8)):
         said = rf"its masks are {height} x {width} pixels and cat/0 has 8 x 16 \(height x width\)"
         with pytest.raises(InputError, match=said):
             prepared(books.source(masks=np.ones((16, height, width), bool)), tmp_path, image_size=9)

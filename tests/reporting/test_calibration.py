@@ -54,6 +54,13 @@ def test_error_is_the_one_in_the_metrics() -> None:
     assert by_bins == pytest.approx(metrics["calibration_error"], abs=1e-5)
 
 
+def test_classes_without_images_are_no_part_of_a_mean() -> None:
+    shares = torch.eye(3)[[0, 1, 2, 1]]
+    metrics = classification_metrics(shares.log(), shares, torch.tensor([0, 1, 0, 1]), "abc")
+    assert metrics["recall"] == (0.5 + 1) / 2
+    assert "recall/c" not in metrics
+
+
 @pytest.mark.parametrize("k", [2, 100])
 @pytest.mark.parametrize("count", [1, 2, 10_000])
 @pytest.mark.parametrize("sharpness", [0.0, 3.0, 1000.0])

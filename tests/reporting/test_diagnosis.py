@@ -165,6 +165,30 @@ def test_too_few_steps(right: float, images: int, config: dict, seen: bool) -> N
 
 
 @pytest.mark.parametrize(
+    ("train", "counts", "seen"),
+    [(0.96, [50, 50], False), (0.8, [50, 50], True), (0.96, [95, 5], True)],
+)
+def test_who_has_learned_is_off_the_start(train: float, counts: list[int], seen: bool) -> None:
+    """Of a frozen base the head learns in a few steps; 14 of 18 test images say little of it."""
+    labels = np.arange(18) % 2
+    shares = np.where(np.arange(18) < 14, labels, 1 - labels)
+    curve = rows(
+        train_loss=[0.7, 0.2], val_loss=[0.6, 0.5], train_accuracy=[0.6, train],
+        val_accuracy=[0.6, 0.8],
+    )  # fmt: skip
+    found = diagnosis.diagnose(
+        classes=["cat", "dog"],
+        phases={"train": curve},
+        train_counts=counts,
+        labels=labels,
+        probabilities=np.stack([1 - shares, shares], 1).astype(float),
+        config={"dataset": {"batch_size": 10}, "trainer": {"max_epochs": 2}},
+    )
+    assert ("Too few steps" in [one.title for one in found]) == seen
+    assert "Still improving" not in [one.title for one in found] or not seen
+
+
+@pytest.mark.parametrize(
     ("train", "images", "config", "seen"),
     [
         (0.98, 640, {}, True),  # 20 steps

@@ -18,6 +18,7 @@ from cnnexp.reporting.statistics import accuracy_interval
 NOTHING = "Nothing conspicuous."
 MAX_EPOCHS = "trainer.max_epochs"  # of each phase
 LAGGING = 50  # steps; then 0.9^50, half a percent, is left of the start of batch norm's averages
+LEARNED = 0.9  # of training or validation images: that is off the start
 APART = 0.3  # of training and validation accuracy; over-fitting so far takes more steps than that
 SMOKE = Finding(
     "A smoke run",
@@ -75,7 +76,7 @@ def diagnose(
             training.still_improving(
                 rows, *length(name, len(rows), typed, config), images=validation_images
             )
-            if last and not early  # which advises a number of epochs, too
+            if last and not early  # which advises to train longer, too
             else None,
             training.swinging(rows, rate, batch),
             training.contradiction(rows, validation_images),
@@ -152,9 +153,9 @@ def too_few_steps(
     typed: Sequence[str],
     config: Mapping[str, Any],
 ) -> Finding | None:
-    """Fewer than 100 steps, and an accuracy, `right` of so many images,
-    whose 95% interval reaches down to 1.5 times the most frequent class's share (twice, with
-    fewer than 30 steps): nothing else can be told from that.
+    """Fewer than 100 steps, a tenth or more of the images wrong, and an accuracy, `right` of so
+    many images, whose 95% interval reaches down to 1.5 times the most frequent class's share
+    (twice, with fewer than 30 steps): nothing else can be told from that.
 
     Batch norm's running averages, which validation and test use, keep 0.9 of their start in each
     step: a third of it is left after 10 steps, a tenth after 22, while the maps themselves still
@@ -178,7 +179,9 @@ def too_few_steps(
         and each * epochs < LAGGING
         and any(right_in[-1:] - right_out[-1:] > APART)
     )
-    enough = each * epochs >= 100 or low > much * max(train_counts) / sum(train_counts)
+    major = max(train_counts) / sum(train_counts)
+    learned = max([0, *right_in[-1:], *right_out[-1:]]) > max(LEARNED, (1 + major) / 2)
+    enough = each * epochs >= 100 or learned or low > much * major
     if enough and not lags:
         return None
     key, _ = length(list(phases)[-1], epochs, typed, config)
