@@ -73,9 +73,10 @@ def answer(config: Config, network: nn.Sequential, images: ImageSet, *, precisio
 def verdict(tested: Tested) -> str:
     """One line: accuracy with its interval, and the loss."""
     low, high = tested.interval
+    count = len(tested.labels)
     return (
         f"accuracy {tested.metrics['test/accuracy']:.4f} (95% interval {low:.3f} to {high:.3f}, "
-        f"{len(tested.labels):,} images), loss {tested.metrics['test/loss']:.4f}"
+        f"{count:,} image{'s' * (count != 1)}), loss {tested.metrics['test/loss']:.4f}"
     )
 
 
