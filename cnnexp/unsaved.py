@@ -104,7 +104,8 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, int | float):
-        return one == other or math.isclose(one, other, rel_tol=1e-5) or one != one != other
+        both_nan = math.isnan(one) and math.isnan(other)
+        return one == other or both_nan or math.isclose(one, other, rel_tol=1e-5)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list):

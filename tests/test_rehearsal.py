@@ -1,6 +1,7 @@
 """What two images show of a network before a run begins: what fails, or would learn little."""
 
 import copy
+import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cnnexp.config.instantiate import resolve
 from cnnexp.config.own_folder import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.rehearsal import check_learns, try_out
+from cnnexp.unsaved import same
 
 DENSE = nn.Linear(48, 5)
 
@@ -306,6 +308,14 @@ def test_what_a_step_changes_and_no_checkpoint_has(
     network = chain(flat=nn.Flatten(), head=Keeps(value, step, read=read))
     with nullcontext() if fine else pytest.raises(InputError, match=r"head\.kept changes with"):
         check_learns(network, 4)
+
+
+def test_numbers_are_the_same_but_for_rounding() -> None:
+    assert same(math.nan, math.nan)
+    assert not same(math.nan, 1.0)
+    assert same([0.1 + 0.2, "a"], [0.3, "a"])
+    assert not same({"a": 1}, {"b": 1})
+    assert not same(1, 1.0), "a count that became a mean"
 
 
 class Root(nn.Module):
