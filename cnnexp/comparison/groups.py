@@ -75,13 +75,21 @@ def group_labels(
 
 
 def telling_keys(sets: Sequence[Mapping[str, Any]], typed: Collection[str] = ()) -> list[str]:
-    """Keys whose values no two of the sets share: all that were typed, where these are few and
-    suffice, for they are what the runs are about; else the fewest, of equally few the first.
+    """Keys whose values no two of the sets share: the model and all that were typed, where these
+    are few and suffice, for they are what the runs are about; else the fewest, of equally few the
+    first, and the model before others.
     """
+    typed = {*typed, "model"}
     differing = [key for key in differing_keys(sets) if key != "name"]
-    own = [key for key in differing if {key, key.removesuffix("._target_")} & {*typed}]
+    own = [key for key in differing if {key, key.removesuffix("._target_")} & typed]
     # What all have says more than what comes with another model's choice.
-    differing.sort(key=lambda key: (key not in own, not all(key in keys for keys in sets)))
+    differing.sort(
+        key=lambda key: (
+            key not in own,
+            key.removesuffix("._target_") != "model",
+            not all(key in keys for keys in sets),
+        )
+    )
 
     def tells(chosen: Sequence[str]) -> int:
         return len({digest_of({key: keys.get(key) for key in chosen}) for keys in sets})

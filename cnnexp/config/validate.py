@@ -108,17 +108,22 @@ def check_section(types: Mapping[str, Any], section: Mapping[str, Any], prefix: 
     check_keys(section, types, prefix)
     for key, kind in types.items():
         if key not in section:
-            raise InputError(
-                f"{prefix}{key}: is missing; give it a value, or take out what has removed it "
-                f"(~{prefix}{key}, {prefix}{key}=[])"
-            )
+            mend = f"or take out what has removed it (~{prefix}{key}, {prefix}{key}=[])"
+            if prefix.count(".") > 1:  # dataset.split.train
+                mend = f"as {', '.join(types)} each have; or leave {prefix.rstrip('.')} out"
+            raise InputError(f"{prefix}{key}: is missing; give it a value, {mend}")
         check_key(kind, section[key], prefix + key)
 
 
 def check_key(kind: Any, value: Any, key: str) -> None:
     if is_typeddict(kind):
-        check_value(dict, value, key)
-        check_section(get_type_hints(kind, include_extras=True), value, f"{key}.")
+        types = get_type_hints(kind, include_extras=True)
+        if isinstance(value, str):
+            check_value(dict, value, key)  # a shell may have taken braces apart
+        if not isinstance(value, Mapping):
+            known = ", ".join(types)
+            raise InputError(f"{key}={shown(value)}: must be a mapping, with a value for {known}")
+        check_section(types, value, f"{key}.")
     else:
         check_value(kind, value, key)
 

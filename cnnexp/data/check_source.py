@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnnexp.data import gate
-from cnnexp.data.decode import UNREADABLE, Tried, sha256_of
+from cnnexp.data.decode import UNREADABLE, Tried, check_content, sha256_of
 from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.errors import InputError
 
@@ -164,7 +164,9 @@ def other_now(source: Source, index: Sequence[int], sha256: Sequence[str]) -> st
     for row in dict.fromkeys([0, len(index) - 1, *some.tolist()]):
         now = ""
         with suppress(*UNREADABLE):  # one that cannot be read at this moment
-            now = sha256_of(source.read(index[row]))
+            content = source.read(index[row])
+            check_content(source, index[row], content)
+            now = sha256_of(content)
         if now and now != sha256[row]:
             return source.paths[index[row]]
     return ""

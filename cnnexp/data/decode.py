@@ -73,11 +73,7 @@ def _decode_slice(
         except Exception as error:
             error.add_note(f"raised by dataset {source.name}, reading {source.paths[i]}")
             raise
-        if not isinstance(content, bytes | np.ndarray):
-            raise InputError(
-                f"dataset {source.name}: of {source.paths[i]} it reads a {type(content).__name__}; "
-                "read must give the file's bytes, or an array of uint8"
-            )
+        check_content(source, i, content)
         if _is_ready(content, image_size):
             rows[len(found.good)] = content
         else:
@@ -89,6 +85,15 @@ def _decode_slice(
         found.good.append(i)
         found.sha256.append(sha256_of(content))
     return rows[: len(found.good)], found
+
+
+def check_content(source: Source, i: int, content: object) -> None:
+    """Raises InputError for what is no image's."""
+    if not isinstance(content, bytes | np.ndarray):
+        raise InputError(
+            f"dataset {source.name}: of {source.paths[i]} it reads a {type(content).__name__}; "
+            "read must give the file's bytes, or an array of uint8"
+        )
 
 
 def _is_ready(content: bytes | np.ndarray, image_size: int) -> bool:

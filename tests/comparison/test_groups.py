@@ -73,7 +73,10 @@ def test_what_was_typed_names_groups(make_run: MakeRun, grouped: Any) -> None:
         {"model._target_": "a.c", "model.depth": 2},
     ]
     assert telling_keys(keys, {"model"}) == ["model._target_"]
-    assert telling_keys([{**k, "x": n} for n, k in enumerate(keys)], {"x"}) == ["x"]
+    more = [{**k, "x": n} for n, k in enumerate(keys)]
+    assert telling_keys(more, {"x"}) == ["model._target_", "x"]
+    many = [{**dict.fromkeys("abcd", n), **k} for n, k in enumerate(keys)]
+    assert telling_keys(many, {*"abcd"}) == ["model._target_"]
 
 
 def test_other_data_are_another_group(make_run: MakeRun, grouped: Any) -> None:

@@ -72,6 +72,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "fractions above one": ("dataset.split.train=0.9", ["dataset.split", "to 1.3", "at most 1"]),
     "fractions and counts": ("dataset.split.train=30", ["dataset.split", "three fractions"]),
     "no such fold": ("dataset.fold=5", ["dataset.fold=5", "there are 0 to 4"]),
+    "no split": ("dataset.split=null", ["must be a mapping, with a value for t"]),
+    "a part of a split": ("~dataset.split.test", ["test: is missing", "validation, te"]),
     "braces that a shell took apart": (
         "dataset.split=train:50", ["dataset.split=train:50", "quote it: 'dataset.split={…}'"],
     ),

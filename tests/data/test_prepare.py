@@ -254,9 +254,12 @@ def test_what_a_dataset_of_ones_own_may_hand_over(shelf: Shelf, changes: dict, s
 
 
 def test_what_it_reads_is_bytes_or_pixels(shelf: Shelf, prepared: Prepared, tmp_path: Path) -> None:
+    prepared(shelf().source(), tmp_path / "stored")  # which is looked at again
     source = replace(shelf().source(), read=lambda i: Path("cat/0"))
-    with pytest.raises(InputError, match=r"of cat/0 it reads a \w*Path; read must give the file's"):
-        prepared(source, tmp_path)
+    for place, options in (("new", {}), ("stored", {"spot_check": True})):
+        said = r"of cat/0 it reads a \w*Path; read must give the file's"
+        with pytest.raises(InputError, match=said):
+            prepared(source, tmp_path / place, **options)
 
 
 def test_an_error_of_its_own_names_the_image(
