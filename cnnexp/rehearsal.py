@@ -19,8 +19,9 @@ LARGE = 224  # pixels that every usual network can take
 
 def try_out(network: nn.Sequential, image_size: int, outputs: int) -> None:
     """Raises InputError where two images do not become logits (2, outputs): what would else fail in
-    the first batch, or at the test.
+    the first batch, or at the test; and for layers that torch does not know.
     """
+    check_layers_known(network)
     mode = network.training
     try:
         logits = passed(network.eval(), black(image_size))
@@ -49,12 +50,11 @@ def check_learns(
     network: nn.Sequential, image_size: int, precision: str = "32-true", device: str = "cpu"
 ) -> None:
     """Before a network's first training. Raises InputError for what trains without an error and
-    learns little or is tested wrongly: layers that torch does not know, answers that are not the
-    image's alone, probabilities in place of logits; and for what fails in the first step.
+    learns little or is tested wrongly: answers that are not the image's alone, probabilities in
+    place of logits; and for what fails in the first step.
 
     precision: Lightning's, of the training; device: the kind, "cpu" or "cuda".
     """
-    check_layers_known(network)
     unlike = black(image_size)
     unlike[0] = torch.rand(unlike.shape[1:], generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng([]), as_it_was(network):
