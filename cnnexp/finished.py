@@ -115,7 +115,7 @@ def load_test_images(
             f"{len(there):,} are here and are tested on"
         )
         return replace(images, split={**images.split, "test": there})
-    if few:  # the split may have asked for a part of them
+    if few and len(images.split["train"]):  # the split may have asked for a part of them
         images = load_images(run.config, source, train=False)
     given = source.given is not None and "test" in source.given
     test = images.split["test"] if given else np.sort(np.concatenate([*images.split.values()]))

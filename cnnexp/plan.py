@@ -7,12 +7,11 @@ import torch
 import yaml
 from torch import nn
 
-from cnnexp.config.compose import search_folders
+from cnnexp.config.compose import read_option, search_folders
 from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.loss_options import loss_options
 from cnnexp.config.overlay import laid_over
 from cnnexp.config.own_folder import named_folder
-from cnnexp.config.phases import read_option
 from cnnexp.data.image_set import ImageSet
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of, precision_of

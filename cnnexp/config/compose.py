@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir, version
 from hydra.conf import HydraConf
@@ -18,7 +19,7 @@ from packaging.version import Version
 
 from cnnexp.config.explain import CONFIG_ERRORS, explained, unknown_key
 from cnnexp.config.groups import config_folder, default_groups, read_groups
-from cnnexp.config.own_folder import allow_folder
+from cnnexp.config.own_folder import allow_folder, named_folder
 from cnnexp.config.quoting import in_quotes, quoted
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
@@ -63,6 +64,18 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Compose
 
 def search_folders(config_dir: Path | None) -> list[Path]:
     return [config_folder(), *([config_dir] if config_dir else [])]
+
+
+def read_option(group: str, name: str) -> Mapping[str, Any]:
+    """What the YAML of a group's option says; {} where it cannot be read."""
+    for folder in search_folders(named_folder()):
+        try:
+            found = yaml.safe_load((folder / group / f"{name}.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if isinstance(found, Mapping):
+            return found
+    return {}
 
 
 def user_folder(config_dir: str | Path | None) -> Path | None:

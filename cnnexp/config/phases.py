@@ -4,12 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig
 
 from cnnexp.config.check import shown
-from cnnexp.config.compose import search_folders
-from cnnexp.config.own_folder import named_folder
+from cnnexp.config.compose import read_option
 from cnnexp.config.schema import PHASE_DEFAULTS
 from cnnexp.errors import InputError, nearest
 
@@ -55,18 +53,6 @@ def check_heeded(config: DictConfig, overrides: Sequence[str]) -> None:
                 f"phases.{name}.epochs={own}: trainer.max_epochs={most} stands for all phases; "
                 "beside these epochs write trainer: {max_epochs: null}"
             )
-
-
-def read_option(group: str, name: str) -> Mapping[str, Any]:
-    """What the YAML of a group's option says; {} where it cannot be read."""
-    for folder in search_folders(named_folder()):
-        try:
-            found = yaml.safe_load((folder / group / f"{name}.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
-            continue
-        if isinstance(found, Mapping):
-            return found
-    return {}
 
 
 def check_meant(name: str, phases: Mapping[str, Any]) -> None:

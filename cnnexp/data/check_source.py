@@ -32,7 +32,8 @@ def check_source(source: Source) -> None:
             )
     n, k = len(source.paths), len(source.classes)
     for pair in source.listed:
-        if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        texts = isinstance(pair, tuple | list) and all(isinstance(text, str) for text in pair)
+        if not texts or len(pair) != 2:
             raise InputError(
                 f"dataset {source.name}: its listed has {pair!r}; give a pair of texts, "
                 "(path, reason)"

@@ -224,16 +224,23 @@ def test_equals_before_others(make_run: MakeRun, capsys: pytest.CaptureFixture[s
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("wide", "why"),
+    [
+        ((2, 18, 3), "for runs of wide lie 53.3 points apart"),
+        ((4, 5), "for so few seeds hardly tell how far apart runs lie; more would"),
+    ],
+)
 def test_why_a_large_difference_tells_little(
-    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+    wide: tuple[int, ...], why: str, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for seed, wrong in enumerate((2, 18, 3)):
+    for seed, wrong in enumerate(wide):
         make_run("wide", seed, range(wrong))
         make_run("narrow", seed, [seed])
     compare("outputs/*")
     out = capsys.readouterr().out
     assert "not distinguishable" in out
-    assert ", for runs of wide lie 53.3 points apart\n" in out
+    assert f", {why}\n" in out
 
 
 def test_options_of_one_function_have_their_own_names(
@@ -249,16 +256,6 @@ def test_options_of_one_function_have_their_own_names(
     assert "own model=baseline " in out
     assert "own model=baseline_deep " in out
     assert "widths" not in out
-
-
-def test_two_seeds_say_little(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
-    for seed, wrong in enumerate((4, 5)):
-        make_run("wide", seed, range(wrong))
-        make_run("narrow", seed, [seed])
-    compare("outputs/*")
-    out = capsys.readouterr().out
-    assert "not distinguishable" in out
-    assert ", for so few seeds hardly tell how far apart runs lie; more would\n" in out
 
 
 def test_a_few_steps_are_no_training(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:

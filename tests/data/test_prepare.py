@@ -240,6 +240,7 @@ def test_errors_come_before_anything_is_read(
         ({"classes": "cd"}, "its classes are the text 'cd'; give a tuple of names"),
         ({"paths": {}}, "its paths are a dict; give a tuple of texts"),
         ({"listed": None}, r"its listed are a NoneType; give a tuple of pairs \(path, reason\)"),
+        ({"listed": ["ab"]}, r"its listed has 'ab'; give a pair of texts, \(path, reason"),
         ({"listed": ["a.txt"]}, r"its listed has 'a.txt'; give a pair of texts, \(path, reason"),
         ({"masks": np.zeros((16, 0, 8), bool)}, r"its masks are an array \(16, 0, 8\) of bool"),
     ],

@@ -98,6 +98,11 @@ def test_weights_go_out_and_in(network: nn.Sequential, tmp_path: Path) -> None:
     torch.testing.assert_close(other(images), network(images))
 
 
+def test_no_activation_works_in_place(built: nn.Sequential) -> None:
+    """A hook on the layer before must see what that layer gave."""
+    assert not [m for m in built.modules() if getattr(m, "inplace", False)]
+
+
 def test_the_assignments_network() -> None:
     """2x(conv32), pool, 2x(conv64), pool, dense 512 on CIFAR-10, counted by hand."""
     network = baseline(32, 10, widths=[[32, 32], [64, 64]], norm="none", head_dropout=0.0)
