@@ -173,7 +173,7 @@ def test_who_has_learned_is_off_the_start(train: float, counts: list[int], seen:
     labels = np.arange(18) % 2
     shares = np.where(np.arange(18) < 14, labels, 1 - labels)
     curve = rows(
-        train_loss=[0.7, 0.2], val_loss=[0.6, 0.5], train_accuracy=[0.6, train],
+        train_loss=[0.7, 0.4], val_loss=[0.6, 0.4], train_accuracy=[0.6, train],
         val_accuracy=[0.6, 0.8],
     )  # fmt: skip
     found = diagnosis.diagnose(
@@ -184,8 +184,9 @@ def test_who_has_learned_is_off_the_start(train: float, counts: list[int], seen:
         probabilities=np.stack([1 - shares, shares], 1).astype(float),
         config={"dataset": {"batch_size": 10}, "trainer": {"max_epochs": 2}},
     )
-    assert ("Too few steps" in [one.title for one in found]) == seen
-    assert "Still improving" not in [one.title for one in found] or not seen
+    advised = [one.title.partition(" at the end")[0] for one in found]
+    # Either says to train longer; both would name two numbers of epochs.
+    assert ("Too few steps" in advised, "Still improving" in advised) == (seen, not seen)
 
 
 @pytest.mark.parametrize(
