@@ -17,7 +17,8 @@ from cnnexp.data.image_set import ImageSet
 from cnnexp.data.progress import Bar
 from cnnexp.data.turns import in_turn
 from cnnexp.errors import Inapplicable, InputError, first_line
-from cnnexp.experiment import build_batches, device_of, visualisers
+from cnnexp.experiment import build_batches, device_of, precision_of, visualisers
+from cnnexp.frozen import at_hand, last_frozen, store_outputs
 from cnnexp.logits import to_probabilities
 from cnnexp.own_code import own_line, own_part
 from cnnexp.reporting.calibration import reliability_diagram
@@ -28,6 +29,7 @@ from cnnexp.reporting.predictions import write_predictions
 from cnnexp.reporting.ranking import roc_and_pr
 from cnnexp.reporting.statistics import accuracy_interval
 from cnnexp.training.predict import predict_logits
+from cnnexp.visualization.looking import looking_in
 from cnnexp.visualization.probe import Images, Probe, Progress, silently
 
 Config = Mapping[str, Any]
@@ -40,7 +42,8 @@ SHOWN = 64  # test images that pictures are made of, at most
 class Tested:
     """N answers in the order of the split. metrics: `test/accuracy` and so on, by full name.
 
-    probabilities: (N, K). labels, indices: (N,). interval: 95%, of the accuracy.
+    probabilities: (N, K). labels, indices: (N,). interval: 95%, of the accuracy. precision: of the
+    network's passes, "bf16-mixed" and so on.
     """
 
     metrics: dict[str, float]
@@ -48,15 +51,22 @@ class Tested:
     probabilities: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
+    precision: str
 
 
 def answer(config: Config, network: nn.Sequential, images: ImageSet, *, precision: str) -> Tested:
-    """Run `network` over the test images once."""
+    """Run `network` over the test images once; its last phase's frozen blocks, where they were run
+    before, not at all.
+    """
+    stored, blocks = None, last_frozen(config, network)
+    if blocks:
+        stored = store_outputs(config, network, images, "test", blocks=blocks, precision=precision)
     logits, labels, indices = predict_logits(
         network,
-        build_batches(config, images, "test"),
+        build_batches(config, images, "test", stored=stored),
         precision=precision,
         device=device_of(config),
+        skip=0 if stored is None else blocks,
     )
     shares = to_probabilities(logits)
     metrics = classification_metrics(logits, shares, labels, images.classes)
@@ -67,6 +77,7 @@ def answer(config: Config, network: nn.Sequential, images: ImageSet, *, precisio
         shares.numpy(),
         labels.numpy(),
         indices.numpy(),
+        precision,
     )
 
 
@@ -103,7 +114,8 @@ def check_pictures(
     there = {*OWN_PICTURES}
     for name, visualise in visualisers(config).items():
         try:
-            there |= named(name, visualise, probe, there).keys()
+            with looking_in(precision_of(config)):
+                there |= named(name, visualise, probe, there).keys()
         except Inapplicable as reason:
             say(f"visualization.{name} is left out: {reason}")
 
@@ -128,10 +140,19 @@ def draw(
     if len(images.classes) == 2:
         pictures["roc_and_pr"] = roc_and_pr(labels, shares, images.classes)
     probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
+    probe = replace(
+        probe,
+        **{
+            split: replace(getattr(probe, split), stored=stored)
+            for split in ("train", "test")
+            if (stored := at_hand(config, network, images, split, tested.precision))
+        },
+    )
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
         try:
-            pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
+            with looking_in(tested.precision):
+                pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
         except InputError as reason:
             say(f"{name} is left out: {reason}")
         except Exception as error:  # a person's own code may raise anything

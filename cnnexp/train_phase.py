@@ -1,7 +1,6 @@
 """Config -> a trained phase: its images or what frozen blocks made of them, its classifier."""
 
 import functools
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,20 +15,18 @@ from torch import nn
 from cnnexp.augmentations.none import none
 from cnnexp.augmenting import build_augmentation
 from cnnexp.config.instantiate import call
-from cnnexp.data.batches import as_tensor
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import build_batches, device_of, precision_of
-from cnnexp.plan import can_store, is_identity, views_of
+from cnnexp.frozen import store_outputs
+from cnnexp.plan import can_store
 from cnnexp.processes import cluster, here_of
 from cnnexp.reporting.journal import Journal
-from cnnexp.sources import cache_of
 from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import WholeFileIO
 from cnnexp.training.classifier import Augmentation, Classifier
 from cnnexp.training.fit import Fitted, fit
 from cnnexp.training.loss import Loss, balanced_weights
 from cnnexp.training.phases import Phase, frozen_prefix
-from cnnexp.training.prefix_cache import Prefix, stored_outputs
 
 Config = Mapping[str, Any]
 
@@ -100,34 +97,6 @@ def make_trainer(config: Config, epochs: int, folder: Path, **injected: Any) -> 
     )
 
 
-def store_prefix(
-    config: Config, network: nn.Sequential, images: ImageSet, phase: Phase, split: str
-) -> torch.Tensor | None:
-    """What the phase's frozen leading blocks make of a split, see `stored_outputs`."""
-    options, augmented = (
-        config["dataset"],
-        split == "train" and not is_identity(config["augmentation"]),
-    )
-    members = images.split[split]
-    prefix = Prefix(
-        blocks=network[: frozen_prefix(network, phase.trainable)],
-        images=as_tensor(images.images),
-        indices=members,
-        precision=precision_of(config),
-        device=device_of(config),
-        content=[
-            f"{options['image_size']} {options['resize']}",
-            json.dumps(config["augmentation"]) if augmented else "",
-            *(images.sha256[i] for i in members),
-        ],
-        augment=build_augmentation(config) if augmented else None,
-        views=views_of(config) if augmented else 1,
-        seed=config["seed"],
-    )
-    limit_bytes = config["training"]["prefix_cache_gb"] * 1e9
-    return stored_outputs(prefix, cache_of(config), limit_bytes)
-
-
 def train_phase(
     config: Config,
     network: nn.Sequential,
@@ -148,7 +117,11 @@ def train_phase(
     training, began_s, here = config["training"], time.perf_counter(), here_of(config)
     stored: dict[str, torch.Tensor | None] = dict.fromkeys(("train", "validation"))
     if can_store(config, network, phase):
-        stored = {split: store_prefix(config, network, images, phase, split) for split in stored}
+        blocks, precision = frozen_prefix(network, phase.trainable), precision_of(config)
+        stored = {
+            split: store_outputs(config, network, images, split, blocks=blocks, precision=precision)
+            for split in stored
+        }
     cached = all(values is not None for values in stored.values())
     stored_s = time.perf_counter() - began_s
     classifier = build_classifier(

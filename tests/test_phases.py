@@ -117,6 +117,34 @@ def test_same_figures_with_and_without_the_cache() -> None:
     assert plain.metrics["test/accuracy"] == cached.metrics["test/accuracy"]
 
 
+def test_test_images_too_go_through_frozen_blocks_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = [*SHORT, "phases=frozen", "trainer.max_epochs=2"]
+    options += ["visualization=[embedding,neighbours]"]
+    cached = cnnexp.run(options)
+    assert "at hand" not in capsys.readouterr().out
+    assert cached.folder is not None
+    again = cnnexp.run(["task=evaluate", f"run={cached.folder}"])
+    count = len(rows(cached.folder / "predictions.csv"))
+    assert f"outputs of frozen blocks are at hand, {count} of them" in capsys.readouterr().out
+    assert again.metrics["test/loss"] == cached.metrics["test/loss"]
+    answers = [cached.folder / name for name in ("predictions.csv", "evaluation/predictions.csv")]
+    assert answers[0].read_bytes() == answers[1].read_bytes()
+    plain = cnnexp.run([*options, "training.prefix_cache=false"])
+    assert "at hand" not in capsys.readouterr().out
+    assert plain.metrics["test/accuracy"] == cached.metrics["test/accuracy"]
+    assert plain.folder is not None
+    ours, theirs = (
+        json.loads((folder / "figures" / "pictures.json").read_text())
+        for folder in (cached.folder, plain.folder)
+    )
+    for name in ("embedding", "neighbours"):
+        assert ours[name]["reading"] == theirs[name]["reading"]
+    variances = [found["embedding"]["numbers"]["explained_variance"] for found in (ours, theirs)]
+    assert variances[0] == pytest.approx(variances[1], rel=1e-3)
+
+
 def test_augmented_views(capsys: pytest.CaptureFixture[str]) -> None:
     options = [*SHORT, "phases=frozen", "augmentation=crop_flip"]
     cnnexp.run(options)

@@ -9,16 +9,24 @@ from cnnexp.training.precision import autocast
 
 @torch.inference_mode()
 def predict_logits(
-    network: nn.Module, batches: Batches, *, precision: str, device: torch.device
+    network: nn.Sequential,
+    batches: Batches,
+    *,
+    precision: str,
+    device: torch.device,
+    skip: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits (N, K or 1) float32, labels (N,), indices (N,), on the CPU; restores the mode."""
+    """Logits (N, K or 1) float32, labels (N,), indices (N,), on the CPU; restores the mode.
+
+    skip: so many leading blocks, of whose outputs the batches are made.
+    """
     training = network.training
     network.eval().to(device)
-    parts = []
+    rest, parts = network[skip:] if skip else network, []
     try:
         for images, labels, indices in batches:
             with autocast(precision, device):
-                logits = network(images.to(device)).float()
+                logits = rest(images.to(device)).float()
             parts.append((logits.cpu(), labels.cpu(), indices.cpu()))
     finally:
         network.train(training)

@@ -119,8 +119,7 @@ def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Ten
 
     None, with a line that says why, where it cannot be stored: the blocks then run each time.
     """
-    folder = cache / "prefix" / prefix.key()
-    found = believed(folder, prefix)
+    folder, found = cache / "prefix" / prefix.key(), outputs_at_hand(prefix, cache)
     if found is not None:
         log.info("outputs of frozen blocks are at hand, %s of them", f"{len(found):,}")
         return found
@@ -139,6 +138,11 @@ def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Ten
     except OSError as error:
         log.warning("outputs of frozen blocks are not stored in %s: %s", folder, error)
     return found
+
+
+def outputs_at_hand(prefix: Prefix, cache: Path) -> torch.Tensor | None:
+    """As `stored_outputs`, where they are stored already."""
+    return believed(cache / "prefix" / prefix.key(), prefix)
 
 
 def _too_large(size: int, room_bytes: float) -> bool:

@@ -130,7 +130,7 @@ def hirescam(network: nn.Sequential, images: Tensor, targets: Tensor, samples: i
     block = network.get_submodule(default_layer(network, size))
     method = attr.LayerGradientXActivation(ClassScores(network), block)
     maps = in_parts(lambda x, t: method.attribute(x, t), images, targets, BATCH)
-    maps = maps.sum(dim=1, keepdim=True).relu()
+    maps = maps.float().sum(dim=1, keepdim=True).relu()
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 

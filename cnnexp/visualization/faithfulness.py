@@ -22,7 +22,7 @@ from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.probe import Progress, silently
 
 SQUARES = 8  # a side: as many regions as a coarse map has places, so that none is favoured
-STEPS = 16
+STEPS = 8
 RANDOM_ORDERS = 2  # per image; their mean is the reference
 CLEAR = 0.05  # worse than chance by less is noise, with a handful of images
 SAME = 0.5  # rank correlation; a map that agrees so well with that of random weights fails

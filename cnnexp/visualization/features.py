@@ -16,7 +16,8 @@ BATCH = 64  # images at a time: memory stays bounded
 def last_features(
     network: nn.Sequential, batches: Iterable[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, D) features and (N, K or 1) logits, float32 in main memory, of batches (B, 3, H, W).
+    """(N, D) features and (N, K or 1) logits, float32 in main memory, of batches (B, 3, H, W),
+    or of what the first blocks of a network that is given without them make of those.
 
     A feature vector is the input of the head's nn.Linear that runs last, the classifier. A head
     that has none (SqueezeNet's is a convolution): the input of the head, a map (B, C, h, w)
@@ -40,7 +41,7 @@ def last_features(
                 module.register_forward_pre_hook(keep_dense)
         for images in batches:
             logits.append(network(images).cpu())
-            values = kept.get("dense", kept["head"])
+            values = kept.get("dense", kept["head"]).float()
             if values.dim() == 4:
                 values = values.mean(dim=(2, 3))
             features.append(values.flatten(1).cpu())
@@ -56,9 +57,16 @@ def features_of(
     progress: Progress = silently,
     title: str = "features",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`last_features` of the images at `places` of a split, in that order."""
+    """`last_features` of the images at `places` of a split, in that order. Blocks whose outputs
+    are stored do not run.
+    """
     parts = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
-    return last_features(network, (images.take(part, device) for part in progress(parts, title)))
+    if (stored := images.stored) is None:
+        batches = (images.take(part, device) for part in progress(parts, title))
+        return last_features(network, batches)
+    rows = (np.asarray(part, dtype=np.int64) for part in parts)
+    batches = (stored.outputs[row].to(device).float() for row in rows)  # they may be half as long
+    return last_features(network[stored.blocks :], batches)
 
 
 def stratified(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:

@@ -70,7 +70,7 @@ def gradcam_maps(
                     f"{key}: block '{layer}' gives no map; its output is "
                     f"{small.dim()}-dimensional; choose a block before it"
                 )
-            small = small.detach()
+            small = small.detach().float()
             large = F.interpolate(small, size=size, mode="bilinear", align_corners=False)
             maps.append(large[:, 0])
     height, width = small.shape[-2:]

@@ -13,7 +13,7 @@ SMALLEST_MAP = 4  # pixels a side; below that a heat map says no more than "ever
 
 
 def block_outputs(network: nn.Sequential, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Each block's name -> what it gives for `images` (B, 3, H, W), the head's logits last.
+    """Each block's name -> its float32 output for `images` (B, 3, H, W), the head's logits last.
 
     Copies: what a later block does in place isn't seen in them.
     """
@@ -21,7 +21,7 @@ def block_outputs(network: nn.Sequential, images: torch.Tensor) -> dict[str, tor
     values = images
     for name, block in network.named_children():
         values = block(values)
-        outputs[name] = values.clone()
+        outputs[name] = values.clone().float()
     return outputs
 
 

@@ -4,6 +4,8 @@ import copy
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +19,21 @@ HOOK_TABLES = (
     "_backward_pre_hooks",
     "_backward_hooks",
 )
+# A context's, as autocast itself is: pictures are many functions deep, and all have the same.
+_precision: ContextVar[str] = ContextVar("precision", default="32-true")
+
+
+@contextmanager
+def looking_in(precision: str) -> Iterator[None]:
+    """`looking_at` runs networks in the precision of their training, one of Lightning's names.
+
+    In float16, without a loss that is scaled, small gradients are 0: float32 stands for 16-mixed.
+    """
+    before = _precision.set(precision)
+    try:
+        yield
+    finally:
+        _precision.reset(before)
 
 
 @contextmanager
@@ -24,13 +41,15 @@ def looking_at(network: nn.Sequential) -> Iterator[nn.Sequential]:
     """The network ready to be looked at: eval mode, float32, frozen, nothing in place.
 
     Inside, gradients are on (with respect to feature maps and images; the weights are frozen and
-    have no .grad), autocast and inference mode are off, and in-place activations give new tensors,
-    so that a feature map stays what its block gave. On leaving, also by an exception, each module's
-    mode, hooks and `inplace` and each parameter's requires_grad and .grad are what they were.
+    have no .grad), inference mode is off, and in-place activations give new tensors, so that a
+    feature map stays what its block gave. Inside `looking_in("bf16-mixed")` convolutions and
+    products are in bfloat16, and so are the blocks' outputs; the network's are float32.
+    On leaving, also by an exception, each module's mode, hooks and `inplace` and each parameter's
+    requires_grad and .grad are what they were.
     A network with weights of another precision is copied: its own weights are never touched.
     """
     floating = [p for p in (*network.parameters(), *network.buffers()) if p.is_floating_point()]
-    with torch.inference_mode(False), torch.enable_grad(), _no_autocast(floating):
+    with torch.inference_mode(False), torch.enable_grad(), _autocast(floating):
         if any(p.dtype != torch.float32 or p.is_inference() for p in floating):
             network = copy.deepcopy(network).float()
         flags = [
@@ -49,6 +68,7 @@ def looking_at(network: nn.Sequential) -> Iterator[nn.Sequential]:
             for parameter, _, _ in parameters:
                 parameter.requires_grad_(False)
                 parameter.grad = None
+            network.register_forward_hook(_in_float32)
             yield network
         finally:
             for module, name, value in flags:
@@ -62,8 +82,11 @@ def looking_at(network: nn.Sequential) -> Iterator[nn.Sequential]:
                 parameter.grad = grad
 
 
-@contextmanager
-def _no_autocast(tensors: list[torch.Tensor]) -> Iterator[None]:
+def _autocast(tensors: list[torch.Tensor]) -> torch.autocast:
+    """Also of what a caller has turned on."""
     device = tensors[0].device.type if tensors else "cpu"
-    with torch.autocast(device, enabled=False):
-        yield
+    return torch.autocast(device, torch.bfloat16, enabled=_precision.get() == "bf16-mixed")
+
+
+def _in_float32(network: nn.Module, given: Any, logits: torch.Tensor) -> torch.Tensor:
+    return logits.float()

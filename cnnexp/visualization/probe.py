@@ -22,11 +22,20 @@ def silently(items: Sequence[Item], title: str) -> Iterable[Item]:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """outputs: what the first `blocks` blocks make of N images, (N, C, h, w) or (N, F), on disk."""
+
+    blocks: int
+    outputs: torch.Tensor = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Images:
     """N images of a split; the pixels stay in the store, on disk, until they are taken.
 
     store: (M, S, S, 3) uint8, usually a memory map. rows: (N,) int64, the images' places in it.
     labels: (N,) int64. paths: N names. masks: (M, S, S) bool, true on the object, or None.
+    stored: of the network's leading blocks, where they need not run again.
     """
 
     store: np.ndarray
@@ -34,6 +43,7 @@ class Images:
     labels: np.ndarray
     paths: tuple[str, ...]
     masks: np.ndarray | None = None
+    stored: Stored | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

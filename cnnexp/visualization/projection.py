@@ -145,7 +145,7 @@ def project(
         found: list[list[Tensor]] = []
         for some in images.split(BATCH):
             with torch.no_grad():
-                maps = front(some.clone())
+                maps = front(some.clone()).float()
             if maps.dim() != 4:
                 raise InputError(f"{KEY}.block: block '{block}' gives no map; take one before it")
             if channel is not None and channel >= maps.shape[1]:

@@ -74,7 +74,9 @@ class BeforeActivation(TorchFunctionMode):
 
 
 class Response(NamedTuple):
-    """before: (B, C, h, w) before the layer's last activation. after: what the layer gives."""
+    """before: (B, C, h, w) before the layer's last activation. after: what the layer gives. Both
+    float32.
+    """
 
     before: torch.Tensor
     after: torch.Tensor
@@ -96,7 +98,8 @@ def layer_responses(
                 said = f"is {gave.dim()}-dimensional" if hasattr(gave, "dim") else "is no tensor"
                 raise InputError(f"{key}: layer '{name}' gives no map, its output {said}")
             # Copies: what comes later may work in place.
-            found[name] = Response(mode(gave).clone(), gave.detach().clone())
+            before, after = mode(gave).clone(), gave.detach().clone()
+            found[name] = Response(before.float(), after.float())
 
         return hook
 

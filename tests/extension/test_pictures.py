@@ -127,6 +127,34 @@ def numbers(probe, kind):
 """
 
 
+LOOKS = """
+import cnnexp.visualization.looking as looking
+
+def looks(probe):
+    kinds = []
+    probe.network.head.register_forward_pre_hook(lambda module, given: kinds.append(given[0].dtype))
+    probe.network(probe.images)
+    with looking.looking_at(probe.network) as network:
+        network(probe.images)
+    print("kinds", probe.rehearsal, *kinds)
+    return {}
+"""
+
+
+def test_the_precision_of_the_run_holds_where_networks_are_looked_at(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is called in the ordinary way is float32: NumPy knows no bfloat16."""
+    (mine / "looks.py").write_text(LOOKS)
+    (mine / "visualization" / "a_looks.yaml").write_text(
+        "# @package visualization.a_looks\n# Looks.\n_target_: looks.looks\n"
+    )
+    words = [*OVERRIDES[:2], "tracking=none", "trainer.max_epochs=1", "visualization=[a_looks]"]
+    cnnexp.run([*words, "trainer.precision=bf16-mixed"], config_dir=str(mine))
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kinds")]
+    assert said == [f"kinds {early} torch.float32 torch.bfloat16" for early in (True, False)]
+
+
 def test_what_a_picture_may_not_write_and_what_it_may_measure(mine: Path) -> None:
     (mine / "writes.py").write_text(WRITES)
     for name, key in (("writes", ""), ("numbers", "kind: array\n")):

@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from cnnexp.visualization.faithfulness import (
+    STEPS,
     Curves,
     Scores,
     blurred,
@@ -94,7 +95,7 @@ def test_any_size_is_removed_whole() -> None:
     network = linear(torch.ones(19, 13))
     curves = removal_curves(network, images, torch.tensor([1, 1]), torch.rand(2, 19, 13))
     sums = images[:, 0].sum(dim=(1, 2))
-    assert curves.deletion.shape == (2, 17)
+    assert curves.deletion.shape == (2, STEPS + 1)
     for ends in (curves.deletion[:, 0], curves.deletion[:, -1], curves.insertion[:, -1]):
         assert torch.allclose(ends, sums, atol=1e-4)  # the mean colour has the same sum
 

@@ -15,7 +15,7 @@ from torch import nn
 from cnnexp.config.instantiate import resolve
 from cnnexp.reporting.picture import Picture
 from cnnexp.visualization.gradcam import gradcam
-from cnnexp.visualization.looking import looking_at
+from cnnexp.visualization.looking import looking_at, looking_in
 from cnnexp.visualization.probe import Probe
 
 FOLDER = Path(__file__).parents[2] / "configs" / "visualization"
@@ -87,10 +87,12 @@ def state(network: nn.Module) -> list[object]:
     return found
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("visualise", VISUALISERS.values(), ids=VISUALISERS)
-def test_all_is_as_before(probe: Probe, visualise: Callable) -> None:
+def test_all_is_as_before(probe: Probe, visualise: Callable, precision: str) -> None:
     before, dice = state(probe.network), torch.get_rng_state()
-    pictures = visualise(probe)
+    with looking_in(precision):
+        pictures = visualise(probe)
     assert state(probe.network) == before
     assert torch.equal(torch.get_rng_state(), dice), "what comes later would depend on pictures"
     for picture in pictures.values():
@@ -195,3 +197,27 @@ def test_inside_inference_mode_gradients_are_there(probe: Probe) -> None:
         network(image).sum().backward()
         assert image.grad is not None
         assert image.grad.any()
+
+
+@pytest.mark.parametrize(("precision", "kind"), [
+    ("bf16-mixed", torch.bfloat16), ("32-true", torch.float32),
+    # Without a scaled loss, small gradients would be 0 in float16.
+    ("16-mixed", torch.float32),
+])  # fmt: skip
+def test_networks_run_in_the_precision_of_their_training(
+    make_network: Callable[..., nn.Sequential],
+    images: torch.Tensor,
+    precision: str,
+    kind: torch.dtype,
+) -> None:
+    network, kinds = make_network(), []
+    expected = network(images).detach()
+    network.block2[0].register_forward_hook(lambda module, given, gave: kinds.append(gave.dtype))
+    with looking_in(precision), looking_at(network) as seen:
+        logits = seen(images)
+    assert kinds == [kind]
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, expected) == (kind == torch.float32)
+    assert torch.allclose(logits, expected, atol=0.02 * float(expected.abs().max()))
+    with torch.autocast("cpu", torch.bfloat16), looking_at(network) as seen:
+        assert torch.equal(seen(images), expected), "what is on around it does not count"

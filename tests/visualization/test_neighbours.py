@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 from cnnexp.visualization.features import features_of, last_features, stratified
 from cnnexp.visualization.neighbours import choose_queries, nearest_neighbours, neighbours
-from cnnexp.visualization.probe import Images, Probe
+from cnnexp.visualization.probe import Images, Probe, Stored
 
 Tiles = Callable[..., list[list[Any]]]
 
@@ -83,6 +84,22 @@ def test_features_of_places(make_network: Make, images) -> None:
     split = images_of(images, [0] * 5)
     some, _ = features_of(network, split, [3, 0], device)
     assert torch.allclose(some, everything[[3, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_features_from_what_is_stored(make_network: Make, images, kind: torch.dtype) -> None:
+    """float16 is what a network leaves that was trained in 16-mixed."""
+    network, device = make_network(), torch.device("cpu")
+    split = images_of(images, [0] * 5)
+    wanted, logits = features_of(network, split, [3, 0], device)
+    with torch.no_grad():
+        outputs = network.eval()[:2](images).to(kind)
+    network.block1.forward = None  # type: ignore[assignment]
+    some, said = features_of(
+        network, replace(split, stored=Stored(2, outputs)), np.array([3, 0]), device
+    )
+    assert torch.allclose(some, wanted, atol=1e-6 if kind == torch.float32 else 0.01)
+    assert torch.allclose(said, logits, atol=1e-6 if kind == torch.float32 else 0.01)
 
 
 def test_stratified_keeps_shares() -> None:
