@@ -30,7 +30,7 @@ from cnnexp.reporting.ranking import roc_and_pr
 from cnnexp.reporting.statistics import accuracy_interval
 from cnnexp.training.predict import predict_logits
 from cnnexp.visualization.looking import looking_in
-from cnnexp.visualization.probe import Images, Probe, Progress, silently
+from cnnexp.visualization.probe import Images, Probe, Progress, Stored, silently
 
 Config = Mapping[str, Any]
 Item = TypeVar("Item")
@@ -139,14 +139,16 @@ def draw(
     }
     if len(images.classes) == 2:
         pictures["roc_and_pr"] = roc_and_pr(labels, shares, images.classes)
-    probe = make_probe(network, images, tested.probabilities, device_of(config), progress=with_bar)
-    probe = replace(
-        probe,
-        **{
-            split: replace(getattr(probe, split), stored=stored)
+    probe = make_probe(
+        network,
+        images,
+        tested.probabilities,
+        device_of(config),
+        stored={
+            split: at_hand(config, network, images, split, tested.precision)
             for split in ("train", "test")
-            if (stored := at_hand(config, network, images, split, tested.precision))
         },
+        progress=with_bar,
     )
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
@@ -203,12 +205,13 @@ def make_probe(
     probabilities: np.ndarray,
     device: torch.device,
     *,
+    stored: Mapping[str, Stored | None] | None = None,
     rehearsal: bool = False,
     progress: Progress = silently,
 ) -> Probe:
     """Shown are up to `SHOWN` test images: the first of each class, then the second, and so on.
 
-    probabilities: (N, K), of the test images in the split's order.
+    probabilities: (N, K), of the test images in the split's order. stored: of a split's images.
     """
     pixels = read_only(images.images)
     masks = None if images.masks is None else read_only(images.masks)
@@ -219,6 +222,7 @@ def make_probe(
             np.asarray(images.labels)[members],
             tuple(images.paths[i] for i in members),
             masks,
+            (stored or {}).get(split),
         )
         for split, members in images.split.items()
     }
