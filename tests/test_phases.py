@@ -120,12 +120,13 @@ def test_same_figures_with_and_without_the_cache() -> None:
 def test_test_images_too_go_through_frozen_blocks_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = [*SHORT, "phases=frozen", "trainer.max_epochs=2"]
+    alone = "paths.cache=cache"  # other tests freeze the same blocks
+    options = [*SHORT, "phases=frozen", "trainer.max_epochs=2", alone]
     options += ["visualization=[embedding,neighbours]"]
     cached = cnnexp.run(options)
     assert "at hand" not in capsys.readouterr().out
     assert cached.folder is not None
-    again = cnnexp.run(["task=evaluate", f"run={cached.folder}"])
+    again = cnnexp.run(["task=evaluate", f"run={cached.folder}", alone])
     count = len(rows(cached.folder / "predictions.csv"))
     assert f"outputs of frozen blocks are at hand, {count} of them" in capsys.readouterr().out
     assert again.metrics["test/loss"] == cached.metrics["test/loss"]

@@ -18,6 +18,7 @@ from cnnexp.sweeps.ledger import Entry, Ledger
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+    from optuna.storages import RDBStorage
 
 NAME = "search"  # the study's, in <sweep>/optuna.db
 FIRST = 5  # trials that nothing is compared with, and that nothing is learned from
@@ -136,8 +137,12 @@ def study_at(
     return study
 
 
-def _storage(ledger: Ledger) -> str:
-    return f"sqlite:///{(ledger.folder / 'optuna.db').absolute().as_posix()}"
+def _storage(ledger: Ledger) -> "RDBStorage":
+    from optuna.storages import RDBStorage
+    from sqlalchemy.pool import NullPool
+
+    url = f"sqlite:///{(ledger.folder / 'optuna.db').absolute().as_posix()}"
+    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})  # no connection is left open
 
 
 def proposals(

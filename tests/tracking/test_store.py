@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.touch()
     assert store.ensure_store(f"sqlite:///{path}") == f"sqlite:///{path}"
-    tables = sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall()
+    with closing(sqlite3.connect(path)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master").fetchall()
     assert ("latest_metrics",) in tables
 
 
