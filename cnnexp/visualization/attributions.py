@@ -117,7 +117,8 @@ def occlusion(network: nn.Sequential, images: Tensor, targets: Tensor, samples: 
             image, (3, *window), (3, *strides), start, target, perturbations_per_eval=BATCH
         )
 
-    with torch.no_grad():
+    # Differences of scores: in bfloat16 the small ones, of random weights, say, would all be 0.
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         maps = in_parts(one, images, targets, 1)
     return maps[:, 0].relu()  # a window hides all colours: the same in each
 

@@ -13,6 +13,7 @@ from cnnexp.errors import InputError
 from cnnexp.visualization import attributions as module
 from cnnexp.visualization.attributions import METHODS, attribution_maps, attributions, mean_colour
 from cnnexp.visualization.gradcam import gradcam_maps
+from cnnexp.visualization.looking import looking_in
 from cnnexp.visualization.probe import Probe
 
 Tiles = Callable[..., list[list[Any]]]
@@ -119,10 +120,16 @@ def test_smoothgrad_is_the_mean_over_noisy_copies(
         assert torch.allclose(found[i], expected, atol=1e-6)
 
 
-def test_occlusion_by_brute_force(network: nn.Sequential, floats: torch.Tensor) -> None:
-    """16 pixels, 18 gradients: 6 windows of 4 across, 3 apart, the last one cut off at the edge."""
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_occlusion_by_brute_force(
+    network: nn.Sequential, floats: torch.Tensor, precision: str
+) -> None:
+    """16 pixels, 18 gradients: 6 windows of 4 across, 3 apart, the last one cut off at the edge.
+    In float32 always: small differences are what is measured.
+    """
     images = floats[:2]
-    found = one(network, "occlusion", images, TARGETS[:2], samples=18)
+    with looking_in(precision):
+        found = one(network, "occlusion", images, TARGETS[:2], samples=18)
     for i in range(2):
         colour = images[i].mean(dim=(1, 2))[:, None, None]
         falls, counts = torch.zeros(16, 16), torch.zeros(16, 16)
