@@ -17,7 +17,7 @@ from cnnexp.data.image_set import ImageSet
 from cnnexp.data.progress import Bar
 from cnnexp.data.turns import in_turn
 from cnnexp.errors import Inapplicable, InputError, first_line
-from cnnexp.experiment import build_batches, device_of, precision_of, visualisers
+from cnnexp.experiment import build_batches, device_of, visualisers
 from cnnexp.frozen import at_hand, last_frozen, store_outputs
 from cnnexp.logits import to_probabilities
 from cnnexp.own_code import own_line, own_part
@@ -28,6 +28,7 @@ from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.predictions import write_predictions
 from cnnexp.reporting.ranking import roc_and_pr
 from cnnexp.reporting.statistics import accuracy_interval
+from cnnexp.training.precision import resolve_precision
 from cnnexp.training.predict import predict_logits
 from cnnexp.visualization.looking import looking_in
 from cnnexp.visualization.probe import Images, Probe, Progress, Stored, silently
@@ -103,10 +104,15 @@ def save_predictions(path: Path, tested: Tested, images: ImageSet) -> None:
 
 
 def check_pictures(
-    config: Config, network: nn.Sequential, images: ImageSet, say: Callable[[str], None]
+    config: Config,
+    network: nn.Sequential,
+    images: ImageSet,
+    say: Callable[[str], None],
+    *,
+    precision: str,
 ) -> None:
     """Let each visualiser look at two training images: its mistakes come before the training. What
-    the network cannot have is said.
+    the network cannot have is said. precision: of the answers that will be drawn.
     """
     few = replace(images, split=dict.fromkeys(images.split, images.split["train"][:2]))
     shares = np.full((len(few.split["test"]), len(images.classes)), 1 / len(images.classes))
@@ -114,10 +120,15 @@ def check_pictures(
     there = {*OWN_PICTURES}
     for name, visualise in visualisers(config).items():
         try:
-            with looking_in(precision_of(config)):
+            with looking_in(seen_in(precision, device_of(config))):
                 there |= named(name, visualise, probe, there).keys()
         except Inapplicable as reason:
             say(f"visualization.{name} is left out: {reason}")
+
+
+def seen_in(precision: str, device: torch.device) -> str:
+    """The precision of pictures: where `auto` is not bfloat16, that is emulated, at a crawl."""
+    return precision if resolve_precision("auto", device) == precision else "32-true"
 
 
 def draw(
@@ -153,7 +164,7 @@ def draw(
     for name, visualise in visualisers(config).items():
         say(f"{name} …")
         try:
-            with looking_in(tested.precision):
+            with looking_in(seen_in(tested.precision, device_of(config))):
                 pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
         except InputError as reason:
             say(f"{name} is left out: {reason}")

@@ -3,6 +3,7 @@
 A config here is a plain dict that the command line has composed and checked.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -131,6 +132,15 @@ def mark_fitted(network: nn.Sequential) -> None:
             layer.fitted = True
 
 
+def untrained_batch(config: Config, images: torch.Tensor | np.ndarray) -> int:
+    """Images at a time without gradients: there is room for more, where they are small.
+
+    images: (N, ...).
+    """
+    values = UNTRAINED_ON_GPU if device_of(config).type == "cuda" else UNTRAINED
+    return max(config["dataset"]["batch_size"], values // math.prod(images.shape[1:]))
+
+
 def build_batches(
     config: Config,
     images: ImageSet,
@@ -150,7 +160,6 @@ def build_batches(
     """
     size, train = config["dataset"]["batch_size"], split == "train"
     device = device_of(config)
-    untrained = UNTRAINED_ON_GPU if device.type == "cuda" else UNTRAINED
     indices = images.split[split]
     labels = torch.from_numpy(np.asarray(images.labels, dtype=np.int64))
     if stored is not None:
@@ -164,8 +173,7 @@ def build_batches(
         pixels,
         labels,
         indices,
-        # Without gradients there is room for more, where images are small.
-        batch_size=size if train else max(size, untrained // pixels[0].numel()),
+        batch_size=size if train else untrained_batch(config, pixels),
         shuffle_seed=seed if train else None,
         first_epoch=first_epoch,
         views=len(pixels) // len(labels) if stored is not None else 1,

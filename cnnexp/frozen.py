@@ -10,11 +10,11 @@ from torch import nn
 from cnnexp.augmenting import build_augmentation
 from cnnexp.data.batches import as_tensor, channels_first
 from cnnexp.data.image_set import ImageSet
-from cnnexp.experiment import device_of
+from cnnexp.experiment import device_of, untrained_batch
 from cnnexp.plan import is_identity, views_of
 from cnnexp.sources import cache_of
 from cnnexp.training.phases import frozen_prefix, trainable_blocks
-from cnnexp.training.prefix_cache import Prefix, outputs_at_hand, stored_outputs
+from cnnexp.training.prefix_cache import BATCH, Prefix, outputs_at_hand, stored_outputs
 from cnnexp.visualization.probe import Stored
 
 Config = Mapping[str, Any]
@@ -34,7 +34,12 @@ def store_outputs(
     """
     augmented = split == "train" and not is_identity(config["augmentation"])
     prefix = _prefix(config, network[:blocks], images, split, precision, augmented=augmented)
-    return stored_outputs(prefix, cache_of(config), config["training"]["prefix_cache_gb"] * 1e9)
+    return stored_outputs(
+        prefix,
+        cache_of(config),
+        config["training"]["prefix_cache_gb"] * 1e9,
+        evict=split != "test",  # it is read once by a run, what is trained on in each epoch
+    )
 
 
 def last_frozen(config: Config, network: nn.Sequential) -> int:
@@ -81,4 +86,6 @@ def _prefix(
         augment=build_augmentation(config) if augmented else None,
         views=views_of(config) if augmented else 1,
         seed=config["seed"],
+        # What is drawn for a batch is drawn for so many; else no more than a test has at a time.
+        batch=BATCH if augmented else min(BATCH, untrained_batch(config, images.images)),
     )

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cnnexp.config.arguments import to_type
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
 from cnnexp.errors import InputError
+from cnnexp.experiment import precision_of
 from cnnexp.files import clear_parts, refused_by_disk, shown_path
 from cnnexp.models.anatomy import anatomy
 from cnnexp.plan import (
@@ -127,7 +129,8 @@ def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) 
     journal.topic("run", title(config))
     network, phases, images = begin(config, journal)
     journal.topics("data", summary(images, by_class="job" not in config))  # all jobs have alike
-    check_pictures(config, network, images, lambda line: journal.topic("note", line))
+    note = partial(journal.topic, "note")
+    check_pictures(config, network, images, note, precision=precision_of(config))
     check_store(config)
     new = config["resume"] is None
     folder, info = new_run(config, images) if new else interrupted_run(config, images, journal)

@@ -24,7 +24,9 @@ def visualize(config: Mapping[str, Any]) -> Result:
         images = load_test_images(run, partial(journal.topic, "note"))
         # A slip in what was typed ends the command; what else is wrong with a picture, that one.
         try:
-            check_pictures(run.config, run.network, images, lambda line: None)
+            check_pictures(
+                run.config, run.network, images, lambda line: None, precision=run.precision
+            )
         except InputError:
             raise
         except Exception:  # a person's own code: it is told when that picture is drawn

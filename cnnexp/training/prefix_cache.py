@@ -9,9 +9,12 @@ import hashlib
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -23,7 +26,7 @@ from cnnexp.data.lock import held
 from cnnexp.data.progress import Bar
 from cnnexp.data.seal import intact, seal
 from cnnexp.files import clear_parts, whole_file
-from cnnexp.training.phases import fingerprints
+from cnnexp.training.phases import LIBRARIES, fingerprints
 from cnnexp.training.precision import autocast
 from cnnexp.training.randomness import set_generators
 
@@ -41,7 +44,8 @@ class Prefix:
 
     images: (N, S, S, 3) uint8, of which `indices` are run, in that order. views: forms of each
     image, drawn by `augment` from `seed`; 1 without it. precision, device: as the phase trains.
-    content: names the images and the augmentation: same content, same pixels.
+    content: names the images and the augmentation: same content, same pixels. batch: images that
+    are run at a time; without `augment` it may be smaller.
     """
 
     blocks: nn.Sequential
@@ -53,12 +57,14 @@ class Prefix:
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None
     views: int = 1
     seed: int = 0
+    batch: int = BATCH
 
     def key(self) -> str:
-        """Of all but code and plain attributes of modules, which `believed` finds out."""
+        """Of all but code that modules call in other files, which `believed` may find out."""
         digest = hashlib.sha256()
-        head = [VERSION, str(self.blocks), fingerprints(self.blocks), self.precision,
-                self.device.type, self.views, self.seed if self.augment else None]  # fmt: skip
+        head = [VERSION, str(self.blocks), made_of(self.blocks), fingerprints(self.blocks),
+                self.precision, self.device.type, self.views,
+                self.seed if self.augment else None]  # fmt: skip
         digest.update(json.dumps(head).encode())
         for part in self.content:
             digest.update(part.encode("utf-8", "backslashreplace") + b"\0")
@@ -68,7 +74,7 @@ class Prefix:
     def outputs(self) -> Iterator[torch.Tensor]:
         """In batches, (B, H, W, C) or (B, F), on the CPU: all of the first view, then the next."""
         for view in range(self.views):
-            for number in range(-(-len(self.indices) // BATCH)):
+            for number in range(-(-len(self.indices) // self.batch)):
                 yield self._run(self._given(view, number))
 
     @torch.no_grad()
@@ -78,7 +84,8 @@ class Prefix:
 
     def _given(self, view: int, number: int) -> torch.Tensor:
         """A batch of images (B, 3, S, S) as the blocks are given them."""
-        chosen = np.asarray(self.indices[number * BATCH : (number + 1) * BATCH], dtype=np.int64)
+        first = number * self.batch
+        chosen = np.asarray(self.indices[first : first + self.batch], dtype=np.int64)
         images = channels_first(self.images[torch.from_numpy(chosen).to(self.images.device)])
         if self.augment is None:
             return images
@@ -92,6 +99,35 @@ class Prefix:
             output = self.blocks(images.to(self.device))
         # Channels last, as images are: what is read back lies as convolutions like it.
         return (output.permute(0, 2, 3, 1) if output.ndim == 4 else output).contiguous().cpu()
+
+
+def made_of(blocks: nn.Module) -> list[list[str]]:
+    """Of each module its class; where a person wrote it, its plain attributes, and there and in
+    cnnexp the SHA-256 of the file that it is in. A library's modules have in their repr what they
+    were made with.
+    """
+    found = []
+    for module in blocks.modules():
+        kind = type(module)
+        package, source, plain = kind.__module__.partition(".")[0], "", {}
+        if package not in LIBRARIES:
+            plain = {
+                name: value
+                for name, value in vars(module).items()
+                if name[0] != "_" and name != "training" and _plain(value)
+            }
+        if package not in LIBRARIES - {"cnnexp"}:
+            path = getattr(sys.modules.get(kind.__module__), "__file__", None)
+            source = hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+        found.append([kind.__qualname__, repr(plain), source])
+    return found
+
+
+def _plain(value: Any) -> bool:
+    """Whether its repr says what it is, in every process."""
+    if isinstance(value, tuple | list):
+        return all(_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def size_of(prefix: Prefix) -> int:
@@ -110,14 +146,17 @@ def believed(folder: Path, prefix: Prefix) -> torch.Tensor | None:
     # Batches of another size, and other kernels, change the last bits: of bfloat16 about 0.4%.
     if now.shape == then.shape and (now - then).norm() <= 0.02 * now.norm():
         return found
-    log.info("stored outputs of frozen blocks are of other code or settings: run anew")
+    log.info("stored outputs of frozen blocks are of other code or settings: not used")
     return None
 
 
-def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Tensor | None:
+def stored_outputs(
+    prefix: Prefix, cache: Path, limit_bytes: float, *, evict: bool = True
+) -> torch.Tensor | None:
     """(views * N, H, W, C) or (views * N, F), a private map of the entry's file, built if need be.
 
     None, with a line that says why, where it cannot be stored: the blocks then run each time.
+    evict: others may go for it; else it is stored where there is room beside them.
     """
     folder, found = cache / "prefix" / prefix.key(), outputs_at_hand(prefix, cache)
     if found is not None:
@@ -126,6 +165,10 @@ def stored_outputs(prefix: Prefix, cache: Path, limit_bytes: float) -> torch.Ten
     size = size_of(prefix)
     try:
         if _too_large(size, limit_bytes):
+            return None
+        if not evict and sum(path.stat().st_size for path in folder.parent.glob("*/*")) + size > (
+            limit_bytes
+        ):
             return None
         with held(folder / "lock", "running the frozen blocks"):
             found = believed(folder, prefix)  # what another process built meanwhile
@@ -162,7 +205,8 @@ def _open(folder: Path) -> torch.Tensor | None:
         shape, kind = tuple(index["shape"]), TYPES[index["dtype"]]
         if not intact(path, index["values"]):
             return None
-        (folder / "index.json").touch()  # used now
+        with suppress(OSError):  # somebody else's
+            (folder / "index.json").touch()  # used now
         return torch.from_file(str(path), shared=False, size=int(np.prod(shape)), dtype=kind).view(
             shape
         )

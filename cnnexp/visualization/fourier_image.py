@@ -93,9 +93,14 @@ def ascend(
     Adam makes its steps the same whatever the unit of a response is.
     """
     optimizer = torch.optim.Adam([image.amplitudes], lr=RATE, eps=1e-12)
+    in_float32 = torch.autocast(image.amplitudes.device.type, enabled=False)
     for _ in steps:
-        responses = objective(moved(image(), jitter, generator))
-        (gradient,) = torch.autograd.grad(-responses.sum(), image.amplitudes)
+        with in_float32:  # in bfloat16 a place in the image is up to half a pixel off
+            shown = moved(image(), jitter, generator)
+        responses = objective(shown)
+        with in_float32:  # what ran in bfloat16 goes back in it
+            (gradient,) = torch.autograd.grad(-responses.sum(), image.amplitudes)
         image.amplitudes.grad = gradient
         optimizer.step()
-    return (image().detach() * 255).round().byte()
+    with in_float32:
+        return (image().detach() * 255).round().byte()

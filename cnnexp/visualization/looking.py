@@ -38,7 +38,7 @@ def looking_in(precision: str) -> Iterator[None]:
 
 @contextmanager
 def looking_at(network: nn.Sequential) -> Iterator[nn.Sequential]:
-    """The network ready to be looked at: eval mode, float32, frozen, nothing in place.
+    """The network ready to be looked at: eval mode, float32 weights, frozen, nothing in place.
 
     Inside, gradients are on (with respect to feature maps and images; the weights are frozen and
     have no .grad), inference mode is off, and in-place activations give new tensors, so that a
@@ -85,7 +85,9 @@ def looking_at(network: nn.Sequential) -> Iterator[nn.Sequential]:
 def _autocast(tensors: list[torch.Tensor]) -> torch.autocast:
     """Also of what a caller has turned on."""
     device = tensors[0].device.type if tensors else "cpu"
-    return torch.autocast(device, torch.bfloat16, enabled=_precision.get() == "bf16-mixed")
+    enabled = _precision.get() == "bf16-mixed"
+    # Without its cache: a picture may optimise what it gives to a block, and would not see it move.
+    return torch.autocast(device, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 def _in_float32(network: nn.Module, given: Any, logits: torch.Tensor) -> torch.Tensor:

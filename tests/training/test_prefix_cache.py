@@ -1,8 +1,10 @@
 """Outputs of frozen blocks: what is stored is what the blocks give; what is damaged is not used."""
 
+import importlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,9 +88,9 @@ class Louder(Counted):
 
 
 def test_what_no_key_knows_is_found_out(make: Callable[..., Prefix], tmp_path: Path) -> None:
-    """Edited code, and a number that a module keeps to itself: of the blocks, or of what draws."""
+    """Of blocks, or of what draws: edited code elsewhere, attributes that are no plain numbers."""
     first, second = (make(blocks=nn.Sequential(Louder(3, 5, 3))) for _ in range(2))
-    second.blocks[0].gain = 1.5
+    second.blocks[0].gain = np.float32(1.5)
     assert first.key() == second.key()
     found = stored_outputs(first, tmp_path, GIGABYTE)
     other = stored_outputs(second, tmp_path, GIGABYTE)
@@ -114,6 +116,57 @@ def test_what_no_key_knows_is_found_out(make: Callable[..., Prefix], tmp_path: P
 def test_the_key_names_all_that_matters(make: Callable[..., Prefix], change: dict) -> None:
     assert make(**change).key() != make().key()
     assert make().key() == make().key()
+
+
+OWN = """
+from torch import nn
+
+class Own(nn.Conv2d):
+    def __init__(self, gain):
+        super().__init__(3, 5, 3)
+        self.gain, self.training_like = gain, object()
+
+    def forward(self, images):
+        return super().forward(images / 255.0) * self.gain
+"""
+
+
+def test_the_key_names_what_a_person_wrote(
+    make: Callable[..., Prefix], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class's file, and the numbers that its modules keep to themselves."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def key(text: str, gain: float) -> str:
+        (tmp_path / "own_block.py").write_text(text)
+        monkeypatch.delitem(sys.modules, "own_block", raising=False)
+        importlib.invalidate_caches()
+        own = importlib.import_module("own_block").Own
+        torch.manual_seed(0)
+        return make(blocks=nn.Sequential(own(gain))).key()
+
+    first = key(OWN, 1.0)
+    assert key(OWN, 1.0) == first
+    assert len({first, key(OWN, 1.02), key(OWN.replace("255.0", "256.0"), 1.0)}) == 3
+
+
+def test_smaller_batches_give_the_same(make: Callable[..., Prefix], tmp_path: Path) -> None:
+    whole = stored_outputs(make(), tmp_path / "64", GIGABYTE)
+    some = stored_outputs(make(batch=9), tmp_path / "9", GIGABYTE)
+    assert whole is not None
+    assert some is not None
+    torch.testing.assert_close(some, whole)
+
+
+def test_what_may_not_push_out_others(make: Callable[..., Prefix], tmp_path: Path) -> None:
+    size = size_of(make())
+    entries = [make(content=[name]) for name in "abc"]
+    for prefix in entries[:2]:
+        assert stored_outputs(prefix, tmp_path, 2.5 * size, evict=False) is not None
+    assert stored_outputs(entries[2], tmp_path, 2.5 * size, evict=False) is None
+    there = [(tmp_path / "prefix" / prefix.key()).exists() for prefix in entries]
+    assert there == [True, True, False]
+    assert stored_outputs(entries[0], tmp_path, 2.5 * size, evict=False) is not None
 
 
 def test_flat_outputs_and_half_precision(make: Callable[..., Prefix], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from cnnexp.models.normalize import Normalize
 from cnnexp.models.residual import ResidualBlock
 from cnnexp.visualization.excitation import excitations, seen_parts
 from cnnexp.visualization.filters import filters
-from cnnexp.visualization.fourier_image import FourierImage, colour_basis, moved
+from cnnexp.visualization.fourier_image import FourierImage, ascend, colour_basis, moved
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.maximisers import maximisers
 from cnnexp.visualization.probe import Probe, silently
@@ -428,3 +428,23 @@ def test_the_network_stays_as_it_was(probe: Probe, fails: bool) -> None:
     assert state() == before
     assert network.block2[0].weight.grad is grad
     assert bool((grad == 1).all())
+
+
+def test_images_are_made_in_float32() -> None:
+    """Whatever the network runs in: in bfloat16 a pixel's place is half a pixel off."""
+
+    def made() -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        image = FourierImage(2, (96, 96), *GREY, generator)
+        weights = torch.rand(3, 96, 96, generator=generator)
+        return ascend(
+            image,
+            lambda images: (images * weights).sum(dim=(1, 2, 3)),
+            range(3),
+            jitter=6.0,
+            generator=generator,
+        )
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = made()
+    assert torch.equal(found, made())

@@ -221,3 +221,20 @@ def test_networks_run_in_the_precision_of_their_training(
     assert torch.allclose(logits, expected, atol=0.02 * float(expected.abs().max()))
     with torch.autocast("cpu", torch.bfloat16), looking_at(network) as seen:
         assert torch.equal(seen(images), expected), "what is on around it does not count"
+
+
+def test_what_is_optimised_inside_moves(
+    make_network: Callable[..., nn.Sequential], images: torch.Tensor
+) -> None:
+    """Autocast's cache would keep the bfloat16 copy of what is given to a layer, as it was."""
+    network, probe = make_network(), nn.Linear(3, 3)
+    optimizer = torch.optim.SGD(probe.parameters(), lr=1.0)
+    losses = []
+    with looking_in("bf16-mixed"), looking_at(network) as seen:
+        for _ in range(3):
+            loss = probe(seen(images)).float().square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+    assert losses[0] > losses[1] > losses[2]
