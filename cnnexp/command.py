@@ -33,7 +33,7 @@ from cnnexp.config.phases import check_heeded
 from cnnexp.config.rerun import check_epochs, check_per_class, effective, takes_run
 from cnnexp.errors import InputError
 from cnnexp.execution import check_single, checked, execute, run_one
-from cnnexp.processes import place, several, start
+from cnnexp.processes import beside_the_first, place, several, start
 
 # Refused, or set by a script that a person adds words to.
 NOT_TWICE = r"(input|run|runs)$|hydra\b"
@@ -60,7 +60,8 @@ def command(arguments: Namespace) -> int:
     if arguments.hydra_help or arguments.info or arguments.cfg in ("hydra", "all"):
         return hydra_main(arguments, rewritten(arguments.overrides))
     many = arguments.multirun or names_sweep(arguments.overrides)
-    say_twice(arguments.overrides)
+    if not beside_the_first():
+        say_twice(arguments.overrides)
     if many and arguments.cfg is None:
         return sweep(arguments.overrides, folder).exit_code
     composed = compose(arguments.overrides, folder)

@@ -62,6 +62,13 @@ def place(config: Mapping[str, Any]) -> Place | None:
     return Place(int(env["SLURM_PROCID"]), size, int(env["SLURM_LOCALID"]), devices)
 
 
+def beside_the_first() -> bool:
+    """Whether another process says what concerns all: the one that started this one, or the first
+    of a SLURM step. Before the config is known, which `place` reads.
+    """
+    return "TORCHELASTIC_RUN_ID" in os.environ or os.environ.get("SLURM_PROCID", "0") != "0"
+
+
 def here_of(config: Mapping[str, Any]) -> Place:
     """Where this process stands; alone, where it has no fellows."""
     return place(config) or Place()

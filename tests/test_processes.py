@@ -27,7 +27,8 @@ SMALL = [
     "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1",
     "visualization=none", "tracking=none",
 ]  # fmt: skip
-LONG = [*SMALL, "phases.finetune.epochs=30"]  # more than a second: a signal finds it at work
+# More than a second: a signal finds it at work.
+LONG = [line.replace("finetune.epochs=3", "finetune.epochs=30") for line in SMALL]
 TWO = ["trainer=ddp", "trainer.devices=2"]
 STEP = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "3",
         "SLURM_LOCALID": "1", "SLURM_NTASKS_PER_NODE": "2"}  # fmt: skip
@@ -142,7 +143,8 @@ def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
     process = start(tmp_path, *SMALL, *TWO, *wrong)
     _, problems = process.communicate()
     assert process.returncode == 2
-    (line,) = problems.splitlines()
+    note, line = problems.splitlines()
+    assert note == "note: visualization is typed twice; the last counts: visualization=gradcam"
     assert line.startswith("error: visualization.gradcam.layer: no block 'blok1'")
     assert not (tmp_path / "outputs").exists()
 

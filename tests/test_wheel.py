@@ -62,4 +62,4 @@ def test_it_runs_elsewhere(installed: Path, tmp_path: Path) -> None:
              "visualization=none", "tracking=none"]  # fmt: skip
     done = python(installed, tmp_path, *words)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(list((tmp_path / "outputs" / "own").iterdir())) == 1
+    assert len(list((tmp_path / "outputs" / "smoke").iterdir())) == 1
