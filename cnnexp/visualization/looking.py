@@ -83,7 +83,7 @@ def looking_at(network: nn.Sequential) -> Iterator[nn.Sequential]:
 
 
 def _autocast(tensors: list[torch.Tensor]) -> torch.autocast:
-    """Also of what a caller has turned on."""
+    """As `looking_in` says, whatever a caller has turned on."""
     device = tensors[0].device.type if tensors else "cpu"
     enabled = _precision.get() == "bf16-mixed"
     # Without its cache: a picture may optimise what it gives to a block, and would not see it move.
