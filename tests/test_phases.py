@@ -18,7 +18,6 @@ from cnnexp.errors import InputError
 from cnnexp.runs import Result, owned
 from cnnexp.training.classifier import Classifier
 from cnnexp.training.fit import SavesEpochs
-from cnnexp.visualization import features
 
 TWO = [
     "phases=finetune", "trainer.max_epochs=3", "phases.finetune.lr_scale={block2:0.1}",
@@ -116,59 +115,6 @@ def test_same_figures_with_and_without_the_cache() -> None:
             torch.testing.assert_close(ours[key], theirs[key], rtol=1e-3, atol=1e-4)
     assert plain.metrics["test/loss"] == pytest.approx(cached.metrics["test/loss"], rel=1e-3)
     assert plain.metrics["test/accuracy"] == cached.metrics["test/accuracy"]
-
-
-def test_test_images_too_go_through_frozen_blocks_once(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran: list[str] = []  # the first block of what gives features
-
-    def last_features(network: torch.nn.Sequential, batches: object) -> object:
-        ran.append(next(iter(dict(network.named_children()))))
-        return known(network, batches)
-
-    known = features.last_features
-    monkeypatch.setattr(features, "last_features", last_features)
-    alone = "paths.cache=cache"  # other tests freeze the same blocks
-    options = [*SHORT, "phases=frozen", "trainer.max_epochs=2", alone]
-    options += ["visualization=[embedding,neighbours]"]
-    cached = cnnexp.run(options)
-    assert "at hand" not in capsys.readouterr().out
-    assert cached.folder is not None
-    again = cnnexp.run(["task=evaluate", f"run={cached.folder}", alone])
-    count = len(rows(cached.folder / "predictions.csv"))
-    assert f"outputs of frozen blocks are at hand, {count} of them" in capsys.readouterr().out
-    assert again.metrics["test/loss"] == cached.metrics["test/loss"]
-    answers = [cached.folder / name for name in ("predictions.csv", "evaluation/predictions.csv")]
-    assert answers[0].read_bytes() == answers[1].read_bytes()
-    assert ran == ["normalize"] * 2 + ["head"] * 2, "the first two before the training"
-    plain = cnnexp.run([*options, "training.prefix_cache=false"])
-    assert ran[4:] == ["normalize"] * 4
-    assert "at hand" not in capsys.readouterr().out
-    assert plain.metrics["test/accuracy"] == cached.metrics["test/accuracy"]
-    assert plain.folder is not None
-    ours, theirs = (
-        json.loads((folder / "figures" / "pictures.json").read_text())
-        for folder in (cached.folder, plain.folder)
-    )
-    for name in ("embedding", "neighbours"):
-        assert ours[name]["reading"] == theirs[name]["reading"]
-    variances = [found["embedding"]["numbers"]["explained_variance"] for found in (ours, theirs)]
-    assert variances[0] == pytest.approx(variances[1], rel=1e-3)
-
-
-def test_pictures_of_a_gpu_s_run_on_a_cpu(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It was trained in 16-mixed, which a CPU is not asked for; pictures are float32 there."""
-    folder = cnnexp.run([*SHORT, "trainer.max_epochs=1"]).folder
-    assert folder is not None
-    info = json.loads((folder / "run.json").read_text()) | {"precision": "16-mixed"}
-    (folder / "run.json").write_text(json.dumps(info))
-    config = (folder / "config.yaml").read_text()
-    assert "precision: 32-true" in config
-    (folder / "config.yaml").write_text(config.replace("precision: 32-true", "precision: 16-mixed"))
-    cnnexp.run(["task=visualize", f"run={folder}", "visualization=[gradcam,neighbours]"])
-    assert "left out" not in capsys.readouterr().out
-    assert (folder / "visualization" / "neighbours.png").is_file()
 
 
 def test_augmented_views(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ def size_of(prefix: Prefix) -> int:
 
 def believed(folder: Path, prefix: Prefix) -> torch.Tensor | None:
     """The entry, where it holds of the first images what the blocks make of them now: no key knows
-    of edited code, or of a number that a module keeps to itself.
+    of code elsewhere, or of what a module keeps to itself that is no plain value.
     """
     found = _open(folder)
     if found is None:
@@ -156,9 +156,10 @@ def stored_outputs(
     """(views * N, H, W, C) or (views * N, F), a private map of the entry's file, built if need be.
 
     None, with a line that says why, where it cannot be stored: the blocks then run each time.
-    evict: others may go for it; else it is stored where there is room beside them.
+    evict: others may go for it; else, where there is no room beside them, None without a word.
     """
-    folder, found = cache / "prefix" / prefix.key(), outputs_at_hand(prefix, cache)
+    folder = cache / "prefix" / prefix.key()
+    found = believed(folder, prefix)
     if found is not None:
         log.info("outputs of frozen blocks are at hand, %s of them", f"{len(found):,}")
         return found
@@ -166,10 +167,10 @@ def stored_outputs(
     try:
         if _too_large(size, limit_bytes):
             return None
-        if not evict and sum(path.stat().st_size for path in folder.parent.glob("*/*")) + size > (
-            limit_bytes
-        ):
-            return None
+        if not evict:
+            taken = sum(path.stat().st_size for path in folder.parent.glob("*/*"))
+            if taken + size > limit_bytes:
+                return None
         with held(folder / "lock", "running the frozen blocks"):
             found = believed(folder, prefix)  # what another process built meanwhile
             if found is None:
