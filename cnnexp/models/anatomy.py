@@ -17,8 +17,8 @@ POOLS = {aten.max_pool2d_with_indices.default, aten.max_pool2d.default, aten.avg
 @dataclass(frozen=True)
 class Layer:
     """One row. shape: (C, H, W) or (features,). multiply_adds: per image. receptive_field: side in
-    input pixels that an output value can depend on, borders ignored; dense layers see the whole
-    image.
+    input pixels that an output value can depend on, borders ignored: it may exceed the image. A
+    dense layer is a window as large as its map.
     """
 
     name: str
@@ -136,8 +136,8 @@ class _ReceptiveFields(TorchDispatchMode):
         tensors = [t for t in given if isinstance(t, torch.Tensor)]
         if not tensors:  # torch.full and its like make values that depend on no pixel
             return result
-        fields = [self.known[t] for t in tensors if t in self.known]
-        field, jump = max(fields, default=(1, 1))
+        known = [t for t in tensors if t in self.known]
+        field, jump = max((self.known[t] for t in known), default=(1, 1))
         if func is aten.convolution.default:
             weight, stride, dilation = args[1], args[3], args[5]
             field += dilation[0] * (weight.shape[-1] - 1) * jump
@@ -147,7 +147,13 @@ class _ReceptiveFields(TorchDispatchMode):
             dilation = args[4] if func is not aten.avg_pool2d.default and len(args) > 4 else [1]
             field += dilation[0] * (args[1][0] - 1) * jump
             jump *= stride[0]
-        elif output.ndim < 3 or (output.shape[-2:] == (1, 1) and tensors[0].shape[-2:] != (1, 1)):
-            field = max(field, self.image_size)  # dense layers and global pooling see everything
+        elif output.ndim < 3 or output.shape[-2:] == (1, 1):
+            largest = max(known or tensors, key=lambda t: t.numel())
+            if largest.ndim == 3:  # tokens look at each other
+                field = max(field, self.image_size)
+            elif largest.ndim == 4 and output.shape[:1] == (1,):
+                # Flattened, or pooled to one place: a window as large as the map. After it all
+                # places see the same, also where a map is multiplied by it.
+                field, jump = field + (max(largest.shape[-2:]) - 1) * jump, 0
         self.known[output] = (field, jump)
         return result

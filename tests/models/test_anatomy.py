@@ -27,7 +27,7 @@ def test_lenet_table_to_the_digit() -> None:
     # 28*28*8 outputs of 5*5*3 products; 10*10*16 of 5*5*8; then in*out.
     products = [470_400, 0, 320_000, 0, 48_000, 10_080, 840]
     assert [row.multiply_adds for row in rows] == products
-    # 5; +1*1; +4*2; +1*2; dense layers see all 32.
+    # 5; +1*1; +4*2; +1*2; the first dense layer is a window of 5 places that lie 4 apart.
     assert [row.receptive_field for row in rows] == [5, 6, 14, 16, 32, 32, 32]
     assert [row.name for row in rows][:2] == ["block1.0", "block1.2"]
 
@@ -39,9 +39,22 @@ def test_published_numbers_of_vgg16_and_resnet18() -> None:
     assert sum(row.parameters for row in rows) == 138_357_544
     assert sum(row.multiply_adds for row in rows) == 15_470_264_320
     assert {row.name: row.receptive_field for row in rows}["features.30"] == 212
+    assert rows[-1].receptive_field == 212 + 6 * 32  # the dense layers' window: 7x7 places
     rows = anatomy(torchvision.models.resnet18(), 224)
     assert sum(row.parameters for row in rows) == 11_689_512
     assert {row.name: row.receptive_field for row in rows}["layer4.1.conv2"] == 435
+    assert rows[-1].receptive_field == 435 + 6 * 32
+
+
+def test_what_has_seen_everything_sees_no_more() -> None:
+    """Squeeze and excitation, again and again, and layers on (B, H, W, C)."""
+    rows = anatomy(torchvision.models.mobilenet_v3_small(), 224)
+    assert 224 <= rows[-1].receptive_field < 2 * 224
+    rows = anatomy(torchvision.models.convnext_tiny(), 224)
+    fields = {row.name: row.receptive_field for row in rows}
+    assert fields["features.1.0.block.3"] == 4 + 6 * 4  # a dense layer for each place
+    assert fields["avgpool"] == fields["features.7.2.block.5"] + 6 * 32
+    assert anatomy(torchvision.models.vit_b_16(), 224)[-1].receptive_field == 224
 
 
 def test_code_that_asks_for_values_has_a_table_too() -> None:
