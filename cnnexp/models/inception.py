@@ -112,7 +112,9 @@ def inception_block(
     if kind == "naive" and min(parts) < 1:
         raise InputError(
             f"model.kind=naive: pooling passes its {channels} channels on and leaves {left} of "
-            f"{width} to the convolutions; use kind=reduced, fewer blocks in a row or wider ones"
+            f"{width} to the convolutions: each block must be wider than what it is given; use "
+            "kind=reduced, or widths that grow from block to block (model=inception: "
+            "model.blocks=1)"
         )
     if min(parts) < 1:
         raise InputError(

@@ -1,6 +1,7 @@
 """task=anatomy: the layer table of the configured network, printed and saved as CSV."""
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def run_anatomy(config: Mapping[str, Any]) -> Result:
     network = build_network(config, classes)
     size = config["dataset"]["image_size"]
     rows = anatomy(network, size)
-    path = Path(config["paths"]["outputs"]).absolute() / "anatomy" / f"{config['name']}_{size}.csv"
+    # Variants of a model side by side: what was typed of it stands in the file's name.
+    typed = [line.removeprefix("model.") for line in config["overrides"] if line[:6] == "model."]
+    stem = re.sub(r"[^\w.=-]+", "-", "_".join([config["name"], str(size), *typed]))[:100]
+    path = Path(config["paths"]["outputs"]).absolute() / "anatomy" / f"{stem}.csv"
     write_anatomy(path, rows)
     console = Console(width=None if Console().is_terminal else 160)
     console.print(
