@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from cnnexp.answers import Tested, draw
+from cnnexp.answers import Tested
 from cnnexp.config.arguments import to_type
 from cnnexp.config.loss_options import loss_options
+from cnnexp.drawing import draw
 from cnnexp.files import shown_path
 from cnnexp.recording import ENDED, RUN, Records, log_files
 from cnnexp.reporting.curves import learning_curves

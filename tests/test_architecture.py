@@ -31,6 +31,7 @@ ALLOWED = {
     "models": {"config.weights"},
     "visualization": {
         "data.turns",
+        "models.anatomy",  # of any network: what a layer sees
         "reporting.page",
         "reporting.picture",
         "reporting.style",

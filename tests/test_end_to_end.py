@@ -165,7 +165,7 @@ def test_visualize_other_pictures(
         cnnexp.run([*command, f"{layer}9"])
     assert not (trained.folder / "visualization").exists()
     cnnexp.run([*command, f"{layer}1"])
-    other = (trained.folder / "visualization" / "gradcam.png").read_bytes()
+    other = (trained.folder / "visualization" / "gradcam_block1.png").read_bytes()
     assert other != own[trained.folder / "figures" / "gradcam.png"]
     assert {path: path.read_bytes() for path in own} == own
 

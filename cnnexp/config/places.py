@@ -21,6 +21,7 @@ DOES = {  # and takes no run
     "lr_find": "tries rates on a new network",
     "suite": "starts new runs",
 }
+TAKES_INPUT = ("predict", "visualize")
 LOADS = ("train", "data", "lr_find")  # the images of the config, not of a run
 LOADS_NETWORK = ("evaluate", "predict", "visualize", "export")  # of a run
 MAKES_FOLDERS = (*LOADS, "anatomy", "predict")  # in paths.outputs
@@ -40,8 +41,8 @@ def check_paths(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"run={run}: task={task} {DOES[task]}; with it use task={', '.join(NEEDS_RUN)}"
         )
-    if task != "predict" and given is not None:
-        raise InputError(f"input={given}: only task=predict run=<run> takes it")
+    if task not in TAKES_INPUT and given is not None:
+        raise InputError(f"input={given}: only task={', '.join(TAKES_INPUT)} run=<run> takes it")
     if task == "predict" and given is None:
         raise InputError("task=predict: needs input=<an image, a folder or a glob>")
     if run is not None and not Path(run).expanduser().is_dir() and not RUN_ID.fullmatch(run):
@@ -62,7 +63,8 @@ def check_paths(config: Mapping[str, Any]) -> None:
             f"(hexadecimal digits){newest(config, start)}"
         )
     pattern = None if given is None else str(Path(given).expanduser())
-    if pattern is not None and not Path(pattern).exists():
+    # task=visualize takes names of test images, too.
+    if pattern is not None and task == "predict" and not Path(pattern).exists():
         if not set(pattern) & set("*?["):
             raise InputError(f"input={given}: no such file or folder")
         if next(glob.iglob(pattern, recursive=True), None) is None:

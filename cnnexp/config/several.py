@@ -22,6 +22,11 @@ def check_runs(config: Mapping[str, Any], typed: Sequence[str]) -> None:
             f"runs={shown(runs)}: only task={', '.join(TAKES_RUNS)} takes several, and "
             f"task=compare{one}"
         )
+    if config.get("input") is not None:
+        raise InputError(
+            f"input={config['input']}: runs= shows test images that all runs have; leave it out, "
+            "or name one run with run="
+        )
     if config.get("run") is not None:
         raise InputError(
             f"run={config['run']}, runs={shown(runs)}: one of them; several runs are a list: "

@@ -1,6 +1,7 @@
 """A picture of a run: the figure, and the words that a report sets beside it."""
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,12 @@ def listed(value: Any) -> Any:
     if not hasattr(value, "tolist"):
         raise TypeError(f"a {type(value).__name__}")
     return value.tolist()
+
+
+def picture_name(kind: str, *parts: Any) -> str:
+    """`kind_part_part`, a file's name for what `parts` tell apart; None and "" are no part."""
+    said = [re.sub(r"\W+", "_", str(part)).strip("_") for part in parts if part not in (None, "")]
+    return "_".join([kind, *said])
 
 
 def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """task=predict: classify files with a finished run, print the answers and write them as CSV."""
 
-import glob
 import secrets
 import time
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ import torch
 from rich.table import Table
 
 from cnnexp.data.batches import Batches
-from cnnexp.data.gate import quiet, read
-from cnnexp.data.resize import fit
+from cnnexp.data.gate import quiet
+from cnnexp.data.given_files import find_files, read_files
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of
 from cnnexp.files import shown_path
@@ -32,27 +31,23 @@ AT_ONCE = 256  # images decoded and in memory together
 def predict(config: Mapping[str, Any]) -> Result:
     with Journal() as journal, quiet():
         paths = find_files(config["input"])
+        if not paths:
+            raise InputError(
+                f"input={config['input']}: no such file, and no file matches; quote a glob: "
+                "'input=a/*.jpg'"
+            )
         run = load_run(config, partial(journal.topic, "note"))
-        options = run.config["dataset"]
         good: list[Path] = []
         shares: list[np.ndarray] = []
         left_out: list[tuple[Path, str]] = []
         for start in range(0, len(paths), AT_ONCE):
-            pixels = []
-            for path in paths[start : start + AT_ONCE]:
-                try:
-                    image = read(path.read_bytes(), options["image_size"])
-                except OSError as error:
-                    image = f"cannot be read: {error.strerror}"
-                if isinstance(image, str):
-                    left_out.append((path, image))
-                    continue
-                good.append(path)
-                pixels.append(fit(image, options["image_size"], options["resize"]))
-            if pixels:
+            given = read_files(paths[start : start + AT_ONCE], run.config["dataset"])
+            good += given.paths
+            left_out += given.left_out
+            if given.pixels:
                 logits, _, _ = predict_logits(
                     run.network,
-                    in_order(np.stack(pixels)),
+                    in_order(np.stack(given.pixels)),
                     precision=run.precision,
                     device=device_of(run.config),
                 )
@@ -78,24 +73,6 @@ def predict(config: Mapping[str, Any]) -> Result:
         )
         journal.topic("saved", shown_path(target))
     return Result({"images": float(len(good))}, run.folder, run.network)
-
-
-def find_files(wanted: str) -> list[Path]:
-    """A file, all files below a folder, or a glob (** goes into folders), sorted; hidden ones
-    not.
-    """
-    path = Path(wanted).expanduser()
-    if path.is_file():
-        return [path]
-    inside = Path(glob.escape(str(path))) / "**" / "*"
-    pattern = str(inside if path.is_dir() else path)
-    found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
-    files = [file for file in found if file.is_file()]
-    if not files:
-        raise InputError(
-            f"input={wanted}: no such file, and no file matches; quote a glob: 'input=a/*.jpg'"
-        )
-    return files
 
 
 def in_order(pixels: np.ndarray) -> Batches:

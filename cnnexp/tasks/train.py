@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from cnnexp.answers import Tested, answer, check_pictures, save_predictions, verdict
+from cnnexp.answers import Tested, answer, save_predictions, verdict
 from cnnexp.conclusion import conclude
 from cnnexp.config.arguments import to_type
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.summary import summary
+from cnnexp.drawing import check_pictures
 from cnnexp.errors import InputError
 from cnnexp.experiment import precision_of
 from cnnexp.files import clear_parts, refused_by_disk, shown_path

@@ -1,27 +1,43 @@
 """task=visualize: pictures of a finished run, beside its own; or of several on the same images."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
-from cnnexp.answers import answer, check_pictures, draw
+import numpy as np
+import torch
+
+from cnnexp.answers import answer
 from cnnexp.config.groups import listed
-from cnnexp.errors import InputError
+from cnnexp.data.gate import quiet
+from cnnexp.data.given_files import find_files, read_files
+from cnnexp.data.image_set import ImageSet
+from cnnexp.drawing import check_pictures, draw
+from cnnexp.errors import InputError, nearest
 from cnnexp.files import shown_path
-from cnnexp.finished import load_run, load_test_images
+from cnnexp.finished import FinishedRun, load_run, load_test_images
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.run_report.report import write_report
 from cnnexp.runs import Result
 from cnnexp.tasks.side_by_side import visualize_runs
+from cnnexp.visualization.probe import SHOWN, Chosen
 
 
 def visualize(config: Mapping[str, Any]) -> Result:
     if config["runs"] is not None:
         return visualize_runs(config)
-    with Journal() as journal:
-        run = load_run(config, partial(journal.topic, "note"))
+    with Journal() as journal, quiet():
+        note = partial(journal.topic, "note")
+        run = load_run(config, note)
         journal.topic("run", shown_path(run.folder))
-        images = load_test_images(run, partial(journal.topic, "note"))
+        images = load_test_images(run, note)
+        chosen = None
+        if config["input"] is not None:
+            chosen = choose(config["input"], run, images, note)
+            journal.topic("images", listed(list(chosen.paths)))
         # A slip in what was typed ends the command; what else is wrong with a picture, that one.
         try:
             check_pictures(
@@ -40,8 +56,48 @@ def visualize(config: Mapping[str, Any]) -> Result:
             tested,
             folder,
             lambda line: journal.topic("picture", line),
+            chosen,
         )
         names = dict.fromkeys(path.stem for path in written)
         journal.topic("saved", f"{shown_path(folder)}  ({listed(list(names))})")
         journal.topic("report", f"{shown_path(write_report(run.folder))}  (open it in a browser)")
     return Result(tested.metrics, run.folder, run.network)
+
+
+def choose(wanted: str, run: FinishedRun, images: ImageSet, note: Callable[[str], None]) -> Chosen:
+    """Files on this disk, or test images by their names as predictions.csv has them, at most SHOWN.
+
+    Of a file that is one of the data set's images the class is known. note: is told of what is left
+    out. Raises InputError where nothing is left.
+    """
+    name = "/".join(PurePath(wanted).parts[-2:]).lstrip("/")
+    if files := find_files(wanted):
+        given = read_files(files[:SHOWN], run.config["dataset"])
+        for path, reason in given.left_out:
+            note(f"left out: {path}: {reason}")
+        if len(files) > SHOWN:
+            note(f"of {len(files):,} files the first {SHOWN} are looked at")
+        if not given.paths:
+            raise InputError(f"input={wanted}: there is no readable image")
+        known = dict(zip(images.sha256, images.labels.tolist(), strict=True))
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in given.paths]
+        pixels = torch.from_numpy(np.stack(given.pixels)).permute(0, 3, 1, 2)
+        labels = torch.tensor([known.get(digest, -1) for digest in digests])
+        return Chosen(name, pixels, labels, tuple(map(str, given.paths)))
+    test = images.split["test"].tolist()
+    named = {images.paths[i]: i for i in test}
+    found = [named[wanted]] if wanted in named else []
+    found = found or [i for i in test if fnmatchcase(images.paths[i], wanted)][:SHOWN]
+    if not found:
+        raise InputError(
+            f"input={wanted}: no such file, and no test image of that name"
+            f"{nearest(wanted, named) or '; predictions.csv lists them'}"
+        )
+    masks = None if images.masks is None else torch.from_numpy(np.array(images.masks[found]))
+    return Chosen(
+        name,
+        torch.from_numpy(images.images[found]).permute(0, 3, 1, 2),
+        torch.from_numpy(np.asarray(images.labels)[found]),
+        tuple(images.paths[i] for i in found),
+        masks,
+    )

@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from cnnexp.config.types import PositiveInt
-from cnnexp.errors import InputError
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page, fitted
-from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.picture import Picture, picture_name
 from cnnexp.reporting.style import QUIET, house_style
 from cnnexp.visualization.captions import verdict
-from cnnexp.visualization.layers import HEAD, block_outputs, map_block
+from cnnexp.visualization.layers import HEAD, block_outputs, find_layer, gives
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.probe import Probe
 
@@ -30,25 +29,19 @@ def feature_maps(
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Block -> its output (B, C, h, w) float32 for images (B, 3, H, W); and the logits (B, K or 1).
 
-    blocks: None for all that give maps, but for `normalize`. Raises InputError for a name that the
-    network lacks, or whose output is no map.
+    blocks: or layers inside one (block3.0), in the order in which they run; None for all blocks
+    that give maps, but for `normalize`. Raises InputError for a name that the network lacks, or
+    whose output is no map.
     """
     with looking_at(network) as network, torch.no_grad():
         for name in blocks or ():
-            map_block(network, name, KEY)
-        outputs = block_outputs(network, images)
+            find_layer(network, name, KEY)
+        with gives(network, blocks or (), KEY) as given:
+            outputs = block_outputs(network, images)
     logits = outputs.pop(HEAD)
-    if blocks is None:
-        maps = {n: x for n, x in outputs.items() if x.dim() == 4 and n != "normalize"}
-    else:
-        maps = {n: x for n, x in outputs.items() if n in blocks}
-    for name, values in maps.items():
-        if values.dim() != 4:
-            raise InputError(
-                f"{KEY}: block '{name}' gives no map, its output is {values.dim()}-dimensional; "
-                "choose blocks before it"
-            )
-    return maps, logits
+    if blocks is not None:
+        return {name: values.float() for name, values in given.items()}, logits
+    return {n: x for n, x in outputs.items() if x.dim() == 4 and n != "normalize"}, logits
 
 
 def ranked_channels(maps: torch.Tensor) -> list[int]:
@@ -104,14 +97,16 @@ def activations(
             title=f"Activations for {probe.paths[i]}",
             said=said.lines,
             notes=[
-                "true class → predicted class (its probability)",
+                "true class → predicted class (its probability)"
+                if probe.labels[i] >= 0
+                else "the predicted class (its probability)",
                 "",
                 "Below, for each block, the channels that vary most over the image, the most",
                 "first, each under its number. One scale per block: equal colours, equal values.",
                 f"Dead: the same value everywhere in all {len(probe.images)} images at hand.",
             ],
         )
-        pictures[f"activations_{i + 1}"] = Picture(
+        pictures[picture_name("activations", i + 1, probe.chosen)] = Picture(
             figure,
             title=f"Activations for {probe.paths[i]}",
             reading="The feature maps of each block, the channels that vary most first. One scale "

@@ -14,10 +14,10 @@ from cnnexp.config.types import PositiveInt
 from cnnexp.errors import Inapplicable, InputError, nearest
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page
-from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.picture import Picture, picture_name
 from cnnexp.reporting.style import house_style
 from cnnexp.visualization import faithfulness, projection
-from cnnexp.visualization.captions import LEGEND
+from cnnexp.visualization.captions import legend
 from cnnexp.visualization.gradcam import gradcam_maps
 from cnnexp.visualization.layers import class_scores, default_layer
 from cnnexp.visualization.looking import looking_at
@@ -150,7 +150,6 @@ LINES = (
     "Bright: what mattered for the predicted class, logit; each map has its own scale. |gradient|: "
     "how far a change of the pixel moves the score, summed over colours. Positive part: what the "
     "place adds to the score.",
-    LEGEND.replace("Above", "At the left"),
 )
 READING = (
     "Bright: what mattered for the predicted class, each map on its own scale, its maximum below. "
@@ -226,13 +225,15 @@ def attributions(
         "Fail the test of random weights, for the map has little to do with what was learned: "
         f"{', '.join(failing)}."
     )
-    lines = [*LINES, *([failed] if failing else [])]
+    said = legend(probe.labels[:images].tolist()).replace("Above", "At the left")
+    lines = [*LINES, said, *([failed] if failing else [])]
     lines += [f"Deletion, insertion and random weights: on the first {len(shown[:scored])} images."]
     lines += [f"Left out: {name}: {reason}." for name, reason in left_out.items()]
     width = 2 * MARGIN + SIDE + (1 + len(maps)) * (CELL + GAP)
     lines = [part for line in lines for part in textwrap.wrap(line, int(width / 0.085))]
+    title = f"Attribution{probe.of_chosen}"
     bars = HEAD + len(shown) * (CELL + BELOW) + 0.15
-    page = Page(width, bars + faithfulness.scores_height(chance), "Attribution", lines)
+    page = Page(width, bars + faithfulness.scores_height(chance), title, lines)
     heads = ["image", *("\n".join(METHODS[name][1:]) for name in maps)]
     pixels = probe.images[:images]
     projection.draw_rows(page, CELL, heads, pixels, probe.labels, shares, probe.classes)
@@ -249,4 +250,5 @@ def attributions(
     numbers: dict[str, Any] = {"scores": {name: score._asdict() for name, score in scores.items()}}
     numbers |= {"chance": chance._asdict(), "left_out": left_out, "failing": failing}
     reading = f"{READING} {failed}" if failing else READING
-    return {"attributions": Picture(page.figure, "Attribution", reading, alt, numbers)}
+    name = picture_name("attributions", probe.chosen)
+    return {name: Picture(page.figure, title, reading, alt, numbers)}

@@ -14,7 +14,7 @@ LEGEND = f"Above: {RIGHT} right or {WRONG} wrong, true class → predicted class
 
 @dataclass(frozen=True)
 class Verdict:
-    """lines: one, or two where there is little room."""
+    """lines: one, or two where there is little room. right: or its true class is not known."""
 
     right: bool
     lines: tuple[str, ...]
@@ -36,10 +36,15 @@ def verdict(
 ) -> Verdict:
     """`✓ cat → cat (98%)`: the true class, the predicted one and its probability.
 
-    probabilities: (K,). width: inches; where one line is too long for it, two: the true class, then
-    the predicted one. size: points.
+    label: -1 where the true class is not known: `→ cat (98%)`. probabilities: (K,). width: inches;
+    where one line is too long for it, two: the true class, then the predicted one. size: points.
     """
     predicted = int(probabilities.argmax())
+    if label < 0:
+        sure = percent(float(probabilities[predicted]))
+        room = width - text_width(f"→  ({sure})", size, "bold")
+        said = fitted(" ".join(classes[predicted].split()), room, size, "bold")
+        return Verdict(True, (f"→ {said} ({sure})",))
     right = predicted == label
     sign = RIGHT if right else WRONG
     sure = percent(float(probabilities[predicted]))
@@ -50,6 +55,11 @@ def verdict(
     first = fitted(true, width - text_width(f"{sign} ", size, "bold"), size, "bold")
     second = fitted(said, width - text_width(f"→  ({sure})", size, "bold"), size, "bold")
     return Verdict(right, (f"{sign} {first}", f"→ {second} ({sure})"))
+
+
+def legend(labels: Sequence[int]) -> str:
+    """What the verdicts on images of these classes mean, which stand above them."""
+    return LEGEND if max(labels) >= 0 else "Above: the predicted class (its probability)."
 
 
 def percent(probability: float) -> str:

@@ -10,10 +10,10 @@ from torch import nn
 
 from cnnexp.config.types import PositiveInt
 from cnnexp.reporting.page import MARGIN, Page, fitted
-from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.picture import Picture, picture_name
 from cnnexp.reporting.style import QUIET, house_style
 from cnnexp.visualization.gradcam import gradcam_maps
-from cnnexp.visualization.layers import default_layer, map_block
+from cnnexp.visualization.layers import default_layer, find_layer
 from cnnexp.visualization.overlay import heat_over, heat_scale, strength
 from cnnexp.visualization.probe import Probe
 
@@ -66,11 +66,12 @@ def class_gradcam(
     probe: Probe, *, classes: PositiveInt = 20, images: PositiveInt = 32, layer: str | None = None
 ) -> dict[str, Picture]:
     """Mean image and mean map of the rightly predicted test images of each class."""
+    name = picture_name("class_gradcam", layer)
     if layer is None:
         height, width = probe.images.shape[-2:]
         layer = default_layer(probe.network, (height, width))
     else:
-        map_block(probe.network, layer, KEY)
+        find_layer(probe.network, layer, KEY)
     labels, predictions = probe.test.labels, probe.probabilities.argmax(1)
     chosen = chosen_classes(labels, predictions, classes)
     right = {c: np.flatnonzero((labels == c) & (predictions == c)) for c in chosen}
@@ -101,7 +102,7 @@ def class_gradcam(
     shares = [n["central_share"] for n in numbers.values() if n["central_share"] is not None]
     middle = f"{np.mean(shares):.0%}" if shares else "none"
     return {
-        "class_gradcam": Picture(
+        name: Picture(
             _page(means, probe.classes, f"Class means of Grad-CAM at {layer}", lines).figure,
             title=f"Class means of Grad-CAM at {layer}",
             reading="Where, on average, the evidence for a class lies; only rightly predicted "

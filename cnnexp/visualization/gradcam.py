@@ -14,14 +14,16 @@ from torch.nn import functional as F
 from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError, nearest
 from cnnexp.logits import to_probabilities
-from cnnexp.reporting.picture import Picture
+from cnnexp.models.anatomy import anatomy
+from cnnexp.reporting.picture import Picture, picture_name
 from cnnexp.reporting.style import house_style
-from cnnexp.visualization.captions import LEGEND
+from cnnexp.visualization.captions import legend
 from cnnexp.visualization.layers import (
     SMALLEST_MAP,
+    UpTo,
     class_scores,
     default_layer,
-    map_block,
+    find_layer,
 )
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.overlay import heat_overlays
@@ -51,25 +53,21 @@ def gradcam_maps(
     """Where in `images` (B, 3, H, W) `layer` speaks for the classes `targets` (B,) int64.
 
     ReLU of the sum over channels of feature map x mean gradient of the class's logit, enlarged
-    bilinearly. A single logit is negated for class 0. layer: a block before the head whose output
-    is (B, C, h, w); None: `default_layer`. Raises InputError, naming `key`, for another name or
-    output.
+    bilinearly. A single logit is negated for class 0. layer: a block before the head, or a layer
+    inside one, whose output is (B, C, h, w); None: `default_layer`. Raises InputError, naming
+    `key`, for another name or output.
     """
     size = (images.shape[-2], images.shape[-1])
     maps = []
     with looking_at(network) as network:
         layer = layer or default_layer(network, size)
-        block = map_block(network, layer, key)
-        gradcam = LayerGradCam(class_scores(network), block)
+        gradcam = LayerGradCam(class_scores(network), find_layer(network, layer, key))
+        with torch.no_grad():
+            UpTo(network, layer, key)(images[:1])  # what gives no map is refused
         for some, wanted in zip(images.split(BATCH), targets.split(BATCH), strict=True):
             # Copies: captum asks for gradients of the layer's output, which an identity shares with
             # the image, and tensors made in inference mode have none.
             small = gradcam.attribute(some.clone(), target=wanted.clone(), relu_attributions=True)
-            if small.dim() != 4:
-                raise InputError(
-                    f"{key}: block '{layer}' gives no map; its output is "
-                    f"{small.dim()}-dimensional; choose a block before it"
-                )
             small = small.detach().float()
             large = F.interpolate(small, size=size, mode="bilinear", align_corners=False)
             maps.append(large[:, 0])
@@ -91,7 +89,15 @@ def gradcam(
         if layer
         else f" It is the last block whose map has {SMALLEST_MAP}x{SMALLEST_MAP} places or more."
     )
+    asked = (layer, None if target == "predicted" else target, probe.chosen)
     maps, layer, (height, width) = gradcam_maps(probe.network, shown, targets, layer)
+    side = min(shown.shape[-2:])
+    field = receptive_field(probe.network, layer, side)
+    sees = (
+        f"{field} of {side} pixels across: the edges of a bright spot are no sharper than that"
+        if field < side
+        else "the whole image, or most of it: the edges of a bright spot mean nothing"
+    )
     figure = heat_overlays(
         images=shown.cpu().numpy(),
         maps=maps.cpu().numpy(),
@@ -99,26 +105,32 @@ def gradcam(
         targets=targets.tolist(),
         probabilities=probabilities.cpu().numpy(),
         classes=probe.classes,
-        title=f"Grad-CAM at {layer}, maps of {height}x{width}",
+        title=f"Grad-CAM at {layer}, maps of {height}x{width}{probe.of_chosen}",
         lines=[
             "Bright: this part raised the score (logit) of the class named below. One scale.",
-            LEGEND,
+            legend(labels.tolist()),
         ],
         unit="evidence for the class",
     )
     right = int((probabilities.argmax(1) == labels).sum())
+    known = f", {right} of them predicted right" * bool((labels >= 0).all())
     return {
-        "gradcam": Picture(
+        picture_name("gradcam", *asked): Picture(
             figure,
-            title=f"Grad-CAM at {layer}",
+            title=f"Grad-CAM at {layer}{probe.of_chosen}",
             reading="Bright: this part of the image raised the score of the class named below it. "
             "All maps share one scale: a faint map means that little in the image speaks for the "
             "class; the answer is sure all the same where nothing speaks for another. Each place "
-            f"of the {height}x{width} map sees a large part of the image: edges of a bright spot "
-            f"mean nothing.{chosen}",
-            alt=f"Heat maps over {len(shown)} test images, {right} of them predicted right.",
+            f"of the {height}x{width} map sees {sees}.{chosen}",
+            alt=f"Heat maps over {len(shown)} images{known}.",
         )
     }
+
+
+def receptive_field(network: nn.Module, layer: str, image_size: int) -> int:
+    """Pixels across that a value of the layer's output depends on, borders ignored."""
+    rows = [row for row in anatomy(network, image_size) if f"{row.name}.".startswith(f"{layer}.")]
+    return max((row.receptive_field for row in rows), default=1)
 
 
 def _targets(
@@ -127,6 +139,8 @@ def _targets(
     if target == "predicted":
         return probabilities.argmax(dim=1)
     if target == "label":
+        if (labels < 0).any():
+            raise InputError("visualization.gradcam.target=label: of these files no class is known")
         return labels
     if target not in classes:
         allowed = ("predicted", "label", *classes)

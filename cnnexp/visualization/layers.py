@@ -1,6 +1,8 @@
 """The blocks of a network seen as layers: their names, their maps, what the last one says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -67,15 +69,68 @@ def default_layer(network: nn.Sequential, image_size: int | tuple[int, int]) -> 
     return chosen
 
 
-def map_block(network: nn.Sequential, name: str, key: str) -> nn.Module:
-    """The block of that name; else InputError naming `key` and the blocks there are."""
+def find_layer(network: nn.Sequential, name: str, key: str) -> nn.Module:
+    """The block of that name before the head, or the module inside one by its dotted name
+    (block3.0); else InputError naming `key` and what there is.
+    """
     names = [block for block, _ in network.named_children() if block != HEAD]
-    if name not in names:
+    first = name.partition(".")[0]
+    if first not in names:
         raise InputError(
-            f"{key}: no block '{name}' before the head{nearest(name, names) or ';'} "
+            f"{key}: no block '{first}' before the head{nearest(first, names) or ';'} "
             f"the network has {', '.join(names)}"
         )
+    inner = [f"{first}.{path}" for path, _ in network.get_submodule(first).named_modules() if path]
+    if name != first and name not in inner:
+        raise InputError(
+            f"{key}: no layer '{name}'{nearest(name, inner) or ';'} {first} has "
+            f"{', '.join(inner[:20]) or 'none inside'}{', …' if len(inner) > 20 else ''}"
+        )
     return network.get_submodule(name)
+
+
+class UpTo(nn.Module):
+    """images -> what a layer gives, see `find_layer`; the blocks behind its own do not run."""
+
+    def __init__(self, network: nn.Sequential, layer: str, key: str) -> None:
+        super().__init__()
+        self.layer, self.key = layer, key
+        names = [name for name, _ in network.named_children()]
+        self.blocks = network[: names.index(layer.partition(".")[0]) + 1]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        with gives(self.blocks, [self.layer], self.key) as given:
+            self.blocks(images)
+        return given[self.layer]
+
+
+@contextmanager
+def gives(network: nn.Module, layers: Sequence[str], key: str) -> Iterator[dict[str, torch.Tensor]]:
+    """Filled while the network runs inside: layer -> a copy of its output. On leaving, raises
+    InputError, naming `key`, for one that was not called, or gave no map (B, C, h, w).
+    """
+    given: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            given[name] = output.clone() if isinstance(output, torch.Tensor) else output
+
+        return hook
+
+    with ExitStack() as hooks:
+        for name in layers:
+            hooks.enter_context(network.get_submodule(name).register_forward_hook(keep(name)))
+        yield given
+    for name in layers:
+        what = "block" if "." not in name else "layer"
+        if name not in given:
+            raise InputError(f"{key}: {what} '{name}' is not called as a module; choose another")
+        if getattr(given[name], "ndim", 0) != 4:
+            has = getattr(given[name], "ndim", None)
+            shape = "no tensor" if has is None else f"{has}-dimensional"
+            raise InputError(
+                f"{key}: {what} '{name}' gives no map, its output is {shape}; choose one before it"
+            )
 
 
 def class_scores(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:

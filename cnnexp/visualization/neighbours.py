@@ -16,7 +16,7 @@ from cnnexp.config.types import PositiveInt
 from cnnexp.data.turns import in_turn
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page, fitted
-from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.picture import Picture, picture_name
 from cnnexp.reporting.style import INK, QUIET, VERMILION, house_style
 from cnnexp.visualization.captions import WRONG, verdict
 from cnnexp.visualization.features import BATCH, features_of, last_features, stratified
@@ -122,12 +122,16 @@ def neighbours(
             ("Pixel space", rms, "{:.0f} grey levels"),
         )
     ]
-    labels = probe.labels.cpu().numpy()
+    predicted, labels = probabilities.argmax(1), probe.labels.cpu().numpy()
+    known = bool((labels >= 0).all())
+    labels = np.where(labels < 0, predicted, labels)
     numbers = _numbers(probe, spaces, labels, drawn)
-    shown = choose_queries(labels, probabilities.argmax(1), queries)
+    shown = choose_queries(labels, predicted, queries)
     copies = len(numbers["exact_copies"])
+    what = "images" if probe.chosen else "test images"
     lines = [
-        f"Test images, and the {k} nearest of {_said(len(drawn), len(probe.train))}.",
+        f"{what.capitalize()}, and the {k} nearest of {_said(len(drawn), len(probe.train))}."
+        + " The class of a query is the predicted one." * (not known),
         f"Feature space: Euclidean distance of the {features.shape[1]:,} inputs of the last layer.",
         "Pixel space: root mean square difference of the values, 0 to 255.",
         f"{WRONG} and dashed: another class than the query's. By chance "
@@ -135,27 +139,28 @@ def neighbours(
     ]
     if copies:
         lines.append(
-            f"{copies} of the {len(labels)} test images {'has' if copies == 1 else 'have'} an "
+            f"{copies} of the {len(labels)} {what} {'has' if copies == 1 else 'have'} an "
             "exact copy (0 grey levels) among these training images: a leak."
         )
     figure = _figure(probe, shown, labels, probabilities, spaces, drawn, lines, numbers).figure
+    name = picture_name("neighbours", probe.chosen)
     shares = numbers["agreement"]
     said = (
         f"{_percent(shares['features'])} of the neighbours in feature space and "
         f"{_percent(shares['pixels'])} "
-        f"of those in pixel space are of the query's class ({len(labels)} test images; by chance "
+        f"of those in pixel space are of the query's class ({len(labels)} {what}; by chance "
         f"{numbers['chance']:.0%})"
     )
     return {
-        "neighbours": Picture(
+        name: Picture(
             figure,
-            title="Nearest neighbours",
+            title=f"Nearest neighbours{probe.of_chosen}",
             reading=f"{said}. Images near in pixel space have like colours in like places; near in "
             "feature space is what the classifier can hardly tell apart, so neighbours of another "
             "class show what it mixes up. Of training images the features were fitted to the "
             "labels: they look tidier than those of new images, and distances of two networks "
             "cannot be compared.",
-            alt=f"{len(shown)} test images, each with the {k} nearest training images in feature "
+            alt=f"{len(shown)} {what}, each with the {k} nearest training images in feature "
             f"space and the {k} nearest in pixel space; {said}.",
             numbers=numbers,
         )
@@ -215,21 +220,23 @@ def _figure(
     page = Page(
         left + 2 * block + BETWEEN + MARGIN,
         head + len(shown) * ROW,
-        "Nearest neighbours among the training images",
+        f"Nearest neighbours among the training images{probe.of_chosen}",
         lines,
     )
     page.text(MARGIN, 0.1, "Query", fontsize=11, fontweight="bold")
-    page.text(MARGIN, 0.31, "true → predicted", fontsize=9, color=QUIET)
+    known = bool((probe.labels >= 0).all())
+    meaning = "true → predicted" if known else "→ predicted"
+    page.text(MARGIN, 0.31, meaning, fontsize=9, color=QUIET)
     for space, share, x in zip(
         spaces, numbers["agreement"].values(), (left, left + block + BETWEEN), strict=True
     ):
         page.text(x, 0.1, space.name, fontsize=11, fontweight="bold")
-        note = f"{_percent(share)} share the query's class, over {numbers['queries']} test images"
+        note = f"{_percent(share)} share the query's class, over {numbers['queries']} images"
         page.text(x, 0.31, fitted(note, block, 9), fontsize=9, color=QUIET)
     for row, i in enumerate(shown):
         y = head + row * ROW
         page.image(MARGIN, y, TILE, TILE, probe.images[i].permute(1, 2, 0).cpu().numpy())
-        said = verdict(int(labels[i]), probabilities[i], probe.classes, width=QUERY, size=8.5)
+        said = verdict(int(probe.labels[i]), probabilities[i], probe.classes, width=QUERY, size=8.5)
         page.text(MARGIN, y + TILE + 0.05, said.text, fontsize=8.5, linespacing=1.3, **said.style)
         for space, start in zip(spaces, (left, left + block + BETWEEN), strict=True):
             places = drawn[space.found.places[i].numpy()]

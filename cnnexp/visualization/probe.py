@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from cnnexp.data.turns import in_turn
+
 Item = TypeVar("Item")
+SHOWN = 64  # images that pictures are made of, at most
 
 
 class Progress(Protocol):
@@ -57,14 +60,39 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The images that a person chose to look at; see `Probe`. name: what was typed, or its end."""
+
+    name: str
+    images: torch.Tensor
+    labels: torch.Tensor
+    paths: tuple[str, ...]
+    masks: torch.Tensor | None = None
+
+
+def first_of_each_class(test: Images) -> Chosen:
+    """Up to `SHOWN` images: the first of each class, then the second, and so on."""
+    places = in_turn(test.labels)[:SHOWN]
+    return Chosen(
+        "",
+        test.take(places),
+        torch.from_numpy(test.labels[places]),
+        tuple(test.paths[i] for i in places),
+        None if test.masks is None else torch.from_numpy(test.masks[test.rows[places]]),
+    )
+
+
+@dataclass(frozen=True)
 class Probe:
     """A network, B images that are shown one by one, and the splits for all that needs many.
 
     network: the spine, an nn.Sequential of named blocks, the first `normalize`, the last `head`;
         uint8 or [0, 1] images (B, 3, H, W) -> logits (B, K), or (B, 1) for a binary problem with
         one logit (class 1 where it is positive). In eval mode, on the images' device.
-    images: (B, 3, H, W) uint8, test images class by class in turn. labels: (B,) int64. paths: B
-        names. masks: (B, H, W) bool, true on the object; None where the data set has none.
+    images: (B, 3, H, W) uint8, test images class by class in turn, or those that a person chose.
+        labels: (B,) int64, -1 where no class is known. paths: B names. masks: (B, H, W) bool, true
+        on the object; None where the data set has none.
+    chosen: what a person chose them by, for titles and files' names; "": nobody did.
     classes: K names.
     train, test: the splits. probabilities: (N, K), the network's answers on the test images.
     rehearsal: it is tried before the training, for its mistakes: iterate once, not a hundred times.
@@ -80,8 +108,14 @@ class Probe:
     test: Images
     probabilities: np.ndarray
     masks: torch.Tensor | None = None
+    chosen: str = ""
     rehearsal: bool = False
     progress: Progress = field(default=silently, repr=False)
+
+    @property
+    def of_chosen(self) -> str:
+        """For the end of a title."""
+        return f": {self.chosen}" if self.chosen else ""
 
     @property
     def device(self) -> torch.device:

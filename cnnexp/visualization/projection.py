@@ -8,7 +8,6 @@ which a ReLU passes R on where R > 0 (deconvolution), or where R and the ReLU's 
 import re
 import textwrap
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple
@@ -22,10 +21,10 @@ from cnnexp.config.types import NonNegativeInt, PositiveInt
 from cnnexp.errors import InputError
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.page import MARGIN, Page, Place, fitted
-from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.picture import Picture, picture_name
 from cnnexp.reporting.style import QUIET, VERMILION, house_style
 from cnnexp.visualization.captions import verdict
-from cnnexp.visualization.layers import default_layer, map_block
+from cnnexp.visualization.layers import UpTo, default_layer, find_layer
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.overlay import strength
 from cnnexp.visualization.probe import Probe
@@ -130,24 +129,20 @@ def project(
 ) -> Projections:
     """From the place where `channel` of `block` responds most, back to images (B, 3, H, W).
 
-    None: Grad-CAM's block, the channel that responds most in each image. Raises InputError for a
-    block without maps, and for a channel that it lacks.
+    block: or a layer inside one. None: Grad-CAM's block, the channel that responds most in each
+    image. Raises InputError for one without maps, and for a channel that it lacks.
     """
     images = images if images.is_floating_point() else images.float() / 255
     with looking_at(network) as network:
         block = block or default_layer(network, (images.shape[-2], images.shape[-1]))
-        map_block(network, block, f"{KEY}.block")
-        blocks = list(network.named_children())
-        place = next(i for i, (name, _) in enumerate(blocks) if name == block)
-        front = nn.Sequential(OrderedDict(blocks[: place + 1]))
+        find_layer(network, block, f"{KEY}.block")
+        front = UpTo(network, block, f"{KEY}.block")
         flat = nn.Sequential(front, nn.Flatten())
-        reason = why_not_modified(front, images)
+        reason = why_not_modified(front.blocks, images)
         found: list[list[Tensor]] = []
         for some in images.split(BATCH):
             with torch.no_grad():
                 maps = front(some.clone()).float()
-            if maps.dim() != 4:
-                raise InputError(f"{KEY}.block: block '{block}' gives no map; take one before it")
             if channel is not None and channel >= maps.shape[1]:
                 last = maps.shape[1] - 1
                 raise InputError(f"{KEY}.channel={channel}: {block} has channels 0 to {last}")
@@ -184,7 +179,7 @@ def projection(
     with looking_at(probe.network) as network, torch.no_grad():
         shares = to_probabilities(network(shown))
     found = project(probe.network, shown, block, channel)
-    cell, title = 1.5, f"What made channels of {found.block} respond"
+    cell, title = 1.5, f"What made channels of {found.block} respond{probe.of_chosen}"
     heads = ["image\nbox: what is reached", *(RULES[rule][2] for rule in found.pixels)]
     width = 2 * MARGIN + SIDE + len(heads) * (cell + GAP)
     lines = ["From the place of a channel's strongest response back to the image."]
@@ -213,7 +208,8 @@ def projection(
     alt = f"What moved a channel in {len(shown)} images, by {', '.join(found.pixels)}."
     numbers = found._asdict() | {"channels": found.channels.tolist()}
     numbers |= {"values": found.values.tolist(), "pixels": list(found.pixels)}
-    return {"projection": Picture(page.figure, title, reading, alt, numbers)}
+    name = picture_name("projection", block, channel, probe.chosen)
+    return {name: Picture(page.figure, title, reading, alt, numbers)}
 
 
 def draw_rows(

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from cnnexp.errors import Inapplicable, InputError, nearest
-from cnnexp.visualization.layers import block_shapes, map_block
+from cnnexp.errors import Inapplicable, InputError
+from cnnexp.visualization.layers import block_shapes, find_layer
 
 # Names of torch's functions: a module calls one of them, too.
 ACTIVATIONS = {
@@ -145,14 +145,7 @@ def find_layers(
         places = (0, (len(names) - 1) // 2, len(names) - 1)
         return list(dict.fromkeys(names[place] for place in places))
     for name in layers:
-        first = name.partition(".")[0]
-        block = map_block(network, first, key)
-        inner = [f"{first}.{path}" for path, _ in block.named_modules() if path]
-        if name != first and name not in inner:
-            raise InputError(
-                f"{key}: no layer '{name}'{nearest(name, inner) or ';'} {first} has "
-                f"{', '.join(inner[:20])}{', …' if len(inner) > 20 else ''}"
-            )
+        find_layer(network, name, key)
     return list(dict.fromkeys(layers))
 
 

@@ -111,7 +111,7 @@ def test_a_picture_spoils_no_other(mine: Path, capsys: pytest.CaptureFixture[str
     assert said in out
     assert err.startswith('Traceback (most recent call last):\n  File "')
     assert "KeyError: 'cat'\nraised by visualization.a_fails._target_=ruins.fails\n" in err
-    assert "cnnexp/answers.py" not in err
+    assert "cnnexp/drawing.py" not in err
 
 
 WRITES = """

@@ -1,3 +1,4 @@
+from collections import OrderedDict
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ from torch import nn
 from cnnexp.errors import InputError
 from cnnexp.logits import to_probabilities
 from cnnexp.visualization.layers import (
+    UpTo,
     block_outputs,
     default_layer,
 )
@@ -56,6 +58,24 @@ def test_default_layer_lists_the_sizes_if_there_is_none(make_network: Make) -> N
     network = make_network((2, 2), size=6)
     with pytest.raises(InputError, match=r"normalize 6x6, block1 3x3, block2 1x1\); use a larger"):
         default_layer(network, 6)
+
+
+def test_a_layer_that_nobody_calls_is_refused(images: torch.Tensor) -> None:
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.spare, self.flat = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 3), nn.Flatten()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.flat(x)
+            return self.used(x)
+
+    network = nn.Sequential(OrderedDict(block1=Unused(), head=nn.Flatten()))
+    assert UpTo(network, "block1.used", "key")(images.float()).shape == (5, 2, 14, 14)
+    with pytest.raises(InputError, match=r"^key: layer 'block1\.spare' is not called as a module"):
+        UpTo(network, "block1.spare", "key")(images.float())
+    with pytest.raises(InputError, match=r"^key: layer 'block1\.flat' gives no map, .* is 2-dim"):
+        UpTo(network, "block1.flat", "key")(images.float())
 
 
 def test_block_outputs_are_those_of_slices(make_network: Make, images: torch.Tensor) -> None:

@@ -12,8 +12,9 @@ from torch import nn
 from cnnexp.errors import InputError
 from cnnexp.reporting.style import VERMILION
 from cnnexp.visualization.activations import activations, feature_maps
-from cnnexp.visualization.captions import percent, verdict
+from cnnexp.visualization.captions import Verdict, percent, verdict
 from cnnexp.visualization.gradcam import gradcam, gradcam_maps
+from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.overlay import HEAT, heat_overlays
 from cnnexp.visualization.probe import Probe
 
@@ -71,14 +72,41 @@ def test_gradcam_shows_images_maps_and_verdicts(probe: Probe, tiles: Tiles) -> N
 
 
 def test_gradcam_for_labels_and_for_a_class(probe: Probe) -> None:
-    texts = words(gradcam(probe, target="label")["gradcam"].figure)
+    texts = words(gradcam(probe, target="label")["gradcam_label"].figure)
     for label in probe.labels.tolist():
         assert any(text.startswith(f"for {CLASSES[label]} ·") for text in texts)
-    texts = words(gradcam(probe, target="tapir", layer="block1")["gradcam"].figure)
+    texts = words(gradcam(probe, target="tapir", layer="block1")["gradcam_block1_tapir"].figure)
     assert texts[0] == "Grad-CAM at block1, maps of 8x8"
     assert sum(text.startswith("for tapir ·") for text in texts) == 5
     with pytest.raises(InputError, match=r"gradcam\.target: 'tapri'.*did you mean 'tapir'"):
         gradcam(probe, target="tapri")
+
+
+def test_gradcam_says_what_a_place_sees(probe: Probe) -> None:
+    """A 3x3 convolution sees 3 pixels, pooled 4; after two such blocks 10 of 16."""
+
+    def reading(layer: str) -> str:
+        (picture,) = gradcam(probe, layer=layer).values()
+        return picture.reading
+
+    assert "the 16x16 map sees 3 of 16 pixels across" in reading("block1.0")
+    assert "the 4x4 map sees 10 of 16 pixels across" in reading("block2")
+    assert "the 16x16 map sees 1 of 16 pixels" in reading("normalize")
+
+
+def test_gradcam_of_a_layer_inside_a_block(probe: Probe, images: torch.Tensor) -> None:
+    """The maps of the block that ends with it: all that is left out is pooling."""
+    found = gradcam_maps(probe.network, images, torch.zeros(5).long(), "block2.2")
+    assert (found.layer, found.size) == ("block2.2", (8, 8))
+    with looking_at(probe.network) as network:
+        maps = network.block2[:3](network.block1(network.normalize(images))).requires_grad_()
+        scores = network.head(network.block2[3](maps))[:, 0].sum()
+        (gradient,) = torch.autograd.grad(scores, maps)
+    expected = (maps * gradient.mean(dim=(2, 3), keepdim=True)).sum(dim=1).relu().detach()
+    large = nn.functional.interpolate(expected[:, None], size=16, mode="bilinear")[:, 0]
+    assert torch.allclose(found.maps, large, atol=1e-6)
+    with pytest.raises(InputError, match=r"no layer 'block2\.9'; did you mean 'block2\.\d'"):
+        gradcam_maps(probe.network, images, torch.zeros(5).long(), "block2.9")
 
 
 def test_zero_maps_are_drawn_as_zero(tiles: Tiles) -> None:
@@ -149,6 +177,7 @@ def test_verdicts() -> None:
     assert verdict(1, row, ("cat", "dog"), width=3).lines == ("✓ dog → dog (75%)",)
     assert verdict(0, row, ("cat", "dog"), width=3).lines == ("✗ cat → dog (75%)",)
     assert verdict(0, row, ("cat", "d\n o\tg"), width=3).lines == ("✗ cat → d o g (75%)",)
+    assert verdict(-1, row, ("cat", "dog"), width=3) == Verdict(True, ("→ dog (75%)",))
     long = verdict(0, row, ("a cat of the neighbourhood", "x" * 80), width=2.5).lines
     assert long[0] == "✗ a cat of the neighbourhood"
     assert long[1].startswith("→ xxx")

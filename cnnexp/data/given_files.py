@@ -1,0 +1,50 @@
+"""Image files that a person names, as a run's network takes them."""
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnexp.data.gate import read
+from cnnexp.data.resize import fit
+
+
+class GivenFiles(NamedTuple):
+    """paths, pixels: of those that are images, (S, S, 3) uint8 each. left_out: the others, with the
+    reason.
+    """
+
+    paths: list[Path]
+    pixels: list[np.ndarray]
+    left_out: list[tuple[Path, str]]
+
+
+def find_files(wanted: str) -> list[Path]:
+    """A file, all files below a folder, or a glob (** goes into folders), sorted; hidden ones
+    not. [] where there is none.
+    """
+    path = Path(wanted).expanduser()
+    if path.is_file():
+        return [path]
+    inside = Path(glob.escape(str(path))) / "**" / "*"
+    pattern = str(inside if path.is_dir() else path)
+    found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
+    return [file for file in found if file.is_file()]
+
+
+def read_files(paths: Sequence[Path], options: Mapping[str, Any]) -> GivenFiles:
+    """options: the run's `dataset`, whose image_size and resize count."""
+    given = GivenFiles([], [], [])
+    for path in paths:
+        try:
+            image = read(path.read_bytes(), options["image_size"])
+        except OSError as error:
+            image = f"cannot be read: {error.strerror}"
+        if isinstance(image, str):
+            given.left_out.append((path, image))
+            continue
+        given.paths.append(path)
+        given.pixels.append(fit(image, options["image_size"], options["resize"]))
+    return given
