@@ -184,6 +184,17 @@ def history(result: Result) -> list[float]:
     return [row["lr"] for row in info["phases"]["train"]["history"]]
 
 
+def test_a_lock_that_cannot_be_removed_hides_nothing(tmp_path: Path) -> None:
+    def fail() -> None:
+        with owned(tmp_path):
+            (tmp_path / ".lock").unlink()
+            (tmp_path / ".lock").mkdir()
+            raise ValueError("its own")
+
+    with pytest.raises(ValueError, match="its own"):
+        fail()
+
+
 def test_what_goes_on_with_a_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +204,12 @@ def test_what_goes_on_with_a_run(
     assert not (folder / ".lock").exists()
     with pytest.raises(InputError, match=r"seed=3: the run goes on with its own config"):
         cnnexp.run([f"resume={folder}", "tracking=none", "seed=3"])
+    config = folder / "config.yaml"
+    saved = config.read_bytes()
+    config.write_bytes(saved.replace(b"seed: 0", b"seed: 3"))
+    with pytest.raises(InputError, match=r"its config.yaml was edited since .* init_from="):
+        cnnexp.run([f"resume={folder}", "tracking=none"])
+    config.write_bytes(saved)
     with owned(folder), pytest.raises(InputError, match="another process is training it"):
         cnnexp.run([f"resume={folder}", "tracking=none"])
     assert json.loads((folder / "run.json").read_text())["status"] == "FAILED", "as it was"

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnexp.config.check import shown
 from cnnexp.config.identity import config_hash
-from cnnexp.config.saved import completed, made_with, record, saved_config, typed
+from cnnexp.config.saved import completed, edited, made_with, record, saved_config, typed
 from cnnexp.config.validate import validate
 from cnnexp.errors import InputError
 
@@ -45,6 +45,12 @@ def gone_on_with(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
                 f"{(line.input_line or '').lstrip('+')}: the run goes on with its own config; "
                 "leave it out"
             )
+    if edited(Path(folder).expanduser(), record(Path(folder).expanduser())):
+        raise InputError(
+            f"resume={folder}: its config.yaml was edited since the run began, and a run goes on "
+            f"with the config that it began with; put it back, or begin a new run from its "
+            f"weights: init_from={folder}"
+        )
     saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
     merged = {**saved, **{key: copy.deepcopy(config[key]) for key in WHERE}}
     merged["resume"] = str(Path(folder).expanduser().absolute())
