@@ -188,6 +188,9 @@ def finished_before(config: Mapping[str, Any]) -> Result | None:
     return Result(info["metrics"], Path(config["resume"]))
 
 
+EACH_COMMAND = ("command", "folder", "usable_cores", "memory_gib")  # of an environment
+
+
 def interrupted_run(
     config: Config, images: ImageSet, journal: Journal
 ) -> tuple[Path, dict[str, Any]]:
@@ -209,8 +212,7 @@ def interrupted_run(
             journal.topic("note", line)
     check_metrics(folder, logged_bytes(newest_checkpoint(folder, list(config["phases"]))))
     write_data_files(folder, images)  # the same as they were
-    return folder, {
-        **info,
-        "status": "RUNNING",
-        "environment": capture(own_folders(), own_code(config)),
-    }
+    before, there = info.get("environment"), capture(own_folders(), own_code(config))
+    if before and any(before.get(key) != there[key] for key in there if key not in EACH_COMMAND):
+        info["earlier_environments"] = [*info.get("earlier_environments", []), before]
+    return folder, {**info, "status": "RUNNING", "environment": there}

@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnexp.comparison.flips import Flips, flips, shares_right
 from cnnexp.comparison.groups import Group, group_runs
+from cnnexp.comparison.provenance import one_code
 from cnnexp.comparison.records import Run, check_classes, read_run
 from cnnexp.comparison.scores import Score, score_groups
 from cnnexp.comparison.selection import select_runs
@@ -168,18 +169,10 @@ def config_notes(runs: Sequence[Run]) -> list[str]:
 
 def code_notes(groups: Sequence[Group]) -> list[str]:
     """Groups whose seeds were not trained by the same code."""
-    mixed = []
-    for group in groups:
-        if len({code_of(run) for run in group.runs}) > 1:
-            mixed.append(group.label)
-    notes = []
+    mixed = [group.label for group in groups if not one_code(group.runs)]
     if mixed:
-        said = "not all seeds were trained by the same state of the code"
-        notes.append(f"{named(mixed, groups)}: {said}")
-    elif len({code_of(group.runs[0]) for group in groups}) > 1:
-        notes.append("the groups were trained by other states of the code; task=diff says which")
-    return notes
-
-
-def code_of(run: Run) -> str:
-    return str((run.info.get("environment") or {}).get("git"))
+        said = "not all of it was trained by the same state of the code; task=diff says which"
+        return [f"{named(mixed, groups)}: {said}"]
+    if not one_code([run for group in groups for run in group.runs]):
+        return ["the groups were trained by other states of the code; task=diff says which"]
+    return []

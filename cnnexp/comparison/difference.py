@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from cnnexp.comparison.groups import MISSING, described, differing_keys
-from cnnexp.comparison.provenance import code_of, device_of, environment
+from cnnexp.comparison.provenance import code_of, device_of, environment, environments, in_turn
 from cnnexp.comparison.records import Run
 from cnnexp.comparison.test_images import count_splits
 from cnnexp.config.saved import completed
@@ -55,12 +55,12 @@ def code_section(a: Run, b: Run) -> Section:
     def facts(run: Run) -> dict[str, str]:
         git = mapping(environment(run).get("git"))
         digest = f" ({git['digest']})" if git.get("digest") else ""
-        own = mapping(environment(run).get("own_code"))
+        states = [mapping(state.get("own_code")) for state in environments(run)]
         return {
             "code": code_of(run),
             "branch": str(git.get("branch") or ""),
             "uncommitted": f"{git.get('diff') or ''}{digest}" if git.get("dirty") else "",
-            **{name: str(content) for name, content in own.items()},
+            **{name: in_turn(state.get(name) for state in states) for name in states[-1]},
         }
 
     found = section("code", paired(facts(a), facts(b)))

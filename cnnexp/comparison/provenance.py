@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cnnexp.comparison.groups import MISSING, Group, described, differing_keys
@@ -98,18 +98,46 @@ def environment(run: Run) -> dict[str, Any]:
     return mapping(run.info.get("environment"))
 
 
+def environments(run: Run) -> list[dict[str, Any]]:
+    """Those that it was trained in, in turn: several where it went on in another."""
+    earlier = run.info.get("earlier_environments")
+    return [*map(mapping, earlier if isinstance(earlier, list) else []), environment(run)]
+
+
+def one_code(runs: Sequence[Run]) -> bool:
+    """Whether all were trained by the same state of the code: git's, and of a person's own files
+    those that several have.
+    """
+    seen = [state for run in runs for state in environments(run)]
+    own: dict[str, set[str]] = {}
+    for state in seen:
+        for name, content in mapping(state.get("own_code")).items():
+            own.setdefault(name, set()).add(str(content))
+    gits = {str(state.get("git")) for state in seen}
+    return len(gits) == 1 and all(len(contents) == 1 for contents in own.values())
+
+
 def data_of(run: Run) -> str:
     digest = str(at(run.info, "data", "digest") or "")[:8]
     return " ".join(word for word in (str(at(run.info, "data", "name") or ""), digest) if word)
 
 
 def code_of(run: Run) -> str:
-    git = mapping(environment(run).get("git"))
+    return in_turn(_code_in(state) for state in environments(run))
+
+
+def _code_in(state: Mapping[str, Any]) -> str:
+    git = mapping(state.get("git"))
     commit = str(git.get("commit") or "")[:10]
     if not commit:
-        version = at(environment(run), "packages", "cnnexp")
+        version = at(state, "packages", "cnnexp")
         return f"cnnexp {version}" if version else ""
     return f"{commit} with changes" if git.get("dirty") else commit
+
+
+def in_turn(values: Iterable[Any]) -> str:
+    """Each once: `a, then b`."""
+    return ", then ".join(dict.fromkeys(str(value) for value in values if value))
 
 
 def device_of(run: Run) -> str:

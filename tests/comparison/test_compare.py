@@ -290,9 +290,28 @@ def test_seeds_of_several_states_of_the_code(
             if name != "same":
                 path.write_text(path.read_text().replace("c" * 40, str(seed) * 40))
     compare("outputs/good", "outputs/poor", "outputs/same")
-    assert (
-        "note      good, poor: not all seeds were trained by the same state of the code\n"
-    ) in capsys.readouterr().out
+    said = "not all of it was trained by the same state of the code; task=diff says which"
+    assert f"note      good, poor: {said}\n" in capsys.readouterr().out
+
+
+def test_code_of_ones_own_and_runs_that_went_on(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of one's own is in no git; a run may have gone on after an edit."""
+    for name in ("edited", "on", "same"):
+        for seed in (0, 1):
+            path = make_run(name, seed, [3] if name == "on" else []) / "run.json"
+            info = json.loads(path.read_text())
+            files = {"net.py": "b" if (name, seed) == ("edited", 1) else "a", f"{name}.py": "c"}
+            info["environment"]["own_code"] = files
+            if (name, seed) == ("on", 1):
+                info["earlier_environments"] = [info["environment"] | {"own_code": {"net.py": "0"}}]
+            path.write_text(json.dumps(info))
+    compare("outputs/edited", "outputs/on", "outputs/same")
+    said = "not all of it was trained by the same state of the code"
+    assert f"note      edited, on: {said}" in capsys.readouterr().out
+    compare("outputs/same")
+    assert said not in capsys.readouterr().out
 
 
 def test_notes_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
