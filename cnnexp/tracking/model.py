@@ -14,12 +14,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from cnnexp.exporting.program import standalone
+from cnnexp.errors import first_line
+from cnnexp.exporting.program import silent, standalone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FILE = "data/model.pt2"  # where mlflow.pytorch puts it
+
+
+class NotExportable(Exception):
+    """The network, as it is: another attempt would end alike."""
 
 
 def log_network(
@@ -35,7 +40,7 @@ def log_network(
 
     example: (B, 3, H, W) uint8, B >= 2. The exported graph takes uint8, any batch size, this H
     and W: the type is part of a graph, and uint8 is what image files hold.
-    Raises where the network cannot be exported, or answers otherwise after it was.
+    Raises NotExportable where the network cannot be exported, or answers otherwise after it was.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -71,7 +76,10 @@ def save_network(
     model: Any = None,
     run_id: str | None = None,
 ) -> None:
-    """A folder in MLflow's model format. model: the mlflow LoggedModel it is for, if any."""
+    """A folder in MLflow's model format. model: the mlflow LoggedModel it is for, if any.
+
+    Raises NotExportable.
+    """
     flavor = _pytorch_flavor()
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -80,25 +88,30 @@ def save_network(
     with torch.no_grad():
         logits = network(torch.from_numpy(example)).numpy()
     height, width = example.shape[2:]
-    flavor.save_model(
-        network,
-        folder,
-        mlflow_model=Model(
+    options = {
+        "mlflow_model": Model(
             run_id=run_id,
             model_id=model and model.model_id,
             model_uuid=model and model.model_id,
             artifact_path=model and model.artifact_location,
         ),
-        signature=ModelSignature(
+        "signature": ModelSignature(
             inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, 3, height, width))]),
             outputs=Schema([TensorSpec(logits.dtype, (-1, logits.shape[1]))]),
         ),
-        input_example=example,
-        metadata={"classes": list(classes)},
+        "input_example": example,
+        "metadata": {"classes": list(classes)},
         # Named, for otherwise MLflow starts a process that loads the model to find them out.
-        pip_requirements=[f"torch=={re.sub('[+].*', '', torch.__version__)}"],
-        serialization_format="pt2",
-    )
+        "pip_requirements": [f"torch=={re.sub('[+].*', '', torch.__version__)}"],
+        "serialization_format": "pt2",
+    }
+    try:
+        with silent():
+            flavor.save_model(network, folder, **options)
+    except OSError:  # the disk, not the network
+        raise
+    except Exception as error:
+        raise NotExportable(f"it cannot be exported: {first_line(error)}") from error
     _check(folder / FILE, example, logits)
 
 
@@ -122,4 +135,4 @@ def _check(path: Path, example: np.ndarray, logits: np.ndarray) -> None:
         with torch.no_grad():
             answer = loaded(torch.from_numpy(example[:count])).numpy()
         if not np.allclose(answer, logits[:count], rtol=1e-3, atol=1e-4):
-            raise ValueError("the exported network answers otherwise than the trained one")
+            raise NotExportable("the exported network answers otherwise than the trained one")

@@ -207,12 +207,17 @@ class Tracker(NullTracker):
     ) -> str | None:
         if not self._wants_model:
             return None
-        from cnnexp.tracking.model import log_network
+        from cnnexp.tracking.model import NotExportable, log_network
 
-        ids = str(self.experiment_id), self._run
-        uri: str | None = self._outbox.put(
-            "model", lambda: log_network(self._client, *ids, network, example, classes)
-        )
+        def send() -> str | None:
+            ids = str(self.experiment_id), self._run
+            try:
+                return log_network(self._client, *ids, network, example, classes)
+            except NotExportable as reason:
+                log.warning("MLflow: the run is without its model: %s", reason)
+                return None
+
+        uri: str | None = self._outbox.put("model", send)
         return uri
 
     def finish(self, status: Status = "FINISHED") -> None:
