@@ -1,6 +1,7 @@
 """The layer table of any network: shapes, sizes, parameters, multiply-adds, receptive fields."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +43,21 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
     Runs on meta tensors: nothing is calculated, any size is quick; a network whose code asks for
     values is run on a black image. The network stays as it was.
     """
+    # Of the network itself: on another device weights that two layers share would be two.
+    owned = {
+        name: {id(weight): weight.numel() for weight in module.parameters()}
+        for name, module in network.named_modules()
+    }
     try:
-        return _rows_of(copy.deepcopy(network).to("meta").eval(), image_size)
+        return _rows_of(copy.deepcopy(network).to("meta").eval(), owned, image_size)
     except (RuntimeError, NotImplementedError, TypeError):
-        return _rows_of(copy.deepcopy(network).cpu().eval(), image_size)
+        return _rows_of(copy.deepcopy(network).cpu().eval(), owned, image_size)
 
 
-def _rows_of(twin: nn.Module, image_size: int) -> list[Layer]:
+def _rows_of(
+    twin: nn.Module, owned: Mapping[str, Mapping[int, int]], image_size: int
+) -> list[Layer]:
+    """owned: of each module by its name its weights, by identity, and their sizes."""
     rows: list[Layer] = []
     fields = _ReceptiveFields(image_size)
     counter = FlopCounterMode(display=False)
@@ -66,8 +75,8 @@ def _rows_of(twin: nn.Module, image_size: int) -> list[Layer]:
         def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
             nonlocal listed
             output = output[0] if isinstance(output, tuple | list) else output
-            new = [p for p in module.parameters() if id(p) not in seen]
-            own = sum(p.numel() for p in new)
+            new = {weight: size for weight, size in owned[name].items() if weight not in seen}
+            own = sum(new.values())
             operations = counter.get_total_flops() - listed - before[name]
             changed = alone and tuple(output.shape) != tuple(inputs[0].shape)
             windowed = alone and hasattr(module, "kernel_size")  # pooling of stride 1, too
@@ -75,7 +84,7 @@ def _rows_of(twin: nn.Module, image_size: int) -> list[Layer]:
                 return
             if not (own or operations or changed or windowed):
                 return
-            seen.update(id(p) for p in new)
+            seen.update(new)
             listed += operations
             shape = tuple(output.shape[1:])
             rows.append(

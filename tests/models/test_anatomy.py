@@ -79,6 +79,12 @@ def test_code_that_asks_for_values_has_a_table_too() -> None:
         assert row.multiply_adds == 4 * 6 * 6 * 27
 
 
+def test_weights_that_two_layers_share_count_once() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+    network[1].weight = network[0].weight
+    assert [row.parameters for row in anatomy(network, 8)] == [3 * 3 * 9 + 3, 3]
+
+
 def test_branches_count_the_larger_field_and_dilation_spreads() -> None:
     class Branches(nn.Module):
         def __init__(self) -> None:
