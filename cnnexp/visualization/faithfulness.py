@@ -212,7 +212,7 @@ def fails(score: Scores) -> bool:
 ROWS = {
     "deletion": ("Deletion", "less than random order is good", -1),
     "insertion": ("Insertion", "more than random order is good", 1),
-    "randomised": ("Same with random weights", f"near 0 is good, {SAME} fails", 0),
+    "randomised": ("Same with random weights", f"near 0 is good, ±{SAME} fails", 0),
     "hits": ("Maximum on the object", "more than its area is good", 1),
     "inside": ("Share on the object", "more than its area is good", 1),
 }

@@ -83,7 +83,9 @@ def _picture(result: Filters, searched: int, steps: int) -> Picture:
         reading="Large: the image that gradient ascent made to excite the channel. Small: the "
         f"parts of {searched:,} training images that excite it most. What both show is what the "
         "channel looks for; what the large one alone shows may never occur in an image, and a "
-        "channel may look for several things of which it shows one.",
+        "channel may look for several things of which it shows one. Orange: the made image excites "
+        "its channel no more than the best training image: it may be unfinished, "
+        "visualization.filters.steps makes it more.",
         alt=f"{n} of {result.total} channels of {layer}, for each an image made by gradient ascent "
         f"and {BEST} parts of training images; {higher} of the {n} made images excite their "
         f"channel more than any training image, {len(result.dead)} channels are dead.",
