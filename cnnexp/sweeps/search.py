@@ -74,8 +74,8 @@ def _distribution(override: Override) -> "BaseDistribution":
 def own_values(
     distributions: "Mapping[str, BaseDistribution]", config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What `config` has for the keys that are searched; {} where one of them is not among what it
-    may be.
+    """What `config` has for the keys that are searched, but for those where it is not among what
+    they may be.
     """
     found = {}
     for key, distribution in distributions.items():
@@ -85,12 +85,9 @@ def own_values(
         choices = getattr(distribution, "choices", None)
         if choices is None:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not distribution.low <= value <= distribution.high:  # type: ignore[attr-defined]
-                return {}
-            found[key] = value
-        elif (same := [text for text in choices if _is_written(text, value)]) == []:
-            return {}
-        else:
+            if number and distribution.low <= value <= distribution.high:  # type: ignore[attr-defined]
+                found[key] = value
+        elif same := [text for text in choices if _is_written(text, value)]:
             found[key] = same[0]
     return found
 
@@ -108,12 +105,16 @@ def _is_written(text: str, value: Any) -> bool:
 
 
 def study_at(
-    ledger: Ledger, seed: int, sign: int, own: "Mapping[str, Any] | None" = None
+    ledger: Ledger,
+    seed: int,
+    sign: int,
+    own: "Mapping[str, Any] | None" = None,
+    whole: bool = True,
 ) -> "optuna.Study":
     """The sweep's study, made where there is none; several processes may share it.
 
-    own: of the first trial, {}: it is drawn. The draws go on from the trials that are there: a
-    search begun again proposes nothing twice.
+    own: of the first trial; what is not in it is drawn, and it is not `whole`. The draws go on
+    from the trials that are there: a search begun again proposes nothing twice.
     """
     import optuna
 
@@ -129,7 +130,7 @@ def study_at(
         )
         if own and not study.get_trials(deepcopy=False):
             study.enqueue_trial(dict(own))
-            facts["own"] = True
+            facts["own"] = whole
     drawn = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=FIRST, multivariate=True, constant_liar=True, seed=seed * 10_007 + drawn

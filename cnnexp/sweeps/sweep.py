@@ -115,7 +115,8 @@ def planned(
     if not trials:
         return ledger, iter([[ledger.plan(entry) for entry in jobs]])
     sign = sign_of(first["training"]["monitor"])
-    study = search.study_at(ledger, first["seed"], sign, search.own_values(space, first))
+    own = search.own_values(space, first)
+    study = search.study_at(ledger, first["seed"], sign, own, whole=own.keys() == space.keys())
     return ledger, search.proposals(
         study, ledger, space, fixed, trials=trials, at_once=config.n_jobs
     )

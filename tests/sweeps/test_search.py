@@ -98,7 +98,8 @@ def test_what_the_config_has() -> None:
         "+training.on": "True",
     }  # fmt: skip
     for outside in ("lr=interval(0.1,1.0)", "model.norm=a,c", "model=baseline,residual", "new=1,2"):
-        assert search.own_values(space("training.ema=null,0.9", outside), config) == {}
+        own = search.own_values(space("training.ema=null,0.9", outside), config)
+        assert own == {"training.ema": "null"}, "the others are drawn"
     assert search.own_values(space("lr=1e-2,0.1"), config) == {"lr": "0.01"}
 
 
@@ -112,6 +113,16 @@ def test_the_configs_own_values_come_first(tmp_path: Path) -> None:
     assert len(study.get_trials()) == 2
     with ledger.facts() as facts:
         assert facts["own"]
+
+
+def test_the_first_trial_has_what_the_config_has_of_its_choices(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    study = search.study_at(ledger, 0, 1, {"norm": "b"}, whole=False)
+    (entry,) = next(search.proposals(study, ledger, SPACE, [], trials=1, at_once=1))
+    assert "norm=b" in entry.overrides
+    assert len(entry.overrides) == len(SPACE)
+    with ledger.facts() as facts:
+        assert not facts["own"], "it is not the config's"
 
 
 def test_same_command_same_proposals(tmp_path: Path) -> None:
