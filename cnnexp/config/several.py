@@ -90,4 +90,5 @@ def of_runs() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(re.sub(r"^run(=|: )", "runs: ", str(error))) from None
+        said = re.sub(r"^run(=|: )", "runs: ", str(error))
+        raise InputError(re.sub(r"; name one: run=", "; name one of them: ", said)) from None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -57,7 +58,10 @@ def learning_curves(
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if name == "lr":
             axes.set_title("Learning rate")
-            axes.plot(*zip(*rates, strict=True), color=QUIET, **_marks(rates))
+            ends = [0, *accumulate(phases.values())] if phases else [0, math.inf]
+            for start, end in pairwise(ends):  # each phase begins with a rate of its own
+                part = [point for point in rates if start < point[0] <= end]
+                axes.plot(*zip(*part, strict=True), color=QUIET, **_marks(rates))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.set_ylim(0, 1.05 * max(rate for _, rate in rates) or None)

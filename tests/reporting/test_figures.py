@@ -108,6 +108,12 @@ def test_learning_curves_show_what_was_measured() -> None:
     )
 
 
+def test_each_phases_rate_is_a_line_of_its_own() -> None:
+    rate = learning_curves(rows(5), phases={"head": 2, "finetune": 3}).figure.axes[2]
+    drawn = [list(line.get_xdata()) for line in rate.lines if line.get_linestyle() == "-"]
+    assert drawn == [[1, 2], [3, 4, 5]]
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 20, 300])
 def test_learning_curves_of_any_length_are_legible(count: int, legible: Legible) -> None:
     figure = learning_curves(rows(count)).figure
