@@ -106,5 +106,5 @@ def test_what_is_not_there_is_refused(run: Path) -> None:
         draw(run, f"input={name}x")
     with pytest.raises(InputError, match=r"^input=a: runs= shows test images"):
         cnnexp.run([*TYPED, f"runs=[{run},{run.parent}]", "input=a"])
-    with pytest.raises(InputError, match=r"^input=a: only task=predict, visualize run=<run> takes"):
+    with pytest.raises(InputError, match=r"^input=a: only task=predict run=<run> and task=vis"):
         cnnexp.run(["task=evaluate", f"run={run}", "tracking=none", "input=a"])

@@ -199,7 +199,7 @@ def test_class_means_by_hand() -> None:
 @pytest.mark.parametrize(
     ("reason", "short"),
     [
-        ("exact duplicate of a: b.jpg, which is in another class: dog", "copies"),
+        ("exact duplicate of a: b.jpg, which is in another class: dog", "copies in another class"),
         ("truncated: the file ends too early", "truncated"),
         ("not an image (it looks like a PDF)", "not an image"),
         ("1x1 pixels: too small to show anything", "too small to show anything"),

@@ -94,6 +94,7 @@ examples:
   python -m cnnexp sweep=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-1))'  a search
   python -m cnnexp task=evaluate run=outputs/<name>/<run>     test a finished run again
   python -m cnnexp task=predict run=outputs/<name>/<run> input=cat.jpg
+  python -m cnnexp task=visualize run=outputs/<name>/<run> input=cat.jpg  which part decided
   python -m cnnexp task=compare 'runs=[outputs/<name>,outputs/<other>]'  which is better, how surely
   python -m cnnexp task=export run=outputs/<name>/<run> format=onnx   for other programs
 

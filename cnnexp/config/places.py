@@ -42,7 +42,8 @@ def check_paths(config: Mapping[str, Any]) -> None:
             f"run={run}: task={task} {DOES[task]}; with it use task={', '.join(NEEDS_RUN)}"
         )
     if task not in TAKES_INPUT and given is not None:
-        raise InputError(f"input={given}: only task={', '.join(TAKES_INPUT)} run=<run> takes it")
+        both = " and ".join(f"task={name} run=<run>" for name in TAKES_INPUT)
+        raise InputError(f"input={given}: only {both} take it")
     if task == "predict" and given is None:
         raise InputError("task=predict: needs input=<an image, a folder or a glob>")
     if run is not None and not Path(run).expanduser().is_dir() and not RUN_ID.fullmatch(run):

@@ -160,7 +160,7 @@ def class_means(
 def kind(reason: str) -> str:
     """A reason without what is particular to a file: "truncated", "copies", "too small …"."""
     if reason.startswith("exact duplicate"):
-        return "copies"
+        return "copies in another class" if "in another class" in reason else "copies"
     before, _, after = reason.partition(": ")
     return re.split(r" \(|:", after if re.match(r"\d", before) else before)[0]
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from cnnexp.config.arguments import to_type
 from cnnexp.data.batches import Batches
 from cnnexp.data.gate import quiet
 from cnnexp.data.given_files import find_files, read_files
@@ -72,6 +73,9 @@ def predict(config: Mapping[str, Any]) -> Result:
             labels=None,
         )
         journal.topic("saved", shown_path(target))
+        where = f"run={shown_path(run.folder)}", f"input={config['input']}"
+        why = to_type("task=visualize", *where, "visualization=[gradcam,neighbours]")
+        journal.topic("next", f"{why}  (which part decided)")
     return Result({"images": float(len(good))}, run.folder, run.network)
 
 
