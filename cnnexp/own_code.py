@@ -39,20 +39,22 @@ def changed_since(info: Mapping[str, Any]) -> list[str]:
     info: run.json's, perhaps a stranger's: nothing is looked at but in the folder that this command
     named, and in the package.
     """
-    environment = info.get("environment")
-    known = environment.get("own_code") if isinstance(environment, Mapping) else None
-    if not isinstance(known, Mapping):
-        return []
+    earlier = info.get("earlier_environments")
+    environments = [*(earlier if isinstance(earlier, list) else []), info.get("environment")]
+    known: dict[str, set[str]] = {}
+    for one in environments:  # a run may have gone on after an edit
+        files = one.get("own_code") if isinstance(one, Mapping) else None
+        for name, content in (files if isinstance(files, Mapping) else {}).items():
+            known.setdefault(str(name), set()).add(str(content))
     changed = []
-    for name in known:
-        ours = str(name).startswith(f"{PACKAGE.name}/")
+    for name, contents in known.items():
+        ours = name.startswith(f"{PACKAGE.name}/")
         folder = PACKAGE.parent if ours else named_folder()
         within = PACKAGE if ours else folder
-        if folder is None or within is None or not str(name).isprintable():
+        if folder is None or within is None or not name.isprintable():
             continue
-        if (folder / name).resolve().is_relative_to(within) and digest(folder / name) != known[
-            name
-        ]:
+        there = (folder / name).resolve().is_relative_to(within)
+        if there and contents != {digest(folder / name)}:
             changed.append(name)
     return changed
 

@@ -100,4 +100,8 @@ def test_a_strangers_run_names_no_other_files(mine: Path) -> None:
     (mine / "own.py").write_text("a = 2\n")
     assert changed_since({"environment": {"own_code": known}}) == ["own.py"]
     assert changed_since({"environment": {"own_code": ["own.py"]}}) == []
+    now = {"own_code": {"own.py": digest(mine / "own.py")}}
+    assert changed_since({"environment": now}) == []
+    went_on = {"environment": now, "earlier_environments": [{"own_code": known}, None, 3]}
+    assert changed_since(went_on) == ["own.py"], "a part of the run had other code"
     assert changed_since({}) == []
