@@ -48,6 +48,7 @@ def removal_curves(
     targets: torch.Tensor,
     maps: torch.Tensor,
     *,
+    ends: torch.Tensor | None = None,
     steps: int = STEPS,
     side: int | None = None,
 ) -> Curves:
@@ -58,7 +59,8 @@ def removal_curves(
     Learned": single pixels make a noise that any network stumbles over, in whatever order.
     Deleted squares get the image's mean colour; insertion starts from the blurred image, for
     sharp squares on one colour would be evidence of their own. Equal squares come in random order.
-    images: (B, 3, H, W) floats in [0, 1]. side: of a square, in pixels; None: 1/SQUARES of H.
+    images: (B, 3, H, W) floats in [0, 1]. ends: of `curve_ends`, which all maps share; None: run
+    here. side: of a square, in pixels; None: 1/SQUARES of H.
     """
     height, width = images.shape[-2:]
     side = side or max(1, height // SQUARES)
@@ -67,15 +69,24 @@ def removal_curves(
     count = int(ranks.max()) + 1
     mean = images.mean(dim=(2, 3), keepdim=True)
     soft = blurred(images)
-    curves = []
+    whole, flat, blurry = curve_ends(network, images, targets) if ends is None else ends
+    curves = [torch.stack([whole, blurry])]
     with looking_at(network) as network, torch.no_grad():
-        for step in range(steps + 1):
+        for step in range(1, steps):
             taken = (ranks < round(count * step / steps))[:, None]  # (B, 1, H, W)
             both = [torch.where(taken, mean, images), torch.where(taken, images, soft)]
             shares = to_probabilities(network(torch.cat(both)))
             curves.append(shares.gather(1, targets.repeat(2)[:, None]).view(2, -1))
-    deletion, insertion = torch.stack(curves, dim=-1)
+    deletion, insertion = torch.stack([*curves, torch.stack([flat, whole])], dim=-1)
     return Curves(deletion, insertion)
+
+
+def curve_ends(network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """(3, B) probabilities of the targets: images as they are, their mean colours, blurred."""
+    flat = images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    with looking_at(network) as network, torch.no_grad():
+        shares = to_probabilities(network(torch.cat([images, flat, blurred(images)])))
+    return shares.gather(1, targets.repeat(3)[:, None]).view(3, -1)
 
 
 def blurred(images: torch.Tensor) -> torch.Tensor:
@@ -172,9 +183,10 @@ def measure(
     alone the costly scores are taken. masks: (B, H, W) bool, true on the object.
     """
     few, wanted = images[:scored], targets[:scored]
+    ends = curve_ends(network, few, wanted)
 
     def areas(ranking: torch.Tensor) -> tuple[float, float]:
-        curves = removal_curves(network, few, wanted, ranking, steps=steps)
+        curves = removal_curves(network, few, wanted, ranking, ends=ends, steps=steps)
         deletion, insertion = curves.areas()
         return float(deletion.mean()), float(insertion.mean())
 

@@ -14,6 +14,7 @@ from cnnexp.visualization.faithfulness import (
     Curves,
     Scores,
     blurred,
+    curve_ends,
     fails,
     mass_inside,
     measure,
@@ -98,6 +99,20 @@ def test_any_size_is_removed_whole() -> None:
     assert curves.deletion.shape == (2, STEPS + 1)
     for ends in (curves.deletion[:, 0], curves.deletion[:, -1], curves.insertion[:, -1]):
         assert torch.allclose(ends, sums, atol=1e-4)  # the mean colour has the same sum
+
+
+def test_the_ends_of_all_curves_are_run_once(make_network: Make, images: torch.Tensor) -> None:
+    network, floats, targets = make_network(), images[:2] / 255, torch.tensor([0, 1])
+    maps = torch.rand(2, 16, 16)
+    ends = curve_ends(network, floats, targets)
+    seen = []
+    with network.block1.register_forward_hook(
+        lambda module, args, output: seen.append(len(output))
+    ):
+        shared = removal_curves(network, floats, targets, maps, ends=ends, steps=4)
+    assert sum(seen) == 2 * 2 * 3, "two images, two curves, three places between the ends"
+    alone = removal_curves(network, floats, targets, maps, steps=4)
+    assert torch.allclose(torch.stack(shared), torch.stack(alone), atol=1e-6)
 
 
 def test_equal_squares_come_in_random_order() -> None:
