@@ -64,7 +64,8 @@ def test_pictures_of_other_images_and_layers_stand_side_by_side(run: Path) -> No
     there = {
         f"gradcam_block1_0_{stem}", f"gradcam_block2_{stem}", "gradcam_red",
         f"projection_block1_0_2_{stem}", f"projection_block2_2_{stem}",
-        f"activations_1_{stem}", f"attributions_{stem}", f"neighbours_{stem}",
+        f"activations_1_block1_0_{stem}", f"activations_1_block2_{stem}",
+        f"attributions_{stem}", f"neighbours_{stem}",
     }  # fmt: skip
     assert there <= words.keys()
     assert all((run / "visualization" / f"{one}.png").exists() for one in there)
@@ -83,7 +84,7 @@ def test_files_of_no_known_class(run: Path, photos: Path, tmp_path: Path, capsys
     (others / "b.jpg").write_bytes((photos / "blue" / "3.png").read_bytes())
     (others / "c.txt").write_text("no image")
     words = draw(run, f"input={others}", "visualization=[gradcam,neighbours]")
-    name = f"{tmp_path.name}_others".replace("-", "_")
+    (name,) = [stem[8:] for stem in words if stem.startswith("gradcam_") and "others" in stem]
     said = capsys.readouterr().out
     assert "left out: " in said
     assert "c.txt: not an image" in said
@@ -92,11 +93,40 @@ def test_files_of_no_known_class(run: Path, photos: Path, tmp_path: Path, capsys
     svg = (run / "visualization" / f"gradcam_{name}.svg").read_text()
     assert "Above: ✓ right or ✗ wrong" in svg  # of the one
     draw(run, f"input={others}/a.jpg", "visualization=[gradcam]")
-    svg = (run / "visualization" / "gradcam_others_a_jpg.svg").read_text()
+    (path,) = (run / "visualization").glob("gradcam_*a_jpg*.svg")
+    svg = path.read_text()
     assert "Above: the predicted class" in svg
     assert not {"✓", "✗"} & set(svg)
     with pytest.raises(InputError, match=r"^input=.*c\.txt: there is no readable image$"):
         draw(run, f"input={others}/c.txt")
+
+
+def test_names_tell_inputs_apart(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where paths end alike, are no names, or longer than a file's name may be."""
+    monkeypatch.chdir(tmp_path)
+    long = Path("über" * 30)
+    for folder in ("a/s", "b/s", long):
+        Path(folder).mkdir(parents=True)
+        Image.new("RGB", (20, 20), "red").save(Path(folder) / "p.png")
+    kept = set((run / "visualization").glob("*.png"))
+    for wanted in ("a/s/p.png", "b/s/p.png", "a/s", "b/s/?.png", ".", "*", f"{long}/p.png"):
+        draw(run, f"input={wanted}", "visualization=[gradcam]")
+    new = {path.stem for path in (run / "visualization").glob("gradcam*.png")} - {
+        path.stem for path in kept
+    }
+    assert len(new) == 7
+    assert "gradcam_a_s" in new
+    assert not {"gradcam", "gradcam_"} & new
+
+
+def test_the_first_images_are_shown_whatever_lies_before_them(run: Path, tmp_path: Path) -> None:
+    for number in range(70):
+        (tmp_path / f"a{number}.txt").write_text("no image")
+    Image.new("RGB", (20, 20), "blue").save(tmp_path / "z.png")
+    words = draw(run, f"input={tmp_path}", "visualization=[gradcam]")
+    assert any(words[stem]["alt"] == "Heat maps over 1 image." for stem in words)
 
 
 def test_what_is_not_there_is_refused(run: Path) -> None:

@@ -1,9 +1,10 @@
 """The layer table of any network: shapes, sizes, parameters, multiply-adds, receptive fields."""
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,6 +14,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 aten = torch.ops.aten
 POOLS = {aten.max_pool2d_with_indices.default, aten.max_pool2d.default, aten.avg_pool2d.default}
+ADAPTIVE = {aten._adaptive_avg_pool2d.default, aten.adaptive_max_pool2d.default}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,38 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
         name: {id(weight): weight.numel() for weight in module.parameters()}
         for name, module in network.named_modules()
     }
+    return _on_meta_or_here(lambda twin: _rows_of(twin, owned, image_size), network)
+
+
+def receptive_field(network: nn.Module, layer: str, image_size: int) -> int:
+    """Of what the module of that name gives, when it is called last; see `Layer`."""
+
+    def look(twin: nn.Module) -> int:
+        fields, found = _ReceptiveFields(image_size), 1
+
+        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+            nonlocal found
+            found = fields.of(output)
+
+        twin.get_submodule(layer).register_forward_hook(hook)
+        with torch.no_grad(), fields:
+            _run(twin, image_size)
+        return found
+
+    return _on_meta_or_here(look, network)
+
+
+def _on_meta_or_here(look: Callable[[nn.Module], T], network: nn.Module) -> T:
+    """look: at a copy. On meta tensors nothing is calculated; code that asks for values is run."""
     try:
-        return _rows_of(copy.deepcopy(network).to("meta").eval(), owned, image_size)
+        return look(copy.deepcopy(network).to("meta").eval())
     except (RuntimeError, NotImplementedError, TypeError):
-        return _rows_of(copy.deepcopy(network).cpu().eval(), owned, image_size)
+        return look(copy.deepcopy(network).cpu().eval())
+
+
+def _run(twin: nn.Module, image_size: int) -> None:
+    device = next(twin.parameters()).device
+    twin(torch.zeros(1, 3, image_size, image_size, device=device))
 
 
 def _rows_of(
@@ -110,8 +141,7 @@ def _rows_of(
         module.register_forward_pre_hook(enter(name))
         module.register_forward_hook(leave(name, alone=not list(module.children())))
     with torch.no_grad(), counter, fields:
-        device = next(twin.parameters()).device
-        twin(torch.zeros(1, 3, image_size, image_size, device=device))
+        _run(twin, image_size)
     return rows
 
 
@@ -134,7 +164,7 @@ class _ReceptiveFields(TorchDispatchMode):
         self.known: Any = WeakTensorKeyDictionary()
 
     def of(self, tensor: torch.Tensor) -> int:
-        return self.known.get(tensor, (1, 1))[0]
+        return round(self.known.get(tensor, (1, 1))[0])
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -156,13 +186,21 @@ class _ReceptiveFields(TorchDispatchMode):
             dilation = args[4] if func is not aten.avg_pool2d.default and len(args) > 4 else [1]
             field += dilation[0] * (args[1][0] - 1) * jump
             jump *= stride[0]
+        elif func in ADAPTIVE and output.shape[-2:] != (1, 1):
+            before, after = args[0].shape[-1], output.shape[-1]
+            if after < before:  # windows side by side
+                field, jump = field + (math.ceil(before / after) - 1) * jump, before / after * jump
+            elif after > before:  # copies: the same first and last place
+                jump *= (before - 1) / (after - 1)
         elif output.ndim < 3 or output.shape[-2:] == (1, 1):
             largest = max(known or tensors, key=lambda t: t.numel())
             if largest.ndim == 3:  # tokens look at each other
-                field = max(field, self.image_size)
+                field, jump = max(field, self.image_size), 0
             elif largest.ndim == 4 and output.shape[:1] == (1,):
                 # Flattened, or pooled to one place: a window as large as the map. After it all
                 # places see the same, also where a map is multiplied by it.
                 field, jump = field + (max(largest.shape[-2:]) - 1) * jump, 0
-        self.known[output] = (field, jump)
+        for part in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(part, torch.Tensor):
+                self.known[part] = (field, jump)
         return result

@@ -15,6 +15,7 @@ from cnnexp.files import whole_file
 from cnnexp.reporting.style import DOTS_PER_INCH, MISSING_GLYPH
 
 WORDS = "pictures.json"
+LONGEST = 160  # bytes of a name: file systems take 255, with what stands before and behind it
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def listed(value: Any) -> Any:
 def picture_name(kind: str, *parts: Any) -> str:
     """`kind_part_part`, a file's name for what `parts` tell apart; None and "" are no part."""
     said = [re.sub(r"\W+", "_", str(part)).strip("_") for part in parts if part not in (None, "")]
-    return "_".join([kind, *said])
+    return "_".join([kind, *said]).encode()[:LONGEST].decode(errors="ignore")
 
 
 def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """task=anatomy: the layer table of the configured network, printed and saved as CSV."""
 
 import csv
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,7 +81,10 @@ def run_anatomy(config: Mapping[str, Any]) -> Result:
     rows = anatomy(network, size)
     # Variants of a model side by side: what was typed of it stands in the file's name.
     typed = [line.removeprefix("model.") for line in config["overrides"] if line[:6] == "model."]
-    stem = re.sub(r"[^\w.=-]+", "-", "_".join([config["name"], str(size), *typed]))[:100]
+    whole = "_".join([config["name"], str(size), *typed])
+    stem = re.sub(r"[^\w.=-]+", "-", whole)[:100]
+    if stem != whole:  # others may look alike now
+        stem += f"_{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
     path = Path(config["paths"]["outputs"]).absolute() / "anatomy" / f"{stem}.csv"
     write_anatomy(path, rows)
     console = Console(width=None if Console().is_terminal else 160)

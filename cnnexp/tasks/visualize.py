@@ -1,10 +1,11 @@
 """task=visualize: pictures of a finished run, beside its own; or of several on the same images."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -64,26 +65,42 @@ def visualize(config: Mapping[str, Any]) -> Result:
     return Result(tested.metrics, run.folder, run.network)
 
 
+def short_name(wanted: str) -> str:
+    """What was typed, where it is short and a file may have its name; else its end, and a digest
+    that tells it from what ends alike.
+    """
+    end = "/".join(PurePath(wanted).parts[-2:]).lstrip("/")
+    if end == wanted and len(end) <= 60 and re.fullmatch(r"[\w./ -]*\w[\w./ -]*", end):
+        return end
+    return f"{end[-40:]} {hashlib.sha256(wanted.encode()).hexdigest()[:6]}".strip()
+
+
 def choose(wanted: str, run: FinishedRun, images: ImageSet, note: Callable[[str], None]) -> Chosen:
     """Files on this disk, or test images by their names as predictions.csv has them, at most SHOWN.
 
     Of a file that is one of the data set's images the class is known. note: is told of what is left
     out. Raises InputError where nothing is left.
     """
-    name = "/".join(PurePath(wanted).parts[-2:]).lstrip("/")
+    name = short_name(wanted)
     if files := find_files(wanted):
-        given = read_files(files[:SHOWN], run.config["dataset"])
-        for path, reason in given.left_out:
-            note(f"left out: {path}: {reason}")
-        if len(files) > SHOWN:
-            note(f"of {len(files):,} files the first {SHOWN} are looked at")
-        if not given.paths:
+        paths: list[Path] = []
+        pixels: list[np.ndarray] = []
+        while files and len(paths) < SHOWN:
+            given = read_files(files[: SHOWN - len(paths)], run.config["dataset"])
+            files = files[SHOWN - len(paths) :]
+            paths += given.paths
+            pixels += given.pixels
+            for path, reason in given.left_out:
+                note(f"left out: {path}: {reason}")
+        if files:
+            note(f"{len(paths)} images are looked at, {len(files):,} files more are not")
+        if not paths:
             raise InputError(f"input={wanted}: there is no readable image")
         known = dict(zip(images.sha256, images.labels.tolist(), strict=True))
-        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in given.paths]
-        pixels = torch.from_numpy(np.stack(given.pixels)).permute(0, 3, 1, 2)
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
         labels = torch.tensor([known.get(digest, -1) for digest in digests])
-        return Chosen(name, pixels, labels, tuple(map(str, given.paths)))
+        shown = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+        return Chosen(name, shown, labels, tuple(map(str, paths)))
     test = images.split["test"].tolist()
     named = {images.paths[i]: i for i in test}
     found = [named[wanted]] if wanted in named else []

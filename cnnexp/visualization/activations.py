@@ -106,7 +106,7 @@ def activations(
                 f"Dead: the same value everywhere in all {len(probe.images)} images at hand.",
             ],
         )
-        pictures[picture_name("activations", i + 1, probe.chosen)] = Picture(
+        pictures[picture_name("activations", i + 1, *(blocks or ()), probe.chosen)] = Picture(
             figure,
             title=f"Activations for {probe.paths[i]}",
             reading="The feature maps of each block, the channels that vary most first. One scale "

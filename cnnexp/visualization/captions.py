@@ -59,7 +59,9 @@ def verdict(
 
 def legend(labels: Sequence[int]) -> str:
     """What the verdicts on images of these classes mean, which stand above them."""
-    return LEGEND if max(labels) >= 0 else "Above: the predicted class (its probability)."
+    if max(labels) < 0:
+        return "Above: the predicted class (its probability)."
+    return LEGEND + " Without a sign: the predicted class alone." * (min(labels) < 0)
 
 
 def percent(probability: float) -> str:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from cnnexp.config.types import PositiveInt
 from cnnexp.errors import InputError, nearest
 from cnnexp.logits import to_probabilities
-from cnnexp.models.anatomy import anatomy
+from cnnexp.models.anatomy import receptive_field
 from cnnexp.reporting.picture import Picture, picture_name
 from cnnexp.reporting.style import house_style
 from cnnexp.visualization.captions import legend
@@ -122,15 +122,9 @@ def gradcam(
             "All maps share one scale: a faint map means that little in the image speaks for the "
             "class; the answer is sure all the same where nothing speaks for another. Each place "
             f"of the {height}x{width} map sees {sees}.{chosen}",
-            alt=f"Heat maps over {len(shown)} images{known}.",
+            alt=f"Heat maps over {len(shown)} image{'s' * (len(shown) != 1)}{known}.",
         )
     }
-
-
-def receptive_field(network: nn.Module, layer: str, image_size: int) -> int:
-    """Pixels across that a value of the layer's output depends on, borders ignored."""
-    rows = [row for row in anatomy(network, image_size) if f"{row.name}.".startswith(f"{layer}.")]
-    return max((row.receptive_field for row in rows), default=1)
 
 
 def _targets(
@@ -140,7 +134,9 @@ def _targets(
         return probabilities.argmax(dim=1)
     if target == "label":
         if (labels < 0).any():
-            raise InputError("visualization.gradcam.target=label: of these files no class is known")
+            raise InputError(
+                "visualization.gradcam.target=label: not of all files a class is known"
+            )
         return labels
     if target not in classes:
         allowed = ("predicted", "label", *classes)

@@ -128,10 +128,11 @@ def neighbours(
     numbers = _numbers(probe, spaces, labels, drawn)
     shown = choose_queries(labels, predicted, queries)
     copies = len(numbers["exact_copies"])
-    what = "images" if probe.chosen else "test images"
+    what = ("" if probe.chosen else "test ") + ("image" if len(labels) == 1 else "images")
     lines = [
-        f"{what.capitalize()}, and the {k} nearest of {_said(len(drawn), len(probe.train))}."
-        + " The class of a query is the predicted one." * (not known),
+        ("Images" if probe.chosen else "Test images")
+        + f", and the {k} nearest of {_said(len(drawn), len(probe.train))}."
+        + " Where a query's class is not known, the predicted one counts." * (not known),
         f"Feature space: Euclidean distance of the {features.shape[1]:,} inputs of the last layer.",
         "Pixel space: root mean square difference of the values, 0 to 255.",
         f"{WRONG} and dashed: another class than the query's. By chance "
@@ -140,7 +141,8 @@ def neighbours(
     if copies:
         lines.append(
             f"{copies} of the {len(labels)} {what} {'has' if copies == 1 else 'have'} an "
-            "exact copy (0 grey levels) among these training images: a leak."
+            "exact copy (0 grey levels) among these training images"
+            + (": it was trained on." if probe.chosen else ": a leak.")
         )
     figure = _figure(probe, shown, labels, probabilities, spaces, drawn, lines, numbers).figure
     name = picture_name("neighbours", probe.chosen)
@@ -224,7 +226,7 @@ def _figure(
         lines,
     )
     page.text(MARGIN, 0.1, "Query", fontsize=11, fontweight="bold")
-    known = bool((probe.labels >= 0).all())
+    known = bool((probe.labels >= 0).any())
     meaning = "true → predicted" if known else "→ predicted"
     page.text(MARGIN, 0.31, meaning, fontsize=9, color=QUIET)
     for space, share, x in zip(

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from cnnexp.models.anatomy import anatomy
+from cnnexp.models.anatomy import anatomy, receptive_field
 from cnnexp.models.baseline import baseline
 from cnnexp.models.lenet5 import lenet5
 
@@ -77,6 +77,22 @@ def test_code_that_asks_for_values_has_a_table_too() -> None:
         (row, *_) = anatomy(nn.Sequential(Scaled(kind)), 8)
         assert (row.shape, row.parameters, row.receptive_field) == ((4, 6, 6), 112, 3)
         assert row.multiply_adds == 4 * 6 * 6 * 27
+
+
+def test_receptive_fields_of_what_has_no_row() -> None:
+    """Activations, halves of a tensor, pooling to a size."""
+    first, last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+    network = nn.Sequential(first, nn.ReLU(), nn.AdaptiveAvgPool2d(3), last)
+    # Windows of 4 that lie 4 apart: 3 + 3, and 3 of them: 6 + 2 * 4.
+    assert [receptive_field(network, name, 14) for name in "0123"] == [3, 3, 6, 14]
+    enlarged = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(7), nn.Flatten())
+    assert receptive_field(enlarged, "2", 4) == 4, "seven places, but copies of two"
+
+    class Halves(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.chunk(2, dim=1)[1]
+
+    assert receptive_field(nn.Sequential(nn.Conv2d(3, 4, 5), Halves()), "1", 9) == 5
 
 
 def test_weights_that_two_layers_share_count_once() -> None:

@@ -90,6 +90,7 @@ def test_gradcam_says_what_a_place_sees(probe: Probe) -> None:
         return picture.reading
 
     assert "the 16x16 map sees 3 of 16 pixels across" in reading("block1.0")
+    assert "the 16x16 map sees 3 of 16 pixels across" in reading("block1.2"), "the ReLU"
     assert "the 4x4 map sees 10 of 16 pixels across" in reading("block2")
     assert "the 16x16 map sees 1 of 16 pixels" in reading("normalize")
 
@@ -165,7 +166,7 @@ def test_activations_count_dead_channels_over_all_images(probe: Probe) -> None:
 
 def test_negative_activations_have_zero_in_the_middle(probe: Probe, tiles: Tiles) -> None:
     probe.network.block2 = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.AvgPool2d(2))
-    figure = activations(probe, images=1, blocks=["block2"])["activations_1"].figure
+    figure = activations(probe, images=1, blocks=["block2"])["activations_1_block2"].figure
     norms = {tile.norm for (tile,) in tiles(figure)[1:]}
     (norm,) = norms
     reach = float(feature_maps(probe.network, probe.images[:1])[0]["block2"].abs().max())
