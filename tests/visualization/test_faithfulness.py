@@ -23,6 +23,7 @@ from cnnexp.visualization.faithfulness import (
     rank_correlations,
     removal_curves,
 )
+from cnnexp.visualization.looking import looking_in
 
 Make = Callable[..., nn.Sequential]
 
@@ -113,6 +114,17 @@ def test_the_ends_of_all_curves_are_run_once(make_network: Make, images: torch.T
     assert sum(seen) == 2 * 2 * 3, "two images, two curves, three places between the ends"
     alone = removal_curves(network, floats, targets, maps, steps=4)
     assert torch.allclose(torch.stack(shared), torch.stack(alone), atol=1e-6)
+
+
+def test_images_are_blurred_in_float32(make_network: Make, images: torch.Tensor) -> None:
+    network, floats = make_network(), images[:2] / 255
+    given = []
+    with (
+        network.normalize.register_forward_pre_hook(lambda _, args: given.append(args[0])),
+        looking_in("bf16-mixed"),
+    ):
+        curve_ends(network, floats, torch.tensor([0, 1]))
+    assert torch.equal(given[0][4:], blurred(floats))
 
 
 def test_equal_squares_come_in_random_order() -> None:
