@@ -84,9 +84,8 @@ def removal_curves(
 def curve_ends(network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """(3, B) probabilities of the targets: images as they are, their mean colours, blurred."""
     flat = images.mean(dim=(2, 3), keepdim=True).expand_as(images)
-    given = torch.cat(
-        [images, flat, blurred(images)]
-    )  # in float32: a blur in bfloat16 takes minutes
+    # Blurred out here, in float32: in bfloat16 that takes minutes.
+    given = torch.cat([images, flat, blurred(images)])
     with looking_at(network) as network, torch.no_grad():
         shares = to_probabilities(network(given))
     return shares.gather(1, targets.repeat(3)[:, None]).view(3, -1)
