@@ -47,6 +47,7 @@ from cnnexp.training.checkpoints import (
 from cnnexp.training.phases import Phase
 
 Config = Mapping[str, Any]
+EACH_COMMAND = ("command", "folder", "usable_cores", "memory_gib")  # of an environment
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,6 @@ def finished_before(config: Mapping[str, Any]) -> Result | None:
     if info.get("status") != "FINISHED":
         return None
     return Result(info["metrics"], Path(config["resume"]))
-
-
-EACH_COMMAND = ("command", "folder", "usable_cores", "memory_gib")  # of an environment
 
 
 def interrupted_run(

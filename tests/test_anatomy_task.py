@@ -31,6 +31,18 @@ def test_lenet_printed_and_saved(
     assert result.metrics["parameters"] == 62_958
 
 
+def test_variants_of_a_model_lie_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    variants = [[], ["model.norm=none"], ["model.widths=[[8,8],[8]]"], ["model.widths=[[8],[8,8]]"]]
+    for typed in [*variants, variants[1]]:
+        cnnexp.run(["task=anatomy", "name=net", *typed])
+    names = {path.name for path in Path("outputs/anatomy").iterdir()}
+    assert {"net_32.csv", "net_32_norm=none.csv"} < names
+    assert len(names) == 4
+
+
 def test_any_size_without_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ def test_predict_files(
     assert main(["task=predict", f"run={run_id[:12]}", "input=digit*.png"]) == 0
     said = capsys.readouterr().out
     assert "digit99_broken.png" in said
+    assert re.search(r"^next .* task=visualize run=.* 'input=digit\*.png' ", said, re.MULTILINE)
     (written,) = (work / "outputs" / "predict").glob("*.csv")
     table = rows(written)
     assert len(table) == 20

@@ -184,6 +184,30 @@ def history(result: Result) -> list[float]:
     return [row["lr"] for row in info["phases"]["train"]["history"]]
 
 
+def test_where_it_was_trained_before_it_went_on_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = killed_after(1, [*SHORT, "trainer.max_epochs=3"], monkeypatch)
+    path = folder / "run.json"
+    info = json.loads(path.read_text())
+    info["environment"] |= {"folder": "/elsewhere", "command": "another"}
+    path.write_text(json.dumps(info))
+    with monkeypatch.context() as patch:
+        patch.setattr(SavesEpochs, "on_train_epoch_end", stop)
+        with pytest.raises(Killed):
+            cnnexp.run([f"resume={folder}", "tracking=none"])
+    info = json.loads(path.read_text())
+    assert "earlier_environments" not in info, "that is each command's"
+    info["environment"]["packages"]["torch"] = "1.0"
+    path.write_text(json.dumps(info))
+    cnnexp.run([f"resume={folder}", "tracking=none"])
+    info = json.loads(path.read_text())
+    assert [one["packages"]["torch"] for one in info["earlier_environments"]] == ["1.0"]
+    assert info["environment"]["packages"]["torch"] != "1.0"
+
+
+def stop(self: SavesEpochs, trainer: object, module: object) -> None:
+    raise Killed
+
+
 def test_a_lock_that_cannot_be_removed_hides_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with owned(tmp_path):

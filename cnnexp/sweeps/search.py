@@ -108,13 +108,14 @@ def study_at(
     ledger: Ledger,
     seed: int,
     sign: int,
-    own: "Mapping[str, Any] | None" = None,
-    whole: bool = True,
+    space: "Mapping[str, BaseDistribution] | None" = None,
+    config: Mapping[str, Any] | None = None,
 ) -> "optuna.Study":
     """The sweep's study, made where there is none; several processes may share it.
 
-    own: of the first trial; what is not in it is drawn, and it is not `whole`. The draws go on
-    from the trials that are there: a search begun again proposes nothing twice.
+    The first trial of a new one has what `config` has, see `own_values`; the rest of `space` is
+    drawn. The draws go on from the trials that are there: a search begun again proposes nothing
+    twice.
     """
     import optuna
 
@@ -128,9 +129,10 @@ def study_at(
             direction="maximize" if sign > 0 else "minimize",
             load_if_exists=True,
         )
+        own = own_values(space or {}, config or {})
         if own and not study.get_trials(deepcopy=False):
-            study.enqueue_trial(dict(own))
-            facts["own"] = whole
+            study.enqueue_trial(own)
+            facts["own"] = own.keys() == (space or {}).keys()
     drawn = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=FIRST, multivariate=True, constant_liar=True, seed=seed * 10_007 + drawn

@@ -115,8 +115,7 @@ def planned(
     if not trials:
         return ledger, iter([[ledger.plan(entry) for entry in jobs]])
     sign = sign_of(first["training"]["monitor"])
-    own = search.own_values(space, first)
-    study = search.study_at(ledger, first["seed"], sign, own, whole=own.keys() == space.keys())
+    study = search.study_at(ledger, first["seed"], sign, space, first)
     return ledger, search.proposals(
         study, ledger, space, fixed, trials=trials, at_once=config.n_jobs
     )

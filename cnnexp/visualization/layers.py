@@ -95,7 +95,7 @@ class UpTo(nn.Module):
     def __init__(self, network: nn.Sequential, layer: str, key: str) -> None:
         super().__init__()
         self.layer, self.key = layer, key
-        names = [name for name, _ in network.named_children()]
+        names = list(network._modules)  # named_children leaves out a block that is there twice
         self.blocks = network[: names.index(layer.partition(".")[0]) + 1]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

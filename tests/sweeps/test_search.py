@@ -107,7 +107,7 @@ def test_the_configs_own_values_come_first(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     own = {"lr": 0.05, "norm": "a"}
     for _ in range(2):
-        study = search.study_at(ledger, 0, 1, own)  # begun again, they do not come again
+        study = search.study_at(ledger, 0, 1, SPACE, own)  # begun again, they do not come again
     batch = next(search.proposals(study, ledger, SPACE, [], trials=2, at_once=2))
     assert batch[0].overrides == ["lr=0.05", "norm=a"]
     assert len(study.get_trials()) == 2
@@ -117,7 +117,7 @@ def test_the_configs_own_values_come_first(tmp_path: Path) -> None:
 
 def test_the_first_trial_has_what_the_config_has_of_its_choices(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    study = search.study_at(ledger, 0, 1, {"norm": "b"}, whole=False)
+    study = search.study_at(ledger, 0, 1, SPACE, {"norm": "b", "lr": 7.0})
     (entry,) = next(search.proposals(study, ledger, SPACE, [], trials=1, at_once=1))
     assert "norm=b" in entry.overrides
     assert len(entry.overrides) == len(SPACE)

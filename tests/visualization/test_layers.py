@@ -78,6 +78,14 @@ def test_a_layer_that_nobody_calls_is_refused(images: torch.Tensor) -> None:
         UpTo(network, "block1.flat", "key")(images.float())
 
 
+def test_a_block_that_is_there_twice(images: torch.Tensor) -> None:
+    shared, last = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 2, 3)
+    blocks = OrderedDict(block1=shared, block2=shared, block3=last, head=nn.Flatten())
+    network = nn.Sequential(blocks)
+    given = UpTo(network, "block3", "key")(images.float())
+    assert torch.equal(given, last(shared(shared(images.float()))))
+
+
 def test_block_outputs_are_those_of_slices(make_network: Make, images: torch.Tensor) -> None:
     network = make_network()
     outputs = block_outputs(network, images)
