@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -54,11 +54,20 @@ def anatomy(network: nn.Module, image_size: int) -> list[Layer]:
     return _on_meta_or_here(lambda twin: _rows_of(twin, owned, image_size), network)
 
 
-def receptive_field(network: nn.Module, layer: str, image_size: int) -> int:
-    """Of what the module of that name gives, when it is called last; see `Layer`."""
+class Field(NamedTuple):
+    """side: what one place of a map sees, see `Layer`. jump: pixels from one place to the next; 0
+    where all see the same, a fraction where a map was made one of another size.
+    """
 
-    def look(twin: nn.Module) -> int:
-        fields, found = _ReceptiveFields(image_size), 1
+    side: int
+    jump: float
+
+
+def receptive_field(network: nn.Module, layer: str, image_size: int) -> Field:
+    """Of what the module of that name gives, when it is called last."""
+
+    def look(twin: nn.Module) -> Field:
+        fields, found = _ReceptiveFields(image_size), Field(1, 1)
 
         def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
             nonlocal found
@@ -131,7 +140,7 @@ def _rows_of(
                     parameters=own,
                     # The counter counts a multiply-add as two operations.
                     multiply_adds=operations // 2,
-                    receptive_field=fields.of(output),
+                    receptive_field=fields.of(output).side,
                 )
             )
 
@@ -163,8 +172,9 @@ class _ReceptiveFields(TorchDispatchMode):
         self.image_size = image_size
         self.known: Any = WeakTensorKeyDictionary()
 
-    def of(self, tensor: torch.Tensor) -> int:
-        return round(self.known.get(tensor, (1, 1))[0])
+    def of(self, tensor: torch.Tensor) -> Field:
+        field, jump = self.known.get(tensor, (1, 1))
+        return Field(round(field), jump)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

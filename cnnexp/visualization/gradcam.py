@@ -92,7 +92,7 @@ def gradcam(
     asked = (layer, None if target == "predicted" else target, probe.chosen)
     maps, layer, (height, width) = gradcam_maps(probe.network, shown, targets, layer)
     side = min(shown.shape[-2:])
-    field = receptive_field(probe.network, layer, side)
+    field = receptive_field(probe.network, layer, side).side
     sees = (
         f"{field} of {side} pixels across: the edges of a bright spot are no sharper than that"
         if field < side

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from cnnexp.visualization.excitation import Excitation, seen_parts
-from cnnexp.visualization.fourier_image import FourierImage, ascend
+from cnnexp.visualization.fourier_image import STRETCH, TURN, FourierImage, ascend
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.probe import Probe, Progress, silently
 from cnnexp.visualization.responses import layer_responses
+from cnnexp.visualization.window import window_of
 
 BATCH = 32  # images made at a time: memory stays bounded
 BEST = 4  # images of the data set for each channel
@@ -106,11 +107,13 @@ def layer_filters(
         )
     # A map moves by a place where the image moves by `stride`: less than that is no other place.
     stride = height / excitation.size[0]
+    turned = STRETCH + math.radians(TURN)
+    window = window_of(probe.network, layer, (height, width), excitation.size, turned, LAYERS)
     made = maximisers(
         probe.network,
         layer,
         channels,
-        (height, width),
+        window.size,
         colours,
         steps=steps,
         jitter=min(stride / 2, MOST_JITTER * height),
@@ -129,14 +132,16 @@ def layer_filters(
     reached, places = maps.flatten(1).cpu().max(dim=1)
     top = [excitation.top(channel, BEST) for channel in channels]
     flat = [image for images in top for image in images]
-    found = probe.train.take(searched[flat], probe.device)
     owners = own.repeat_interleave(len(top[0]))
+    found, found_at = window.around(
+        probe.train.take(searched[flat], probe.device), excitation.places[flat, owners]
+    )
     corners, side = seen_parts(
         probe.network,
         layer,
         torch.cat([made, found]),
         torch.cat([own, owners]),
-        torch.cat([places, excitation.places[flat, owners]]),
+        torch.cat([places, found_at]),
         LAYERS,
     )
     parts = [

@@ -84,15 +84,15 @@ def test_receptive_fields_of_what_has_no_row() -> None:
     first, last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
     network = nn.Sequential(first, nn.ReLU(), nn.AdaptiveAvgPool2d(3), last)
     # Windows of 4 that lie 4 apart: 3 + 3, and 3 of them: 6 + 2 * 4.
-    assert [receptive_field(network, name, 14) for name in "0123"] == [3, 3, 6, 14]
+    assert [receptive_field(network, name, 14).side for name in "0123"] == [3, 3, 6, 14]
     enlarged = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(7), nn.Flatten())
-    assert receptive_field(enlarged, "2", 4) == 4, "seven places, but copies of two"
+    assert receptive_field(enlarged, "2", 4).side == 4, "seven places, but copies of two"
 
     class Halves(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.chunk(2, dim=1)[1]
 
-    assert receptive_field(nn.Sequential(nn.Conv2d(3, 4, 5), Halves()), "1", 9) == 5
+    assert receptive_field(nn.Sequential(nn.Conv2d(3, 4, 5), Halves()), "1", 9).side == 5
 
 
 def test_weights_that_two_layers_share_count_once() -> None:

@@ -349,6 +349,27 @@ def test_dead_channels_are_named_not_drawn(probe: Probe) -> None:
     assert not none.figure.axes
 
 
+def test_images_are_made_no_larger_than_what_a_place_sees(
+    make_probe: Callable[..., Probe], images: torch.Tensor, tiles: Tiles
+) -> None:
+    """A 3x3 convolution: of 16x16 pixels a few; what is found is cut where it excites."""
+    torch.manual_seed(0)
+    network = chain(block=nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    probe = make_probe(network, images, torch.tensor([0, 1, 0, 1, 0]), ("a", "b"))
+    sizes: set[tuple[int, ...]] = set()
+    network.block.register_forward_pre_hook(lambda module, given: sizes.add(given[0].shape[2:]))
+    picture = filters(probe, count=4, steps=30)["filters_block"]
+    assert sizes == {(16, 16), (8, 8)}
+    cells = [np.array(tile.get_array()) for (tile,) in tiles(picture.figure)]
+    convolution = network.block[0]
+    for i, channel in enumerate(picture.numbers["channels"]):
+        found = torch.from_numpy(cells[5 * i + 1]).permute(2, 0, 1) / 255
+        assert found.shape == (3, 3, 3)
+        response = convolution(found[None])[0, channel].item()
+        assert response == pytest.approx(picture.numbers["best_image"][i], abs=1e-4)
+    assert picture.numbers["share_above_best_image"] >= 0.75
+
+
 def test_ascent_passes_the_best_image(probe: Probe) -> None:
     for picture in filters(probe, steps=40).values():
         assert picture.numbers["share_above_best_image"] == 1.0
