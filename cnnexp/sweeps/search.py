@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from cnnexp.config.sweep import sweeps
+from cnnexp.data.lock import held
 from cnnexp.errors import InputError, nearest
 from cnnexp.sweeps.ledger import Entry, Ledger
 
@@ -106,7 +107,6 @@ def _is_written(text: str, value: Any) -> bool:
 
 def study_at(
     ledger: Ledger,
-    seed: int,
     sign: int,
     space: "Mapping[str, BaseDistribution] | None" = None,
     config: Mapping[str, Any] | None = None,
@@ -114,8 +114,7 @@ def study_at(
     """The sweep's study, made where there is none; several processes may share it.
 
     The first trial of a new one has what `config` has, see `own_values`; the rest of `space` is
-    drawn. The draws go on from the trials that are there: a search begun again proposes nothing
-    twice.
+    drawn.
     """
     import optuna
 
@@ -133,10 +132,6 @@ def study_at(
         if own and not study.get_trials(deepcopy=False):
             study.enqueue_trial(own)
             facts["own"] = own.keys() == (space or {}).keys()
-    drawn = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(
-        n_startup_trials=FIRST, multivariate=True, constant_liar=True, seed=seed * 10_007 + drawn
-    )
     return study
 
 
@@ -154,27 +149,56 @@ def proposals(
     distributions: "Mapping[str, BaseDistribution]",
     fixed: Sequence[str],
     *,
+    seed: int,
     trials: int,
     at_once: int,
 ) -> Iterator[list[Entry]]:
     """Batches of up to `at_once` jobs, until there are `trials`; each is learned from when the next
     is asked for. First those of a search that was interrupted.
-    """
-    import optuna
 
-    waiting = optuna.trial.TrialState.WAITING
+    What a trial is depends on `seed`, its number and what came out of the others: one job at a
+    time, a search that was interrupted proposes what it would have proposed.
+    """
+    from optuna.trial import TrialState
+
     while True:
-        settle(study, ledger, distributions, fixed)
-        known = [t for t in study.get_trials(deepcopy=False) if t.state != waiting]
-        running = [t for t in known if t.state == optuna.trial.TrialState.RUNNING]
-        batch = [entry_of(ledger, trial, distributions, fixed) for trial in running]
-        batch = [entry for entry in batch if not ledger.busy(entry)]
-        for _ in range(min(at_once - len(batch), trials - len(known))):
-            trial = study.ask(dict(distributions))
-            batch.append(entry_of(ledger, trial, distributions, fixed))
+        # Alone: who asks at the same time is asked for another trial.
+        with held(ledger.folder / "jobs" / "search.lock", "asking for the next trial"):
+            for begun in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if not distributions.keys() <= begun.params.keys():  # a process died in `_draw`
+                    _draw(study, seed, begun.number, distributions, begun)
+            settle(study, ledger, distributions, fixed)
+            known = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+            running = [t for t in known if t.state == TrialState.RUNNING]
+            batch = [entry_of(ledger, trial, distributions, fixed) for trial in running]
+            batch = [entry for entry in batch if not ledger.busy(entry)]
+            for number in range(len(known), min(trials, len(known) + at_once - len(batch))):
+                trial = _draw(study, seed, number, distributions)
+                batch.append(entry_of(ledger, trial, distributions, fixed))
         if not batch:
             return
         yield batch[:at_once]
+
+
+def _draw(
+    study: "optuna.Study",
+    seed: int,
+    number: int,
+    distributions: "Mapping[str, BaseDistribution]",
+    begun: "optuna.trial.FrozenTrial | None" = None,
+) -> "optuna.Trial":
+    """The next trial, or the rest of one that was begun."""
+    import optuna
+
+    study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=FIRST, multivariate=True, constant_liar=True, seed=seed * 10_007 + number
+    )
+    if begun is None:
+        return study.ask(dict(distributions))
+    trial = optuna.Trial(study, begun._trial_id)
+    for key, distribution in distributions.items():
+        trial._suggest(key, distribution)  # as `ask` does
+    return trial
 
 
 def entry_of(

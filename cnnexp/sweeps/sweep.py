@@ -115,9 +115,9 @@ def planned(
     if not trials:
         return ledger, iter([[ledger.plan(entry) for entry in jobs]])
     sign = sign_of(first["training"]["monitor"])
-    study = search.study_at(ledger, first["seed"], sign, space, first)
+    study = search.study_at(ledger, sign, space, first)
     return ledger, search.proposals(
-        study, ledger, space, fixed, trials=trials, at_once=config.n_jobs
+        study, ledger, space, fixed, seed=first["seed"], trials=trials, at_once=config.n_jobs
     )
 
 
@@ -216,13 +216,17 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
         yield "left", f"{jobs(len(open_ones) - others)}; to go on: {command}"
     with ledger.facts() as facts:
         own = [e for e in entries if e.trial == 0 and facts.get("own")]
+        total = facts.get("total", 0)
+    searched = not open_ones and any(entry.trial is not None for entry in entries)
+    if searched and (same := total - len(entries)) > 0:
+        yield "repeated", f"{same} of {total} trials are what another had tried"
     if own and own[0].value is not None:
         reached = f"{own[0].monitor} {own[0].value:.4f}"
         yield "own", f"the config's own values (job {own[0].number}) reached {reached}"
     if groups := ranked(entries):
         if others := sum(equal(group, groups[0]) for group in groups[1:]):
             yield "equal", f"{others} more reached what the best did; the first of them is named"
-        yield "best", to_type(*again(groups[0].jobs))
+        yield "so far" if open_ones else "best", to_type(*again(groups[0].jobs))
     folder = shown_path(ledger.folder)
     also = ", and the other sweeps that have some of them," if shared(ledger, entries) else ""
     yield "saved", f"{folder}  (jobs/; delete it{also} to do all of them anew)"

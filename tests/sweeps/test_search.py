@@ -1,5 +1,8 @@
 """The search: its space, its proposals, what it learns from, and going on with it."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,9 +56,11 @@ def value_of(entry: Entry) -> float:
 
 def run(ledger: Ledger, trials: int, *, at_once: int = 1, stop_after: int = 10**9) -> list[Entry]:
     """A sweep in small; the entries that it did."""
-    study = search.study_at(ledger, 0, 1)
+    study = search.study_at(ledger, 1)
     done: list[Entry] = []
-    for batch in search.proposals(study, ledger, SPACE, ["x=1"], trials=trials, at_once=at_once):
+    for batch in search.proposals(
+        study, ledger, SPACE, ["x=1"], seed=0, trials=trials, at_once=at_once
+    ):
         assert len(batch) <= at_once
         for entry in batch:
             if entry.status == "FINISHED":  # proposed twice
@@ -81,7 +86,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     first = run(ledger, 12, at_once=3, stop_after=7)
     rest = run(ledger, 12, at_once=3)
     assert (len(first), len(rest)) == (7, 5)
-    trials = search.study_at(ledger, 0, 1).get_trials()
+    trials = search.study_at(ledger, 1).get_trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
     assert run(ledger, 12) == []
     assert len(run(ledger, 14)) == 2, "more trials are more of the same search"
@@ -107,8 +112,8 @@ def test_the_configs_own_values_come_first(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     own = {"lr": 0.05, "norm": "a"}
     for _ in range(2):
-        study = search.study_at(ledger, 0, 1, SPACE, own)  # begun again, they do not come again
-    batch = next(search.proposals(study, ledger, SPACE, [], trials=2, at_once=2))
+        study = search.study_at(ledger, 1, SPACE, own)  # begun again, they do not come again
+    batch = next(search.proposals(study, ledger, SPACE, [], seed=0, trials=2, at_once=2))
     assert batch[0].overrides == ["lr=0.05", "norm=a"]
     assert len(study.get_trials()) == 2
     with ledger.facts() as facts:
@@ -117,8 +122,8 @@ def test_the_configs_own_values_come_first(tmp_path: Path) -> None:
 
 def test_the_first_trial_has_what_the_config_has_of_its_choices(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    study = search.study_at(ledger, 0, 1, SPACE, {"norm": "b", "lr": 7.0})
-    (entry,) = next(search.proposals(study, ledger, SPACE, [], trials=1, at_once=1))
+    study = search.study_at(ledger, 1, SPACE, {"norm": "b", "lr": 7.0})
+    (entry,) = next(search.proposals(study, ledger, SPACE, [], seed=0, trials=1, at_once=1))
     assert "norm=b" in entry.overrides
     assert len(entry.overrides) == len(SPACE)
     with ledger.facts() as facts:
@@ -130,10 +135,56 @@ def test_same_command_same_proposals(tmp_path: Path) -> None:
     assert [entry.label for entry in first] == [entry.label for entry in second]
 
 
+def test_an_interrupted_search_proposes_the_same(tmp_path: Path) -> None:
+    whole = [entry.label for entry in run(Ledger(tmp_path / "whole"), 12)]
+    ledger, parts = Ledger(tmp_path / "parts"), []
+    for stop_after in (2, 5, 1, 12):
+        parts += [entry.label for entry in run(ledger, 12, stop_after=stop_after)]
+    assert parts == whole
+    assert len(set(whole)) == 12
+
+
+def test_a_trial_that_was_begun_is_drawn_to_its_end(tmp_path: Path) -> None:
+    """As a process leaves it that dies between Optuna's two writes."""
+    whole = [entry.label for entry in run(Ledger(tmp_path / "whole"), 8)]
+    ledger = Ledger(tmp_path / "killed")
+    parts = [entry.label for entry in run(ledger, 7)]
+    search.study_at(ledger, 1).ask()
+    parts += [entry.label for entry in run(ledger, 8)]
+    assert parts == whole
+    trials = search.study_at(ledger, 1).get_trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
+
+
+def test_several_at_once_propose_nothing_twice(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def process(_: int) -> list[str]:
+        ledger, done = Ledger(tmp_path), []
+        study = search.study_at(ledger, 1)
+        together.wait()
+        for batch in search.proposals(study, ledger, SPACE, [], seed=0, trials=8, at_once=1):
+            for entry in batch:
+                with ledger.claimed(entry) as mine:
+                    if mine and ledger.read(entry.overrides).status != "FINISHED":
+                        time.sleep(0.1)
+                        entry.status, entry.value = "FINISHED", value_of(entry)
+                        ledger.write(entry)
+                        done.append(entry.label)
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [label for labels in pool.map(process, range(4)) for label in labels]
+    assert len(done) == len(set(done)) == 8
+    assert len(Ledger(tmp_path).entries()) == 8
+
+
 def test_failed_and_pruned_trials_are_told(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    study = search.study_at(ledger, 0, 1)
-    for number, batch in enumerate(search.proposals(study, ledger, SPACE, [], trials=3, at_once=1)):
+    study = search.study_at(ledger, 1)
+    for number, batch in enumerate(
+        search.proposals(study, ledger, SPACE, [], seed=0, trials=3, at_once=1)
+    ):
         (entry,) = batch
         entry.status = ("FAILED", "PRUNED", "FINISHED")[number]
         entry.value = None if number == 0 else 0.5
@@ -145,7 +196,7 @@ def test_failed_and_pruned_trials_are_told(tmp_path: Path) -> None:
 
 def test_a_trial_behind_the_median_is_given_up(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    study = search.study_at(ledger, 0, 1)
+    study = search.study_at(ledger, 1)
     for _ in range(search.FIRST):
         trial = study.ask(SPACE)
         stop = search.stopper(ledger, trial.number)

@@ -62,6 +62,23 @@ def test_what_to_type_next(tmp_path: Path) -> None:
     assert "task=compare" in dict(last_words(ledger, ledger.entries(), "x"))["compare"]
 
 
+def test_what_a_search_ends_with(tmp_path: Path) -> None:
+    """Of six trials two proposed what was there already; then one is still open."""
+    ledger = Ledger(tmp_path)
+    with ledger.facts() as facts:
+        facts["total"] = 6
+    for number in (1, 2, 3, 5):
+        ledger.write(job(number, f"a={number}", 0.1 * number, trial=number - 1))
+    told = dict(last_words(ledger, ledger.entries(), "x"))
+    assert told["repeated"] == "2 of 6 trials are what another had tried"
+    assert "a=5" in told["best"]
+    ledger.write(job(6, "a=6", None, trial=5))
+    told = dict(last_words(ledger, ledger.entries(), "x"))
+    assert "a=5" in told["so far"]
+    assert "best" not in told
+    assert "repeated" not in told
+
+
 def test_one_reason_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = Ledger(tmp_path)
     for number, problem in enumerate(["no luck", "no data", "no data"], start=1):
