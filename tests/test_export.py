@@ -20,6 +20,7 @@ import cnnexp
 from cnnexp.__main__ import main
 from cnnexp.config.compose import compose, resolved
 from cnnexp.config.instantiate import call
+from cnnexp.data.gate import read
 from cnnexp.data.resize import fit
 from cnnexp.errors import InputError
 from cnnexp.experiment import load_images
@@ -135,12 +136,17 @@ def test_it_answers_as_the_run_did(
     indices, shares = predictions(run.folder)
     pixels = load_images(config, find_images(config)).images[indices]
     np.save(tmp_path / "images.npy", np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    noise = np.random.default_rng(0).integers(0, 255, (53, 90, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "photo.jpg")
+    noise = np.random.default_rng(0).integers(0, 255, (53, 90, 4), dtype=np.uint8)
+    photo = tmp_path / "photo.jpg"
+    if kind == "onnx":
+        Image.fromarray(noise).save(photo, "PNG")  # with transparent parts
+    else:
+        Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(photo, "PNG")
     in_a_fresh_process([line[10:] for line in lines[start:]], kind, tmp_path)
-    with Image.open(tmp_path / "photo.jpg") as photo:
-        options = config["dataset"]
-        ours = fit(photo, options["image_size"], options["resize"])
+    read_by_us = read(photo.read_bytes())
+    assert not isinstance(read_by_us, str)
+    options = config["dataset"]
+    ours = fit(read_by_us, options["image_size"], options["resize"])
     np.testing.assert_array_equal(np.load(tmp_path / "photo.npy"), ours.transpose(2, 0, 1)[None])
     given: dict[str, Any] = json.loads((tmp_path / "answers.json").read_text())
     for part, count in zip(given["few"], (None, 1, 5), strict=True):

@@ -166,7 +166,12 @@ def how_to_use(kind: str, path: Path, run: FinishedRun) -> list[str]:
     what = f"# uint8 (N, 3, {size}, {size})"
     photo = [
         "from PIL import Image, ImageOps",
-        'photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
+        'photo = ImageOps.exif_transpose(Image.open("photo.jpg"))',
+        'grey = photo.mode.startswith("I")  # of 16 bits',
+        'photo = Image.fromarray((numpy.asarray(photo) // 257).astype("uint8")) if grey else photo',
+        'photo = photo.convert("RGBA")  # what is transparent, on white',
+        'photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)',
+        'photo = photo.convert("RGB")',
     ]
     if kind == "onnx":
         return [
