@@ -129,8 +129,10 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def figures_of_merit(records: Records, tested: "Tested | None", monitor: str) -> dict[str, float]:
-    """The run's figures: the test set's after each phase, the best validation's, what it took."""
+def figures_of_merit(records: Records, tested: "Tested | None") -> dict[str, float]:
+    """The run's figures: the test set's after each phase, those of the validation images in the
+    epoch whose weights were kept, what it took.
+    """
     test: dict[str, float] = {}
     if tested is not None:
         low, high = tested.interval
@@ -142,12 +144,11 @@ def figures_of_merit(records: Records, tested: "Tested | None", monitor: str) ->
         for name in ("test/accuracy", "test/loss")
         if len(records) > 1 and "test" in record
     }
+    kept = next(row for row in last["history"] if row["epoch"] == last["best_epoch"])
     return {
         **after,
         **test,
-        f"best/{monitor}": next(
-            row[monitor] for row in last["history"] if row["epoch"] == last["best_epoch"]
-        ),
+        **{f"best/{name}": value for name, value in kept.items() if name.startswith("val/")},
         "best/epoch": float(last["best_epoch"]),
         "train_s": sum(record["train_s"] for record in records.values()),
         # An epoch has as many images as another: of all of them together.

@@ -226,6 +226,28 @@ def test_one_logit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.metrics["test/accuracy"] == pytest.approx(result.metrics["test/accuracy"])
 
 
+def test_f1_chooses_the_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the validation images' figures those of the epoch are told whose weights were kept."""
+    monkeypatch.chdir(tmp_path)
+    result = cnnexp.run(
+        ["trainer.max_epochs=3", "dataset.per_class=20", *SMALL, "training.monitor=val/f1",
+         "tracking=none", "visualization=none"]
+    )  # fmt: skip
+    assert result.folder is not None
+    info = json.loads((result.folder / "run.json").read_text())
+    (history,) = (phase["history"] for phase in info["phases"].values())
+    best = max(history, key=lambda row: row["val/f1"])
+    assert info["metrics"]["best/epoch"] == best["epoch"]
+    for name in ("val/f1", "val/accuracy", "val/loss"):
+        assert result.metrics[f"best/{name}"] == best[name]
+    out = capsys.readouterr().out
+    assert "val loss         f1   images/s" in out
+    row = next(line for line in out.splitlines() if line.split()[:1] == [f"{best['epoch']}/3"])
+    assert f"{best['val/f1']:.4f}" in row
+
+
 @pytest.mark.slow
 def test_overfit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

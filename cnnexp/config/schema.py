@@ -41,7 +41,7 @@ class Training(TypedDict):
     compile: Literal["default", "reduce-overhead"] | None
     early_stopping: PositiveInt | None
     test: bool
-    monitor: Literal["val/accuracy", "val/loss"]
+    monitor: Literal["val/accuracy", "val/f1", "val/loss"]
     prefix_cache: bool
     prefix_cache_gb: PositiveFloat
     views: PositiveInt | None

@@ -159,7 +159,7 @@ def carried_out(
     log_files(tracker, folder, BEGUN)
     sizes = announce(config, begun, journal)
     tested = train_phases(config, begun, logger, journal)
-    info["metrics"] = figures_of_merit(info["phases"], tested, config["training"]["monitor"])
+    info["metrics"] = figures_of_merit(info["phases"], tested)
     info["metrics"] |= sizes
     logger.log_summary(
         info["metrics"],

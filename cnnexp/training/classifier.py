@@ -16,6 +16,7 @@ from cnnexp.training.loss import Diverged, Loss
 from cnnexp.training.optimization import clip, highest_rate, parameter_groups
 from cnnexp.training.phases import Phase, freeze, set_mode
 from cnnexp.training.randomness import set_generators
+from cnnexp.training.validation import figures_of, sums_of
 
 SHOWN = 8  # of a batch's images, in a line
 
@@ -54,7 +55,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.network, self.loss, self.phase, self.augment = network, loss, phase, augment
         self.seed, self.first_epoch, self.skip = seed, first_epoch, skip
-        self.processes = processes
+        self.processes, self.classes = processes, classes
         freeze(network, phase.trainable)
         self.compile_mode = compile_mode
         self.compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -229,19 +230,16 @@ class Classifier(pl.LightningModule):
         labels = torch.cat([labels for _, labels in self._validation])
         self._validation.clear()
         # The plain loss: without class weights and smoothing, so that runs can be compared.
-        loss = Loss(self.loss.name)(logits, labels)
-        right = (predicted(logits) == labels).float().mean()
+        sums = sums_of(Loss(self.loss.name), logits, labels, self.classes)
         if self.processes > 1:
-            count = torch.tensor(float(len(labels)), device=loss.device)
-            sums = torch.stack([loss * count, right * count, count])
-            loss, right, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
-            loss, right = loss / count, right / count
-        if not torch.isfinite(loss):
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        reached = figures_of(sums)
+        if not torch.isfinite(reached["val/loss"]):
             raise Diverged(
-                f"the validation loss is {loss.item()} after epoch "
+                f"the validation loss is {reached['val/loss'].item()} after epoch "
                 f"{self.first_epoch + self.current_epoch + 1}"
             )
-        self._log_epoch({"val/loss": loss, "val/accuracy": right})
+        self._log_epoch(reached)
 
     def on_train_epoch_end(self) -> None:
         if self._train:

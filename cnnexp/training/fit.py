@@ -147,9 +147,9 @@ def fit(
 
     Where `folder` has a last.ckpt, training goes on from there: the phase was interrupted, between
     two epochs or, by a signal, within one.
-    make_trainer: called with callbacks and logger. monitor: val/accuracy (highest) or val/loss
-    (lowest) chooses best.ckpt. ema: decay. stop: asked from a third of the epochs on; Pruned is
-    raised where it says so.
+    make_trainer: called with callbacks and logger. monitor: val/accuracy, val/f1 (the highest) or
+    val/loss (the lowest) chooses best.ckpt. ema: decay. stop: asked from a third of the epochs on;
+    Pruned is raised where it says so.
     """
     phase = classifier.phase
     mode = "max" if sign_of(monitor) > 0 else "min"

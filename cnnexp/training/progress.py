@@ -12,20 +12,21 @@ from cnnexp.monitor import sign_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.load import OtherLoad
 
-HEADER = "  epoch   train loss   accuracy     val loss   accuracy   images/s       left"
+HEADER = "  epoch   train loss   accuracy     val loss   {:>8}   images/s       left"
 
 
 class EpochTable(pl.Callback):
     """Prints a row after each epoch and keeps it in `history`; on a terminal a bar shows the epoch.
 
     history: per epoch: epoch (of the run, from 1), train/loss, train/accuracy, val/loss,
-    val/accuracy, lr (the highest of the blocks), images_per_s (training alone), elapsed_s
+    val/accuracy, val/f1, lr (the highest of the blocks), images_per_s (training alone), elapsed_s
     (training and validation, of the phase). It is in Lightning's checkpoints: a phase that goes on
     has all its rows.
     """
 
     def __init__(self, monitor: str, journal: Journal, first_epoch: int = 0) -> None:
         self.monitor, self.journal, self.first_epoch = monitor, journal, first_epoch
+        self.shown = monitor if monitor == "val/f1" else "val/accuracy"
         self.history: list[dict[str, float]] = []
         self.bar: Progress | None = None
         self._began_s = self._before_s = self._train_s = 0.0
@@ -37,7 +38,7 @@ class EpochTable(pl.Callback):
         if self.history:
             done = f"{self.history[-1]['epoch']:.0f} of {self._last_epoch(trainer)}"
             self.journal.topic("goes on", f"after epoch {done}")
-        self.journal.say(HEADER, style="dim")
+        self.journal.say(HEADER.format(self.shown.removeprefix("val/")), style="dim")
         # A GPU's steps do not wait for cores, and of several processes each is busy by design.
         alone = trainer.world_size == 1 and trainer.strategy.root_device.type == "cpu"
         self._load = OtherLoad() if alone else None
@@ -128,7 +129,7 @@ class EpochTable(pl.Callback):
         self.journal.say(
             f"{done:>3}/{last:<3} "
             f"{row['train/loss']:>12.4f} {row['train/accuracy']:>10.4f} "
-            f"{row['val/loss']:>12.4f} {row['val/accuracy']:>10.4f} {row['images_per_s']:>10,.0f} "
+            f"{row['val/loss']:>12.4f} {row[self.shown]:>10.4f} {row['images_per_s']:>10,.0f} "
             f"{left!s:>10} {'best' if best else ''}".rstrip()
         )
         advice = self._load and self._load.advice(torch.get_num_threads())

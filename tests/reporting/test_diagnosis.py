@@ -11,7 +11,7 @@ import pytest
 from cnnexp.config.compose import compose
 from cnnexp.reporting.diagnosis import answers, training
 from cnnexp.reporting.diagnosis import diagnose as diagnosis
-from cnnexp.reporting.diagnosis.finding import Finding, untried
+from cnnexp.reporting.diagnosis.finding import Finding, narrowed, untried
 
 Rows = list[dict[str, Any]]
 
@@ -456,6 +456,9 @@ def test_contradiction(loss: float, accuracy: float, seen: bool) -> None:
     assert (found is not None) == seen
     if found:
         assert "accuracy is best in epoch 3 (85.0%), loss in epoch 2 (0.5;" in found.text
+    # The other way round fewer answers were right at the end.
+    history = rows(val_loss=[loss, 0.9, 0.5], val_accuracy=[accuracy, 0.7, 0.8])
+    assert training.contradiction(history, 400) is None
 
 
 def test_dead_channels() -> None:
@@ -471,10 +474,13 @@ def test_imbalance(counts: list[int], seen: bool) -> None:
     assert (found is not None) == seen
     if found:
         assert found.text.startswith("dog has 90 training images, cat 30")
-        assert found.overrides == ("training.class_weights=balanced",)
+        assert found.overrides == ("training.class_weights=balanced", "training.monitor=val/f1")
         weighed = diagnosis.imbalance(counts, ["cat", "dog"], weighed=True)
         assert weighed is not None
-        assert (weighed.overrides, weighed.advice[:22]) == ((), "The loss weighs classe")
+        assert weighed.overrides == ("training.monitor=val/f1",)
+        assert weighed.advice.startswith("The loss weighs classes equally already; ")
+        by_f1 = narrowed(weighed, {"training": {"monitor": "val/f1"}})
+        assert by_f1.overrides == (), "it does already"
 
 
 def test_never_predicted() -> None:

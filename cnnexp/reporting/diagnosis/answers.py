@@ -126,7 +126,7 @@ def chosen_by_few(reached: float, images: int, monitor: object) -> Finding | Non
     """The accuracy by which the epoch was chosen is known to 20 points or worse (less than about 90
     validation images): epochs that differ by a point are told apart by luck.
     """
-    if monitor != "val/accuracy" or not images:
+    if monitor not in ("val/accuracy", "val/f1") or not images:
         return None
     low, high = accuracy_interval(round(reached * images), images)
     if high - low <= 0.2:

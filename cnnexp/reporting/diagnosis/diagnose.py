@@ -266,8 +266,10 @@ def imbalance(
         "Classes of unequal size",
         f"{classes[large]} has {counts[large]:,} training images, {classes[small]} "
         f"{counts[small]:,}: accuracy says little of small classes, see their recall and F1.",
-        "The loss weighs classes equally already."
+        "The loss weighs classes equally already; their mean F1 may choose the epoch, too:"
         if weighed
-        else "Weigh them equally in the loss:",
-        () if weighed else ("training.class_weights=balanced",),
+        else "Weigh them equally in the loss, and let their mean F1 choose the epoch:",
+        ("training.monitor=val/f1",)
+        if weighed
+        else ("training.class_weights=balanced", "training.monitor=val/f1"),
     )

@@ -41,7 +41,9 @@ def narrowed(finding: Finding, config: Mapping[str, Any]) -> Finding:
 
 
 def untried(overrides: Sequence[str], config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those whose key the config has, and has not switched on already; all without a config."""
+    """Those whose key the config has, with another value, and has not switched on already; all
+    without a config.
+    """
     left = []
     for override in overrides:
         key = override.partition("=")[0]
@@ -52,6 +54,7 @@ def untried(overrides: Sequence[str], config: Mapping[str, Any]) -> tuple[str, .
             value = str(value.get("_target_")).rpartition(".")[2]
         known = value is not KeyError or key == "debug"  # which a config does not keep
         on = key in SWITCHES and value not in (None, 0, "none")
+        on = on or str(value) == override.partition("=")[2]
         if not config or (known and not on):
             left.append(override)
     return tuple(left)

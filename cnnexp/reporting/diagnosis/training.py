@@ -257,9 +257,9 @@ def worse_than_before(
 
 
 def contradiction(rows: Rows, images: int = 0) -> Finding | None:
-    """Loss and accuracy choose different epochs: at the most accurate one the loss is over 10%
-    (and 0.01 nats) above its minimum, and the accuracy is higher than at that minimum by more than
-    its standard error on the validation `images`: less would be a tie. 0: unknown, then 1%.
+    """The loss rises again while accuracy still does: at the most accurate epoch it is over 10%
+    (and 0.01 nats) above its minimum, an earlier one, and the accuracy is higher than there by more
+    than its standard error on the validation `images`: less would be a tie. 0: unknown, then 1%.
     """
     epochs, loss, accuracy = series(rows, "val/loss", "val/accuracy")
     if len(epochs) < 2:
@@ -267,7 +267,7 @@ def contradiction(rows: Rows, images: int = 0) -> Finding | None:
     a, b = int(accuracy.argmax()), int(loss.argmin())
     share = accuracy[b]
     error = math.sqrt(max(share * (1 - share), 0) / images) if images else 0.01
-    if loss[a] - loss[b] <= max(0.1 * loss[b], NATS) or accuracy[a] - share <= error:
+    if a < b or loss[a] - loss[b] <= max(0.1 * loss[b], NATS) or accuracy[a] - share <= error:
         return None
     return Finding(
         "Loss and accuracy disagree",

@@ -17,7 +17,14 @@ from cnnexp.reporting.picture import read_words
 from cnnexp.reporting.predictions import read_predictions
 
 SPLITS = ("train", "validation", "test")
-READ = ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "lr")  # of metrics.csv
+READ = (
+    "train/loss",
+    "val/loss",
+    "train/accuracy",
+    "val/accuracy",
+    "val/f1",
+    "lr",
+)  # of metrics.csv
 T = TypeVar("T")
 
 
