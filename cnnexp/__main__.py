@@ -60,7 +60,12 @@ def cli() -> None:
     Python's own end takes apart what torch, Lightning and MLflow have imported: seconds, for memory
     that the system takes back anyway.
     """
-    code = main()
+    try:
+        code = main()
+    except SystemExit as leaving:  # a signal that ends: a cluster waits seconds, then it kills
+        if not isinstance(leaving.code, int):
+            raise
+        code = leaving.code
     others = [one for one in threading.enumerate() if one is not threading.main_thread()]
     if not all(one.daemon for one in others):  # Python's end waits for them
         sys.exit(code)

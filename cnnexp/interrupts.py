@@ -27,7 +27,7 @@ def interrupts_wait() -> Iterator[None]:
         if caught:
             signal.default_int_handler(number, frame)
         caught = True
-        print("leaving when all is loaded, or now by another Ctrl-C …", file=sys.stderr, flush=True)
+        print("leaving in a moment, or now by another Ctrl-C …", file=sys.stderr, flush=True)
 
     ours = (
         threading.current_thread() is threading.main_thread()

@@ -156,6 +156,8 @@ down() {
   for file in slurm gres cgroup slurmdbd; do
     grep -qs "$MARK" /etc/slurm/$file.conf && rm /etc/slurm/$file.conf
   done
+  sed "/$MARK\$/d" /etc/hosts >$ROOT/hosts && cat $ROOT/hosts >/etc/hosts # a container's cannot be renamed
+  rm -f /dev/madeup[01]
   rm -rf --one-file-system $ROOT
   say "down"
 }

@@ -27,6 +27,14 @@ def test_python_takes_nothing_apart() -> None:
     assert (done.returncode, done.stdout) == (3, "out\n")
 
 
+def test_a_signal_that_ends_is_no_other_way_out() -> None:
+    part = "class Part:\n    def __del__(self): print('apart')\npart = Part()\n"
+    done = left(f"{part}def main(): sys.exit(143)\ncommand.main = main\ncommand.cli()\n")
+    assert (done.returncode, done.stdout) == (143, "")
+    said = left("def main(): sys.exit('no')\ncommand.main = main\ncommand.cli()\n")
+    assert (said.returncode, said.stderr) == (1, "no\n")
+
+
 def test_a_thread_that_works_is_waited_for() -> None:
     done = left("threading.Thread(target=lambda: (time.sleep(0.5), print('worked'))).start()\n")
     assert (done.returncode, done.stdout) == (3, "out\nworked\n")

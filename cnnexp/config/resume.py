@@ -31,7 +31,8 @@ def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
         raise InputError(f"resume={shown(folder)}: no such folder; name that of an interrupted run")
     if record(Path(folder).expanduser()).get("status") == "FINISHED":
         raise InputError(
-            f"resume={folder}: the run is finished; test it again with task=evaluate run={folder}"
+            f"resume={folder}: the run is finished; test it again with task=evaluate run={folder}, "
+            f"or train on from its weights in a new run: init_from={folder}"
         )
     return gone_on_with(config, overrides)
 
@@ -45,13 +46,13 @@ def gone_on_with(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
                 f"{(line.input_line or '').lstrip('+')}: the run goes on with its own config; "
                 "leave it out"
             )
+    saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
     if edited(Path(folder).expanduser(), record(Path(folder).expanduser())):
         raise InputError(
             f"resume={folder}: its config.yaml was edited since the run began, and a run goes on "
             f"with the config that it began with; put it back, or begin a new run from its "
             f"weights: init_from={folder}"
         )
-    saved = completed(saved_config(Path(folder).expanduser(), "resume"), config)
     merged = {**saved, **{key: copy.deepcopy(config[key]) for key in WHERE}}
     merged["resume"] = str(Path(folder).expanduser().absolute())
     if any(line.key_or_group == "dataset.root" for line in lines):
@@ -70,7 +71,8 @@ def found_again(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str
     new = validate({**config, "resume": None})
     own = config_hash(new)
     runs = Path(config["paths"]["outputs"]).glob(f"{glob.escape(config['name'])}/*/run.json")
-    same = [path.parent for path in sorted(runs) if record(path.parent).get("config_hash") == own]
+    begun = [path.parent for path in sorted(runs) if path.with_name("config.yaml").is_file()]
+    same = [folder for folder in begun if record(folder).get("config_hash") == own]
     if not same:
         return new
     where = [line for line in overrides if line.lstrip("+").partition("=")[0] == "dataset.root"]

@@ -58,6 +58,8 @@ def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
     check_not_several(folder, key)
     try:
         saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{key}={folder}: is not a run's folder: it has no config.yaml") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         problem = one_line(error)
         raise InputError(

@@ -5,6 +5,7 @@ limit it saves where it is, and is queued again; see docs/slurm.md.
 """
 
 import importlib.util
+import math
 import shutil
 import signal
 import subprocess
@@ -33,7 +34,10 @@ from cnnexp.sweeps.words import ended
 LISTED = 12  # jobs whose logs are named
 SEVERAL = ("nodes", "ntasks", "tasks-per-node", "ntasks-per-node", "ntasks-per-gpu",
            "ntasks-per-core", "ntasks-per-socket")  # fmt: skip
+TOO_LONG = "all its time limits are used up"
 ASK_SECONDS = 20.0  # between two questions to sacct, which serves the whole cluster
+EARLIER_SECONDS = 60  # by so much SLURM may warn sooner than told (sbatch's manual, --signal)
+START_SECONDS = 30  # until a job trains
 REQUEUE_SECONDS = 180.0  # until a job whose node died is seen in the queue, if it is to be
 
 
@@ -81,11 +85,13 @@ def check_time(limit_min: int, warning_s: int) -> None:
     """Raises InputError where a job would be told to leave before it could do anything."""
     if limit_min < 1:  # SLURM takes 0 for no limit
         raise InputError(f"hydra.launcher.timeout_min={limit_min}: must be at least 1")
-    if warning_s >= 60 * limit_min:
+    least = math.ceil((warning_s + EARLIER_SECONDS + START_SECONDS) / 60)
+    if limit_min < least:
         raise InputError(
-            f"hydra.launcher.timeout_min={limit_min}: the job would be told at once to save and "
-            f"leave, signal_delay_s={warning_s} before its limit; give it more minutes, or less "
-            "notice: hydra.launcher.signal_delay_s=…"
+            f"hydra.launcher.timeout_min={limit_min}: the job would be told to save and leave, "
+            f"signal_delay_s={warning_s} before its limit and up to a minute sooner, before it "
+            f"could train; give it {least} minutes or more, or less notice: "
+            "hydra.launcher.signal_delay_s=…"
         )
 
 
@@ -190,7 +196,7 @@ def submit(
     array = jobs[0].job_id.partition("_")[0]
     try:
         wait(ledger, dict(zip(jobs, entries, strict=True)))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         print(f"\nthe jobs stay in SLURM: squeue -j {array}; to end them: scancel {array}")
         raise
 
@@ -224,8 +230,9 @@ def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
             if over:
                 how = f"{said_of(job)}, see {shown_path(Path(job.paths.stdout))}"
                 note_killed(ledger)
-                # What has begun goes on where it was, with the same command.
-                status: Status = "FAILED" if entry.status == "WAITING" else "STOPPED"
+                # What could have begun goes on where it was, with the same command.
+                begun = entry.status != "WAITING" or how.startswith(TOO_LONG)
+                status: Status = "STOPPED" if begun else "FAILED"
                 entry = replace(entry, status=status, problem=how)
                 ledger.write(entry)
             line = ended(entry, ledger.entries(), total)
@@ -237,5 +244,5 @@ def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
 def said_of(job: Any) -> str:
     """How SLURM has it, or why submitit did not queue it again."""
     if "not requeued because: timed-out too many times" in (job.stdout() or ""):
-        return "all its time limits are used up (timeout_min, max_num_timeout)"
+        return f"{TOO_LONG} (timeout_min, max_num_timeout)"
     return f"{job.state} in SLURM"

@@ -20,7 +20,7 @@ from cnnexp.config.groups import listed
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
 from cnnexp.files import shown_path
-from cnnexp.interrupts import signals_leave
+from cnnexp.interrupts import interrupts_wait, signals_leave
 from cnnexp.monitor import sign_of
 from cnnexp.runs import Result
 from cnnexp.sweeps import search
@@ -64,8 +64,9 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
         try:
             for batch in batches:
                 todo = left(batch, ledger, config_dir)
-                if others := sum(ledger.busy(entry) for entry in todo):
-                    print(f"under way already: {jobs(others)}, which another process does")
+                if others := [entry for entry in todo if ledger.busy(entry)]:
+                    print(f"under way already: {jobs(len(others))}, which another process does")
+                    todo = [entry for entry in todo if entry not in others]
                 if todo and suite and not begun:
                     fetch_weights(suite, config_dir)
                 if todo:
@@ -74,7 +75,8 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
         except (KeyboardInterrupt, SystemExit):  # Ctrl-C; SIGTERM, as a cluster sends it
             print(f"\nto go on: {command}", flush=True)
             if begun:
-                end_parents(ledger)
+                with interrupts_wait():
+                    end_parents(ledger)
             raise
     code = summary(ledger, command)
     if begun:

@@ -159,8 +159,7 @@ def carried_out(
     log_files(tracker, folder, BEGUN)
     sizes = announce(config, begun, journal)
     tested = train_phases(config, begun, logger, journal)
-    info["metrics"] = figures_of_merit(info["phases"], tested)
-    info["metrics"] |= sizes
+    info["metrics"] = figures_of_merit(info["phases"], tested) | sizes
     logger.log_summary(
         info["metrics"],
         sum(record["steps"] for record in info["phases"].values()),
@@ -224,6 +223,8 @@ def broken_off(
     """run.json says why; InputError where a person can mend it, else how to go on."""
     folder, info = begun.folder, begun.info
     again = to_type(f"resume={shown_path(folder)}")
+    if isinstance(problem, OSError) and not (folder / "config.yaml").exists():
+        raise InputError(f"{shown_path(folder)} was taken away while it trained") from problem
     info |= {"status": ending(problem), "problem": f"{type(problem).__name__}: {problem}"}
     with suppress(OSError):  # of what it may be that is said here
         write_json(folder / RUN, info)
@@ -250,7 +251,6 @@ def train_once(
     first.
     """
     records: Records = info["phases"]
-    here = here_of(config)
     earlier = [record for name, record in records.items() if name != phase.name]
     record = records.setdefault(phase.name, {})
     if "history" not in record:
@@ -272,7 +272,7 @@ def train_once(
             "train_s": fitted.train_s,
             "history": fitted.history,
         }
-    from_first(here)  # it writes the checkpoints
+    from_first(here_of(config))  # it writes the checkpoints
     best = best_checkpoint(folder, [phase.name])
     if best is None:
         raise InputError(f"{folder}: the best.ckpt of phase {phase.name} is gone; put it back")

@@ -1,14 +1,17 @@
 """Files of an interrupted run that are gone or others when it goes on: made again, or said."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cnnexp.__main__ import main
+from cnnexp.training.progress import EpochTable
 
 Give = Callable[[str], Path]
 
@@ -64,6 +67,38 @@ def test_a_best_checkpoint_that_is_gone(give: Give, capsys: pytest.CaptureFixtur
     code, (line,) = resumed(capsys)
     assert code == 2
     assert line.endswith("the best.ckpt of phase train is gone; put it back")
+
+
+def test_a_config_that_is_gone(give: Give, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = give("resume")
+    (folder / "config.yaml").unlink()
+    code, (line,) = resumed(capsys)
+    assert code == 2
+    assert line.endswith("resume=given: is not a run's folder: it has no config.yaml")
+
+
+def test_a_folder_that_is_taken_away_while_it_trains(
+    work: Path,
+    small: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing of it comes back, and the same command begins another run."""
+    add_row = EpochTable.add_row
+
+    def taken_away(self: EpochTable, *given: Any) -> bool:
+        (folder,) = Path("outputs").glob("*/*")
+        shutil.rmtree(folder)
+        return add_row(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochTable, "add_row", taken_away)
+        assert main([*small, "resume=auto"]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: outputs/")
+    assert line.endswith(" was taken away while it trained")
+    assert not list(Path("outputs").glob("*/*"))
+    assert main([*small, "resume=auto"]) == 0
 
 
 def started(
