@@ -28,7 +28,8 @@ def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture
     for right, wrong, other, count, places in sides:
         found = ((place, pixels(place)) for place in places.tolist())
         there = [(place, image) for place, image in found if image is not None][:COUNT]
-        images = "1 image" if count == "1" else f"{count} images"
+        pairs = len(comparison.columns[pair.first]) * len(comparison.columns[pair.second])
+        images = how_many(count, pairs, len(there), len(places))
         if there:
             rows.append((f"{right} right, {wrong} wrong: {images}", other, there))
     if not rows:
@@ -57,6 +58,15 @@ def flip_gallery(comparison: Comparison, pair: Flips, pixels: Pixels) -> Picture
         alt="; ".join(title for title, _, _ in rows)
         + ". Shown: "
         + ", ".join(comparison.answers.paths[place] for _, _, there in rows for place, _ in there),
+    )
+
+
+def how_many(count: str, pairs: int, shown: int, differ: int) -> str:
+    """count: of images, as `counted` says it, of so many pairs of seeds. differ: places in all."""
+    return (
+        ("1 image" if count == "1" else f"{count} images")
+        + ", mean over pairs of seeds" * (pairs > 1)
+        + f"; shown: {shown} of {differ}" * (shown < differ)
     )
 
 

@@ -45,11 +45,14 @@ class Outbox:
 
     def put(self, what: str, send: Send) -> Any:
         """Now, with what `send` returns; or later, after what waits. Nothing is raised."""
-        if not self.others:
+        for again in () if self.others else (False, True):
             try:
                 return send()
             except Exception as problem:
-                self._failed(f"{what} waits", problem)
+                # Of jobs that begin together each makes the same row: the second time it is there.
+                if again or "IntegrityError" not in str(problem):
+                    self._failed(f"{what} waits", problem)
+                    break
         self.others.append((what, send))
         return None
 

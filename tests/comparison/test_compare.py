@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import cnnexp
+from cnnexp.comparison.flip_gallery import how_many
 from cnnexp.errors import InputError
 from cnnexp.runs import Result
 
@@ -406,6 +407,12 @@ def test_the_answer_waits_for_no_heavy_library(work: Path) -> None:
     )
     assert "verdict   good is better" in done.stdout
     assert done.stdout.endswith("told\nset()\n")
+
+
+def test_how_many_images_flip() -> None:
+    assert how_many("1", 1, 1, 1) == "1 image"
+    assert how_many("16", 1, 8, 16) == "16 images; shown: 8 of 16"
+    assert how_many("2.3", 9, 5, 5) == "2.3 images, mean over pairs of seeds"
 
 
 def test_trained_runs(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

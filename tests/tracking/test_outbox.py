@@ -109,6 +109,28 @@ def test_what_is_refused_does_not_hold_up_the_rest(server: Server) -> None:
     assert [what for what, _ in box.others] == ["refused"]
 
 
+@pytest.mark.parametrize(("times", "waits"), [(1, False), (2, True)])
+def test_a_row_that_another_job_makes_at_the_same_moment(
+    server: Server, times: int, waits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.start()
+    box, there = box_of(server)
+    tried: list[int] = []
+
+    def send() -> str:
+        tried.append(1)
+        if len(tried) <= times:
+            raise RuntimeError("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name")
+        there.append("dataset")
+        return "sent"
+
+    assert box.put("dataset", send) == (None if waits else "sent")
+    assert box.waiting == waits
+    assert ("to be sent" in caplog.text) == waits
+    box.send()
+    assert there == ["dataset"]
+
+
 def test_a_run_waits_for_its_server_but_not_for_ever(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
