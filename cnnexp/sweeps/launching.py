@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 from cnnexp.config.compose import PRIMARY
 from cnnexp.config.quoting import in_quotes
 from cnnexp.errors import InputError
+from cnnexp.interrupts import interrupts_wait
 from cnnexp.sweeps.job import BASIC, job
 from cnnexp.sweeps.killed import is_dead_worker, note_killed, tell_killed
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger
@@ -71,7 +72,10 @@ def launching(
                 launcher.launch([entry.overrides for entry in left], initial_job_idx=0)
                 return
             except BaseException as problem:
-                killed = note_killed(ledger)
+                if isinstance(problem, KeyboardInterrupt):
+                    print("\nleaving when the store knows of it …", flush=True)
+                with interrupts_wait():
+                    killed = note_killed(ledger)
                 if not killed or not is_dead_worker(problem):
                     raise
                 kills.update(entry.number for entry in killed)

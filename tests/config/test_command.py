@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from itertools import zip_longest
@@ -19,6 +20,8 @@ from cnnexp.config.compose import rewritten
 from cnnexp.config.groups import config_folder, default_groups
 from cnnexp.config.places import check_paths
 from cnnexp.errors import InputError
+from cnnexp.sweeps import launching
+from cnnexp.sweeps.ledger import Entry, Ledger
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -187,6 +190,26 @@ def test_interrupted(run_main: Run, mine: Path, mode: list[str]) -> None:
     assert (code, err) == (130, "interrupted\n")
     assert ("to go on: python -m cnnexp --config-dir " in out) == bool(mode)
     assert (" -m task=say seed=15\n" in out) == bool(mode)
+
+
+def test_a_second_interrupt_leaves_nothing_half_told(
+    run_main: Run, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is told how the first one left the jobs."""
+    told: list[str] = []
+
+    def interrupted(ledger: Ledger) -> list[Entry]:
+        signal.raise_signal(signal.SIGINT)
+        told.append("whole")
+        return []
+
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(launching, "note_killed", interrupted)
+    code, out, err = run_main("-m", "--config-dir", str(mine), "task=say", "seed=15")
+    signal.signal(signal.SIGINT, former)
+    assert (code, told) == (130, ["whole"])
+    assert "leaving when the store knows of it" in out
+    assert err == "leaving in a moment, or now by another Ctrl-C …\ninterrupted\n"
 
 
 def test_cfg_job(run_main: Run, mine: Path) -> None:
