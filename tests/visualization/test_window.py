@@ -78,6 +78,12 @@ def test_each_place_answers_as_in_the_whole_image(make, side: int) -> None:
         nn.Sequential(OneSize(32), nn.Conv2d(3, 4, 3)),
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(8)),
         nn.Conv2d(3, 4, 3, stride=(1, 2)),
+        nn.Conv2d(3, 4, (15, 1), padding=(7, 0)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4)),
+        nn.Sequential(nn.Upsample(scale_factor=4), nn.Conv2d(3, 4, 3)),
+        nn.ConvTranspose2d(3, 4, 4, stride=2),
+        nn.Conv2d(3, 4, 3, padding=12),
     ],
 )
 def test_the_whole_image(block: nn.Module) -> None:
