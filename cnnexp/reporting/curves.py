@@ -33,7 +33,7 @@ def learning_curves(
 
     metrics: a row per epoch: epoch (from 1), train/loss, val/loss, train/accuracy, val/accuracy,
     lr; what is missing, None or not finite isn't drawn. monitor: whose best epoch is
-    marked: the smallest if it ends in "loss", else the largest; of equals the first.
+    marked: the smallest if it ends in "loss", else the largest; of equals that of less loss.
     """
     several = phases is not None and len(phases) > 1
     best = next(
@@ -44,7 +44,7 @@ def learning_curves(
     widths = [4.1, 4.1] + ([2.3] if rates else [])
     line = f"{len(metrics)} epochs" if len(metrics) != 1 else "1 epoch"
     if best:
-        value = f"{best[1]:.4f}" if sign_of(monitor) < 0 else f"{100 * best[1]:.1f}%"
+        value = f"{100 * best[1]:.1f}%" if monitor == "val/accuracy" else f"{best[1]:.4f}"
         of = f"the best of {list(phases)[-1]}" if phases and several else "the best"
         line += f"; {of} is epoch {best[0]}: {monitor} {value}"
     page = Page(
@@ -67,7 +67,8 @@ def learning_curves(
             axes.set_ylim(0, 1.05 * max(rate for _, rate in rates) or None)
         else:
             marked = best[0] if best else None
-            _training_and_validation(axes, metrics, name, marked, BAND if several else 0)
+            shown = monitor if (name, monitor) == ("accuracy", "val/f1") else f"val/{name}"
+            _training_and_validation(axes, metrics, name, shown, marked, BAND if several else 0)
         if several:
             low, high = axes.get_ylim()
             axes.set_ylim(low, low + (high - low) / (1 - BAND))
@@ -98,12 +99,14 @@ def learning_curves(
 
 
 def best_epoch(metrics: Sequence[Mapping[str, Any]], monitor: str) -> tuple[int, float] | None:
-    """(epoch, value) of the first best row; None where no row has a finite value."""
-    series = _series(metrics, monitor)
-    if not series:
-        return None
+    """(epoch, value) of the best row, see `goodness`; None where no row has a finite value."""
+    series, losses = _series(metrics, monitor), dict(_series(metrics, "val/loss"))
     sign = sign_of(monitor)
-    return min(series, key=lambda point: (-sign * point[1], point[0]))
+    return max(
+        series,
+        key=lambda point: (sign * point[1], -losses.get(point[0], math.inf)),
+        default=None,
+    )
 
 
 def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
@@ -117,18 +120,24 @@ def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, f
 
 
 def _training_and_validation(
-    axes: Axes, metrics: Sequence[Mapping[str, Any]], name: str, best: int | None, band: float
+    axes: Axes,
+    metrics: Sequence[Mapping[str, Any]],
+    name: str,
+    shown: str,
+    best: int | None,
+    band: float,
 ) -> None:
-    """Both lines of loss or accuracy; told apart by colour, dashes and markers. band: the share at
-    the top in which no legend lies.
+    """Both lines of loss or accuracy; told apart by colour, dashes and markers. shown: on the
+    validation images. band: the share at the top in which no legend lies.
     """
-    axes.set_title(name.capitalize())
-    train, validation = _series(metrics, f"train/{name}"), _series(metrics, f"val/{name}")
+    own = "" if shown == f"val/{name}" else ", mean F1 of classes"
+    axes.set_title(f"{name.capitalize()}{own and ' and F1'}")
+    train, validation = _series(metrics, f"train/{name}"), _series(metrics, shown)
     if train:
         style = {"color": BLUE, "linestyle": "--", "label": "training"} | _marks(train)
         axes.plot(*zip(*train, strict=True), **style)
     if validation:
-        style = {"color": ORANGE, "label": "validation"} | _marks(validation)
+        style = {"color": ORANGE, "label": f"validation{own}"} | _marks(validation)
         axes.plot(*zip(*validation, strict=True), **style)
         marked = [point for point in validation if point[0] == best]
         if marked:

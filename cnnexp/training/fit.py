@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from cnnexp.data.batches import Batches
 from cnnexp.errors import DIVERGED, InputError, Pruned, first_line
 from cnnexp.files import shown_path, under_two_names
-from cnnexp.monitor import sign_of
+from cnnexp.monitor import goodness, sign_of
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.checkpoints import LOGGED
 from cnnexp.training.classifier import Classifier
@@ -198,12 +198,11 @@ def fit(
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise KeyboardInterrupt from None
             raise
-    sign = 1 if mode == "max" else -1
     rows = table.history
     if phase.early_stopping is not None and len(rows) < phase.epochs:
         epochs = "an epoch" if phase.early_stopping == 1 else f"{phase.early_stopping} epochs"
         journal.topic("stopped", f"{monitor} has not improved for {epochs}")
-    chosen = max(rows, key=lambda row: sign * row[monitor])
+    chosen = max(rows, key=lambda row: goodness(row, monitor))
     return Fitted(
         best_epoch=int(chosen["epoch"]),
         history=rows,

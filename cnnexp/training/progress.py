@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cnnexp.monitor import sign_of
+from cnnexp.monitor import goodness
 from cnnexp.reporting.journal import Journal
 from cnnexp.training.load import OtherLoad
 
@@ -118,8 +118,8 @@ class EpochTable(pl.Callback):
             "images_per_s": self._images / self._train_s,
             "elapsed_s": elapsed_s,
         }
-        sign = sign_of(self.monitor)
-        best = all(sign * row[self.monitor] > sign * past[self.monitor] for past in self.history)
+        reached = goodness(row, self.monitor)
+        best = all(reached > goodness(past, self.monitor) for past in self.history)
         self.history.append(row)
         last = self._last_epoch(trainer)
         # The first epoch has what is done once: memory, CUDA's kernels, compiling.

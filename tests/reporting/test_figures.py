@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cnnexp.monitor import goodness
 from cnnexp.reporting.confusion import confusion_counts, confusion_matrix, worst_pairs
 from cnnexp.reporting.curves import best_epoch, learning_curves
 from cnnexp.reporting.picture import Picture, read_words, save_pictures
@@ -106,6 +107,29 @@ def test_learning_curves_show_what_was_measured() -> None:
     assert "5 epochs; the best is epoch 5: val/loss 0.4400" in texts(
         learning_curves(rows(5), monitor="val/loss").figure
     )
+
+
+def test_learning_curves_show_what_chose_the_epoch(legible: Legible) -> None:
+    metrics = [row | {"val/f1": 0.1 * (row["epoch"] % 5)} for row in rows(6)]
+    figure = learning_curves(metrics, monitor="val/f1").figure
+    axes = figure.axes[1]
+    assert axes.get_title(loc="left") == "Accuracy and F1"
+    epochs = [1, 2, 3, 4, 5, 6]
+    f1 = [0.1 * (e % 5) for e in epochs]
+    assert lines(axes)["validation, mean F1 of classes"] == (epochs, f1)
+    assert lines(axes)["best epoch (4)"] == ([4], [0.4])
+    assert "6 epochs; the best is epoch 4: val/f1 0.4000" in texts(figure)
+    legible(figure)
+
+
+@pytest.mark.parametrize(("losses", "best"), [([3, 1, 2], 2), ([1, 2, 3], 1), ([3, 2, 2], 2)])
+def test_of_equally_good_epochs_that_of_less_loss(losses: list[float], best: int) -> None:
+    metrics = [
+        {"epoch": e, "val/loss": loss, "val/accuracy": 0.5}
+        for e, loss in enumerate(losses, start=1)
+    ]
+    assert best_epoch(metrics, "val/accuracy") == (best, 0.5)
+    assert max(metrics, key=lambda row: goodness(row, "val/accuracy"))["epoch"] == best
 
 
 def test_each_phases_rate_is_a_line_of_its_own() -> None:
