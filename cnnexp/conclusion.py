@@ -33,6 +33,8 @@ def conclude(
     test.
     """
     network, images, folder = begun.network, begun.images, begun.folder
+    if not (folder / "config.yaml").exists():
+        raise FileNotFoundError(f"{folder}: it has no config.yaml any more")
     figures = folder / "figures"
     save_pictures({"learning_curves": curves_of(config, begun)}, figures)
     if tested is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
 
-NAME = "search"  # the study's, in <sweep>/optuna.db
+NAME, DATABASE = "search", "optuna.db"  # the study's name, and where in the sweep's folder it is
 FIRST = 5  # trials that nothing is compared with, and that nothing is learned from
 DIGITS = 4  # significant ones of a proposed number: more is noise, and long to read
 
@@ -139,7 +139,7 @@ def _storage(ledger: Ledger) -> "RDBStorage":
     from optuna.storages import RDBStorage
     from sqlalchemy.pool import NullPool
 
-    url = f"sqlite:///{(ledger.folder / 'optuna.db').absolute().as_posix()}"
+    url = f"sqlite:///{(ledger.folder / DATABASE).absolute().as_posix()}"
     return RDBStorage(url, engine_kwargs={"poolclass": NullPool})  # no connection is left open
 
 
@@ -162,7 +162,7 @@ def proposals(
     from optuna.trial import TrialState
 
     while True:
-        # Alone: who asks at the same time is asked for another trial.
+        # One process at a time draws; of what two have then, the job's lock gives it to one.
         with held(ledger.folder / "jobs" / "search.lock", "asking for the next trial"):
             for begun in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if not distributions.keys() <= begun.params.keys():  # a process died in `_draw`
@@ -233,6 +233,21 @@ def settle(
             study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
         elif entry.status in ("FAILED", "FINISHED"):
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def repeats(ledger: Ledger) -> int:
+    """How many trials proposed what another had."""
+    import optuna
+
+    if not (ledger.folder / DATABASE).is_file():
+        return 0
+    study = optuna.load_study(study_name=NAME, storage=_storage(ledger))
+    proposed = [
+        tuple(sorted((key, _written(value)) for key, value in trial.params.items()))
+        for trial in study.get_trials(deepcopy=False)
+        if trial.params
+    ]
+    return len(proposed) - len(set(proposed))
 
 
 def stopper(ledger: Ledger, number: int) -> Callable[[int, float], bool]:

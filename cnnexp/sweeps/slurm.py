@@ -90,8 +90,7 @@ def check_time(limit_min: int, warning_s: int) -> None:
         raise InputError(
             f"hydra.launcher.timeout_min={limit_min}: the job would be told to save and leave, "
             f"signal_delay_s={warning_s} before its limit and up to a minute sooner, before it "
-            f"could train; give it {least} minutes or more, or less notice: "
-            "hydra.launcher.signal_delay_s=…"
+            f"could train; give it {least} minutes or more"
         )
 
 

@@ -218,10 +218,8 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
         yield "left", f"{jobs(len(open_ones) - others)}; to go on: {command}"
     with ledger.facts() as facts:
         own = [e for e in entries if e.trial == 0 and facts.get("own")]
-        total = facts.get("total", 0)
-    searched = not open_ones and any(entry.trial is not None for entry in entries)
-    if searched and (same := total - len(entries)) > 0:
-        yield "repeated", f"{same} of {total} trials are what another had tried"
+    if any(e.trial is not None for e in entries) and (same := search.repeats(ledger)):
+        yield "repeated", f"{same} trial{'s' * (same > 1)} proposed what another had"
     if own and own[0].value is not None:
         reached = f"{own[0].monitor} {own[0].value:.4f}"
         yield "own", f"the config's own values (job {own[0].number}) reached {reached}"

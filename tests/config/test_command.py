@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
@@ -190,6 +191,25 @@ def test_interrupted(run_main: Run, mine: Path, mode: list[str]) -> None:
     assert (code, err) == (130, "interrupted\n")
     assert ("to go on: python -m cnnexp --config-dir " in out) == bool(mode)
     assert (" -m task=say seed=15\n" in out) == bool(mode)
+
+
+def test_a_job_that_another_process_does_is_not_begun(run_main: Run, mine: Path) -> None:
+    words = ("-m", "--config-dir", str(mine), "task=say", "seed=1,2")
+    assert run_main(*words)[0] == 0
+    path = next(
+        path for path in Path("outputs").glob("sweeps/*/jobs/*.json")
+        if "seed=1" in json.loads(path.read_text())["overrides"]
+    )  # fmt: skip
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "RUNNING"}))
+    (said,) = Path().glob("said_1_*.json")
+    said.unlink()
+    with FileLock(path.with_suffix(".lock")):
+        code, out, _ = run_main(*words)
+    assert code == 0
+    assert "under way already: 1 job, which another process does" in out
+    assert "left      1 job, which another process does" in out
+    assert "job 1 of 2" not in out
+    assert not said.exists()
 
 
 def test_a_second_interrupt_leaves_nothing_half_told(

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from cnnexp.__main__ import main
+from cnnexp.answers import verdict
+from cnnexp.tasks import train as training
 from cnnexp.training.progress import EpochTable
 
 Give = Callable[[str], Path]
@@ -99,6 +101,31 @@ def test_a_folder_that_is_taken_away_while_it_trains(
     assert line.endswith(" was taken away while it trained")
     assert not list(Path("outputs").glob("*/*"))
     assert main([*small, "resume=auto"]) == 0
+
+
+def test_a_folder_that_is_taken_away_before_the_end(
+    work: Path,
+    small: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What comes back of it is no run: the same command begins another."""
+
+    def taken_away(*given: Any) -> str:
+        (folder,) = Path("outputs").glob("*/*")
+        info = json.loads((folder / "run.json").read_text())
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps(info | {"status": "KILLED"}))
+        return verdict(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "verdict", taken_away)
+        assert main([*small, "resume=auto"]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.endswith(" was taken away while it trained")
+    assert main([*small, "resume=auto"]) == 0
+    assert len(list(Path("outputs").glob("*/*/config.yaml"))) == 1
 
 
 def started(

@@ -11,7 +11,7 @@ import pytest
 from cnnexp.config.compose import compose
 from cnnexp.reporting.diagnosis import answers, training
 from cnnexp.reporting.diagnosis import diagnose as diagnosis
-from cnnexp.reporting.diagnosis.finding import Finding, narrowed, untried
+from cnnexp.reporting.diagnosis.finding import Finding, untried
 
 Rows = list[dict[str, Any]]
 
@@ -470,17 +470,39 @@ def test_dead_channels() -> None:
 
 @pytest.mark.parametrize(("counts", "seen"), [([30, 90], True), ([31, 90], False), ([], False)])
 def test_imbalance(counts: list[int], seen: bool) -> None:
-    found = diagnosis.imbalance(counts, ["cat", "dog"])
+    found = answers.imbalance(counts, ["cat", "dog"])
     assert (found is not None) == seen
     if found:
         assert found.text.startswith("dog has 90 training images, cat 30")
         assert found.overrides == ("training.class_weights=balanced", "training.monitor=val/f1")
-        weighed = diagnosis.imbalance(counts, ["cat", "dog"], weighed=True)
+        weighed = answers.imbalance(counts, ["cat", "dog"], weighed=True)
         assert weighed is not None
         assert weighed.overrides == ("training.monitor=val/f1",)
         assert weighed.advice.startswith("The loss weighs classes equally already; ")
-        by_f1 = narrowed(weighed, {"training": {"monitor": "val/f1"}})
-        assert by_f1.overrides == (), "it does already"
+        assert weighed.advice.endswith("; let their mean F1 choose the epoch:")
+        by_f1 = answers.imbalance(counts, ["cat", "dog"], weighed=True, by_f1=False)
+        assert by_f1 is not None
+        assert (by_f1.overrides, by_f1.advice[-8:]) == ((), "already.")
+
+
+def test_one_thing_is_advised_to_choose_the_epoch() -> None:
+    history = rows(val_loss=[0.9, 0.5, 0.8], val_accuracy=[0.7, 0.8, 0.95])
+
+    def advised(monitor: str, images: int) -> list[str]:
+        found = diagnosis.diagnose(
+            classes=["cat", "dog"], phases={"train": history}, train_counts=[90, 30],
+            validation_images=images, config={"training": {"monitor": monitor,
+                                                           "class_weights": None}},
+        )  # fmt: skip
+        assert "Classes of unequal size" in [one.title for one in found]
+        lines = [line for one in found for line in one.overrides]
+        return [line for line in lines if line.startswith("training.monitor=")]
+
+    assert advised("val/accuracy", 10_000) == ["training.monitor=val/loss"]
+    history = rows(val_loss=[0.9, 0.5, 0.4], val_accuracy=[0.7, 0.8, 0.95])
+    assert advised("val/accuracy", 10_000) == ["training.monitor=val/f1"]
+    assert advised("val/accuracy", 10) == ["training.monitor=val/loss"], "few validation images"
+    assert advised("val/f1", 10_000) == []
 
 
 def test_never_predicted() -> None:

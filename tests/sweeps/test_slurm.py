@@ -72,7 +72,7 @@ def test_no_accounting(refused: Refused, programs: str) -> None:
         ),
         ("hydra.launcher.partion=gpu", "hydra.launcher.partion=gpu: unknown key; did you mean"),
         ("hydra.launcher.timeout_min=0", "hydra.launcher.timeout_min=0: must be at least 1"),
-        ("hydra.launcher.timeout_min=3", "could train; give it 4 minutes or more, or less notice"),
+        ("hydra.launcher.timeout_min=3", "could train; give it 4 minutes or more"),
         ("hydra/launcher=slurm_cup", "did you mean 'slurm_cpu'? allowed: slurm_cpu, slurm_gpu"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the answers on the test images show: classes, confidence, how many images there are."""
+"""What the answers on the test images show, and how many images of each class there are."""
 
 from collections.abc import Sequence
 
@@ -126,7 +126,7 @@ def chosen_by_few(reached: float, images: int, monitor: object) -> Finding | Non
     """The accuracy by which the epoch was chosen is known to 20 points or worse (less than about 90
     validation images): epochs that differ by a point are told apart by luck.
     """
-    if monitor not in ("val/accuracy", "val/f1") or not images:
+    if monitor != "val/accuracy" or not images:
         return None
     low, high = accuracy_interval(round(reached * images), images)
     if high - low <= 0.2:
@@ -137,4 +137,30 @@ def chosen_by_few(reached: float, images: int, monitor: object) -> Finding | Non
         "points either way: which epoch was kept is partly luck.",
         "The loss chooses more steadily; or validate on more images (dataset.split):",
         ("training.monitor=val/loss",),
+    )
+
+
+def imbalance(
+    counts: Sequence[int], classes: Sequence[str], *, weighed: bool = False, by_f1: bool = True
+) -> Finding | None:
+    """The largest class has 3 times the training images of the smallest: of two such classes,
+    always naming the larger is right in three of four cases, which already looks like learning.
+    weighed: the loss weighs classes equally. by_f1: that F1 chooses the epoch is advised.
+    """
+    if len(counts) < 2 or max(counts) < 3 * max(min(counts), 1):
+        return None
+    large, small = int(np.argmax(counts)), int(np.argmin(counts))
+    advice = "Weigh them equally in the loss"
+    if weighed:
+        advice = "The loss weighs classes equally already"
+    if by_f1:
+        advice += f"{';' if weighed else ', and'} let their mean F1 choose the epoch"
+    keys = {"training.class_weights=balanced": not weighed, "training.monitor=val/f1": by_f1}
+    overrides = tuple(key for key, wanted in keys.items() if wanted)
+    return Finding(
+        "Classes of unequal size",
+        f"{classes[large]} has {counts[large]:,} training images, {classes[small]} "
+        f"{counts[small]:,}: accuracy says little of small classes, see their recall and F1.",
+        advice + (":" if overrides else "."),
+        overrides,
     )

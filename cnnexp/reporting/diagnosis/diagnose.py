@@ -89,11 +89,15 @@ def diagnose(
         training.exploding(gradients, rate_of(config)[1]),
         worse_than_before(phases or {}, validation_images, config),
         None if early and drawn else dead_channels(dead or {}),
-        imbalance(train_counts, classes, at(config, "training", "class_weights") is not None),
     ]
-    if len(last_rows) > 1:
-        few = answers.chosen_by_few(reached, validation_images, at(config, "training", "monitor"))
-        noticed.append(few)
+    monitor = at(config, "training", "monitor") or "val/accuracy"
+    few = answers.chosen_by_few(reached, validation_images, monitor) if len(last_rows) > 1 else None
+    # One of them says what is to choose the epoch.
+    lines = [line for one in [*found, few] if one for line in one.overrides]
+    named = any(line.startswith("training.monitor=") for line in lines)
+    weighed = at(config, "training", "class_weights") is not None
+    by_f1 = monitor == "val/accuracy" and not named
+    noticed += [answers.imbalance(train_counts, classes, weighed=weighed, by_f1=by_f1), few]
     if labels is not None and probabilities is not None and len(labels):
         predictions = probabilities.argmax(1)
         noticed += [answers.too_small(labels, predictions)]
@@ -250,26 +254,4 @@ def dead_channels(dead: Mapping[str, tuple[int, int]]) -> Finding | None:
         "Smaller steps keep channels alive, another activation cannot die, or the block is wider "
         "than it need be:",
         ("model.activation=leaky_relu",),
-    )
-
-
-def imbalance(
-    counts: Sequence[int], classes: Sequence[str], weighed: bool = False
-) -> Finding | None:
-    """The largest class has 3 times the training images of the smallest: of two such classes,
-    always naming the larger is right in three of four cases, which already looks like learning.
-    """
-    if len(counts) < 2 or max(counts) < 3 * max(min(counts), 1):
-        return None
-    large, small = int(np.argmax(counts)), int(np.argmin(counts))
-    return Finding(
-        "Classes of unequal size",
-        f"{classes[large]} has {counts[large]:,} training images, {classes[small]} "
-        f"{counts[small]:,}: accuracy says little of small classes, see their recall and F1.",
-        "The loss weighs classes equally already; their mean F1 may choose the epoch, too:"
-        if weighed
-        else "Weigh them equally in the loss, and let their mean F1 choose the epoch:",
-        ("training.monitor=val/f1",)
-        if weighed
-        else ("training.class_weights=balanced", "training.monitor=val/f1"),
     )

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import yaml
+
 # Keys that are off or on: who has one on needn't be told of it.
 SWITCHES = (
     "augmentation",
@@ -54,7 +56,7 @@ def untried(overrides: Sequence[str], config: Mapping[str, Any]) -> tuple[str, .
             value = str(value.get("_target_")).rpartition(".")[2]
         known = value is not KeyError or key == "debug"  # which a config does not keep
         on = key in SWITCHES and value not in (None, 0, "none")
-        on = on or str(value) == override.partition("=")[2]
+        on = on or value == yaml.safe_load(override.partition("=")[2])
         if not config or (known and not on):
             left.append(override)
     return tuple(left)
