@@ -109,15 +109,18 @@ def load_test_images(
         sha256: i for i, sha256 in reversed(list(enumerate(images.sha256)))
     }  # copies count once
     there = np.array(sorted(first[sha256] for sha256 in own & first.keys()), dtype=np.int64)
+    given = source.given is not None and "test" in source.given
     if len(there):
+        here = images.split["test"] if given else np.arange(len(images.sha256))
+        new = len({images.sha256[i] for i in here} - own - known)
+        others = f"; {new:,} that it has not seen are left out beside these" if new else ""
         note(
             f"the images are not those of the run: of its {len(own):,} test images "
-            f"{len(there):,} are here and are tested on"
+            f"{len(there):,} are here and are tested on{others}"
         )
         return replace(images, split={**images.split, "test": there})
     if few and len(images.split["train"]):  # the split may have asked for a part of them
         images = load_images(run.config, source, train=False)
-    given = source.given is not None and "test" in source.given
     test = images.split["test"] if given else np.sort(np.concatenate([*images.split.values()]))
     unseen = np.array([i for i in test if images.sha256[i] not in known], dtype=test.dtype)
     lost = len(test) - len(unseen)

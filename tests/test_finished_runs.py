@@ -92,7 +92,9 @@ def test_images_that_the_run_learned_from_are_not_tested_on(
         write_images(data, name, 10, first=500)
     run = [f"run={result.folder}", "tracking=none"]
     cnnexp.run(["task=evaluate", *run])
-    assert "not those of the run" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not those of the run" in said
+    assert "are here and are tested on; 20 that it has not seen are left out beside these" in said
     with (result.folder / "splits.csv").open() as file:
         learned = {row["path"] for row in csv.DictReader(file) if row["split"] != "test"}
     with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:

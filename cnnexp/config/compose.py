@@ -1,5 +1,6 @@
 """Overrides -> one composed config, as plain dicts and lists."""
 
+import codecs
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,7 +116,7 @@ def check_places(folder: Path, overrides: Sequence[str]) -> None:
             path = folder / group / f"{name}.yaml"
             if not path.is_file():
                 continue
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = _text(path).splitlines()
             place = next((line for line in lines if re.match(r"#\s*@package", line)), "")
             wanted = place or ("# @package _global_" if group in GLOBAL else "")
             if wanted and wanted != next(filter(None, lines), ""):
@@ -123,6 +124,18 @@ def check_places(folder: Path, overrides: Sequence[str]) -> None:
                     f"{shown_path(path)}: its first line must be '{wanted}', which says where its "
                     "keys belong; below another line Hydra does not see it"
                 )
+
+
+def _text(path: Path) -> str:
+    """Of a person's own YAML. Raises InputError where Hydra could not read it as it is meant."""
+    content = path.read_bytes()
+    if content.startswith(codecs.BOM_UTF8):
+        raise InputError(f"{shown_path(path)}: save it as UTF-8 without a BOM, which begins it now")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{shown_path(path)}, line {line}: save the file as UTF-8") from None
 
 
 @contextmanager

@@ -134,8 +134,8 @@ def _training_and_validation(
     axes.set_title(f"{name.capitalize()}{own and ' and F1'}")
     train, validation = _series(metrics, f"train/{name}"), _series(metrics, shown)
     if train:
-        style = {"color": BLUE, "linestyle": "--", "label": f"training{own and ', accuracy'}"}
-        style |= _marks(train)
+        label = f"training{own and ', accuracy'}"
+        style = {"color": BLUE, "linestyle": "--", "label": label} | _marks(train)
         axes.plot(*zip(*train, strict=True), **style)
     if validation:
         style = {"color": ORANGE, "label": f"validation{own}"} | _marks(validation)

@@ -21,13 +21,14 @@ Config = Mapping[str, Any]
 
 def left(batch: Sequence[Entry], ledger: Ledger, config_dir: Path | None) -> list[Entry]:
     """The jobs that are still to do. Says how many are done, and what has changed since."""
-    todo, taken, stale = [], 0, 0
+    todo, taken, stale, gone = [], 0, 0, 0
     files: set[str] = set()
     now: dict[str, str] = {}
     for entry in batch:
         config = {} if entry.config_hash is None else config_of(entry, config_dir)
         if entry.config_hash is not None and remembered(entry, config):
             info = record(Path(entry.folder)) if entry.folder else {}
+            gone += bool(entry.folder) and not Path(str(entry.folder)).is_dir()
             files |= {*changed_since(info)}
             stale += other_images(info, config, now)
         elif done_elsewhere(entry, ledger, config_dir, now):
@@ -38,6 +39,9 @@ def left(batch: Sequence[Entry], ledger: Ledger, config_dir: Path | None) -> lis
         by = f" ({taken} by another sweep in {shown_path(ledger.folder.parent)})" if taken else ""
         print(f"finished already: {done} of {jobs(len(batch))}{by}")
     anew = f"delete {shown_path(ledger.folder)} to do them anew"
+    if gone:
+        verb = "folder of a job is" if gone == 1 else f"folders of {gone} jobs are"
+        print(f"{'note':<9} the {verb} not here any more; {anew}")
     if files:
         print(f"{'note':<9} since then {', '.join(sorted(files))} changed; {anew}")
     if stale:

@@ -123,6 +123,10 @@ def test_files_that_were_not_chosen_do_not_matter(
     assert run_main("--config-dir", "own", "--cfg", "job")[0] == 0
     code, _, err = run_main("--config-dir", "own", "experiment=half", "--cfg", "job")
     assert (code, "half.yaml: its first line must be '# @package _global_'" in err) == (2, True)
+    latin = "# @package _global_\n# f\u00fcr alle\nname: half\n".encode("latin-1")
+    (tmp_path / "own" / "experiment" / "half.yaml").write_bytes(latin)
+    code, _, err = run_main("--config-dir", "own", "experiment=half", "--cfg", "job")
+    assert (code, "half.yaml, line 2: save the file as UTF-8" in err) == (2, True)
 
 
 @pytest.mark.parametrize("typed", ["seed=abc", "name=a/b", "training={mixup:-1}"])

@@ -98,6 +98,10 @@ WRONG = {
         "experiment/late.yaml", "# Late.\n# @package _global_\nname: late\n", "experiment=late",
         r"experiment/late\.yaml: its first line must be '# @package _global_'",
     ),
+    "a file that an editor began with a mark": (
+        "experiment/bom.yaml", "\ufeff# @package _global_\nname: bom\n", "experiment=bom",
+        r"experiment/bom\.yaml: save it as UTF-8 without a BOM",
+    ),
     "an experiment without its place": (
         "experiment/lost.yaml", "# Lost.\nname: lost\n", "experiment=lost",
         r"experiment/lost\.yaml: its first line must be '# @package _global_'",

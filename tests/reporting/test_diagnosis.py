@@ -421,6 +421,15 @@ def test_fine_tuning_that_loses_is_noticed(
     assert all("right on 85.0%" in one.text and "90.0%" in one.text for one in found)
 
 
+@pytest.mark.parametrize(("end", "title"), [(1.0, "Learned by"), (0.95, "Not learned by")])
+def test_what_debug_overfit_asks_is_answered(end: float, title: str) -> None:
+    history = rows(train_accuracy=[0.3, end], val_accuracy=[0.2, 0.1])
+    found = diagnosis.diagnose(
+        classes=["a", "b"], phases={"train": history}, config={"overrides": ["debug=overfit"]}
+    )
+    assert [one.title for one in found] == [f"{title} heart"]
+
+
 def test_a_smoke_run_says_nothing_of_the_network() -> None:
     history = rows(train_loss=[9.0] * 3, val_loss=[9.0] * 3)
     config = {"overrides": ["+debug=smoke"]}

@@ -35,6 +35,10 @@ def test_one_seed_more_trains_that_one_alone(
     oldest = min(path.parent for path in tmp_path.glob("outputs/small/*/run.json"))
     shutil.rmtree(oldest)
     assert "finished already: 1 of 2 jobs (1 by" in runs("sweep=seeds", "seed=1,0")[1]
+    # Of a sweep's own it is said.
+    out = runs("sweep=seeds", "seed=2,1,0")[1]
+    assert "finished already: 3 of 3 jobs\n" in out
+    assert "the folder of a job is not here any more; delete outputs/sweeps/" in out
 
 
 def write_photos(folder: Path, first: int, last: int) -> None:

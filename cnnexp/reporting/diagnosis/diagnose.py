@@ -49,6 +49,8 @@ def diagnose(
     typed = [str(line).lstrip("+") for line in config.get("overrides") or ()]
     if "debug=smoke" in typed:
         return [SMOKE]
+    if "debug=overfit" in typed:
+        return [by_heart([row for rows in (phases or {}).values() for row in rows])]
     batch = number(at(config, "dataset", "batch_size"))
     drawn = at(config, "model", "weights") is None and not config.get("init_from")
     several = len(phases or {}) > 1
@@ -114,6 +116,24 @@ def diagnose(
     if len(train_counts) and max(train_counts) < 1.5 * min(train_counts):
         found = [without_weighing(one) for one in found]  # classes are equal already
     return [narrowed(one, config) for one in found]
+
+
+def by_heart(rows: training.Rows) -> Finding:
+    """Of a run with debug=overfit, whose question that is."""
+    best = training.series(rows, "train/accuracy")[1].max(initial=0)
+    if best == 1:
+        return Finding(
+            "Learned by heart",
+            "The network answers all training images right: its code, the loss and the labels are "
+            "in order. What it does on others says nothing here.",
+            "Leave out debug=overfit.",
+        )
+    return Finding(
+        "Not learned by heart",
+        f"The network answers {best:.0%} of a handful of training images right at best: its code, "
+        "the labels or the rate are at fault.",
+        "Look at the images with task=data, for a rate with task=lr_find.",
+    )
 
 
 def rate_of(config: Mapping[str, Any], phase: str = "") -> tuple[str, float | None]:
