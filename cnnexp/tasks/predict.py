@@ -95,7 +95,7 @@ def show(
         ("image", "left"),
         ("prediction", "left"),
         ("probability", "right"),
-        ("next", "left"),
+        ("second", "left"),
     ):
         table.add_column(column, justify=side, overflow="fold")  # type: ignore[arg-type]
     for path, row in list(zip(paths, probabilities, strict=True))[:SHOWN]:

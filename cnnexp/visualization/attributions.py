@@ -222,8 +222,8 @@ def attributions(
     )  # fmt: skip
     failing = [name for name in maps if faithfulness.fails(scores[name])]
     failed = (
-        "Fail the test of random weights, for the map has little to do with what was learned: "
-        f"{', '.join(failing)}."
+        f"Random weights give much the same map by {', '.join(METHODS[one][1] for one in failing)}:"
+        " on these images it has little to do with what was learned."
     )
     said = legend(probe.labels[:images].tolist()).replace("Above", "At the left")
     lines = [*LINES, said, *([failed] if failing else [])]
