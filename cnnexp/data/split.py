@@ -153,8 +153,11 @@ def divide(
     result = {name: np.sort(np.concatenate(parts[name])) for name in SPLITS}
     for target, index in result.items():
         if len(index) == 0:
+            given = [i for (_, pool), some in groups.items() if pool == target for i in some]
+            why = [lost[i] for i in given if i in lost] if lost else []
+            because = f": {len(why):,} are left out, {why[0]}" if why else ""
             raise InputError(
-                f"the {target} split is empty; give it images, or change dataset.split"
+                f"the {target} split is empty{because}; give it images, or change dataset.split"
             )
     return result
 

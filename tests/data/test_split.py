@@ -128,6 +128,25 @@ def test_train_and_validation_given_test_comes_out_of_train() -> None:
     assert sizes(parts, "cat") == (6, 6, 2)  # 8 left, 0.2 of 0.8 of them
 
 
+def test_a_given_split_of_which_nothing_is_left_says_why() -> None:
+    """As a copy of the test folder that is given as validation, too."""
+    parts = {"cat": np.arange(4), "dog": np.arange(4, 8)}
+    given = ["train", "train", "validation", "test"] * 2
+    groups = {
+        (label, pool): index[[place == pool for place in given[:4]]]
+        for label, index in enumerate(parts.values())
+        for pool in ("train", "validation", "test")
+    }
+    usable = np.array([pool != "validation" for pool in given])
+    lost = {2: "val/cat/2: a copy of test/cat/3", 6: "val/dog/6: a copy of test/dog/7"}
+    with pytest.raises(InputError) as caught:
+        divide(groups, usable, ["cat", "dog"], THIRDS, lost=lost)
+    assert str(caught.value) == (
+        "the validation split is empty: 2 are left out, val/cat/2: a copy of test/cat/3; "
+        "give it images, or change dataset.split"
+    )
+
+
 def test_counts_take_of_what_is_given() -> None:
     split = {"train": 5, "validation": 2, "test": 3}
     parts = run({"cat": 20, "dog": 20}, split, given=GIVEN_TEST)
