@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from cnnexp.monitor import sign_of
+from cnnexp.monitor import goodness
 from cnnexp.reporting.page import MARGIN, Page
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import BLUE, INK, ORANGE, QUIET, house_style
@@ -100,13 +100,13 @@ def learning_curves(
 
 def best_epoch(metrics: Sequence[Mapping[str, Any]], monitor: str) -> tuple[int, float] | None:
     """(epoch, value) of the best row, see `goodness`; None where no row has a finite value."""
-    series, losses = _series(metrics, monitor), dict(_series(metrics, "val/loss"))
-    sign = sign_of(monitor)
-    return max(
-        series,
-        key=lambda point: (sign * point[1], -losses.get(point[0], math.inf)),
-        default=None,
-    )
+    losses = dict(_series(metrics, "val/loss"))
+
+    def good(point: tuple[int, float]) -> tuple[float, float]:
+        epoch, value = point
+        return goodness({"val/loss": losses.get(epoch, math.inf), monitor: value}, monitor)
+
+    return max(_series(metrics, monitor), key=good, default=None)
 
 
 def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
