@@ -11,7 +11,7 @@ import pytest
 
 from cnnexp.__main__ import main
 from cnnexp.sweeps import slurm
-from cnnexp.sweeps.ledger import Entry, Ledger
+from cnnexp.sweeps.ledger import Entry, Ledger, Status
 
 pytest.importorskip("submitit")
 
@@ -133,10 +133,17 @@ echo "{job}|$(head -n 1 {answers})|node1"
     assert ("COMPLETED" if requeued else "NODE_FAIL") + " in SLURM, see" in said
 
 
+@pytest.mark.parametrize(("status", "limits"), [("STOPPED", False), ("WAITING", True)])
 def test_what_had_begun_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    status: Status,
+    limits: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """SLURM calls a job failed that has used up its time limits; its folder is good."""
+    """SLURM calls a job failed that has used up its time limits; its folder is good. So is that of
+    one whose limits were too short to begin.
+    """
     from submitit.slurm.slurm import SlurmJob
 
     sacct = tmp_path / "sacct"
@@ -144,11 +151,17 @@ def test_what_had_begun_goes_on(
     sacct.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     ledger = Ledger(tmp_path / "sweep")
-    entry = Entry(1, "seed=0", ["seed=0"], status="STOPPED", folder="there")
-    slurm.wait(ledger, {SlurmJob(tmp_path, "80"): ledger.plan(entry)})
+    entry = Entry(1, "seed=0", ["seed=0"], status=status, folder="there")
+    job = SlurmJob(tmp_path, "80")
+    said = "FAILED in SLURM"
+    if limits:
+        job.paths.stdout.parent.mkdir(parents=True, exist_ok=True)
+        job.paths.stdout.write_text("not requeued because: timed-out too many times")
+        said = "all its time limits are used up (timeout_min, max_num_timeout)"
+    slurm.wait(ledger, {job: ledger.plan(entry)})
     (entry,) = ledger.entries()
     assert (entry.status, entry.folder) == ("STOPPED", "there")
-    assert "stopped: FAILED in SLURM, see" in capsys.readouterr().out
+    assert f"stopped: {said}, see" in capsys.readouterr().out
 
 
 def test_submitit_is_not_installed(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
