@@ -7,7 +7,7 @@ import torch
 import yaml
 from torch import nn
 
-from cnnexp.config.compose import read_option, search_folders
+from cnnexp.config.compose import search_folders
 from cnnexp.config.instantiate import call, resolve
 from cnnexp.config.loss_options import loss_options
 from cnnexp.config.overlay import laid_over
@@ -144,58 +144,6 @@ def plan_lines(
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return [common, *lines]
-
-
-def frozen_as_drawn(config: Config, network: nn.Sequential, phases: list[Phase]) -> str:
-    """A line where blocks that nobody has trained are frozen, else ""."""
-    trained = config["init_from"] is not None or config["model"].get("weights") is not None
-    frozen = [n for n in weighted_blocks(network) if n not in phases[0].trainable]
-    if trained or not frozen or config["resume"] is not None:
-        return ""
-    are = "is" if len(frozen) == 1 else "are"
-    return (
-        f"{', '.join(frozen)} {are} frozen with the weights that were drawn, which know nothing; "
-        f"{'model.weights or ' if 'weights' in config['model'] else ''}init_from gives trained ones"
-    )
-
-
-def after_all(config: Config) -> str:
-    """A line where phases come after the one that phases=whole brings, else ""."""
-    first, *others = config["phases"].items()
-    if not others or first[0] != "train" or first[1]["trainable"] != "all":
-        return ""
-    return (
-        f"phase train, which trains all blocks, is that of phases=whole; for {others[0][0]} "
-        "without it: a file phases/<name>.yaml of your own, and phases=<name>"
-    )
-
-
-def views_of_none(config: Config) -> str:
-    """A line where forms are asked for and nothing is there to draw them, else ""."""
-    views = config["training"]["views"]
-    if not views or views == 1 or not is_identity(config["augmentation"]):
-        return ""
-    return f"training.views={views}: without an augmentation all forms of an image are the same one"
-
-
-def rate_of_another(config: Config) -> str:
-    """A line where an optimizer was typed and its rate is one that a config, such as the
-    experiment's, chose for another, else "".
-    """
-    typed = dict(line.lstrip("+").partition("=")[::2] for line in config["overrides"])
-    chosen, rate = typed.get("optimizer"), config["optimizer"]["lr"]
-    if chosen is None or "optimizer.lr" in typed or config["resume"] is not None:
-        return ""
-    try:
-        own = float(read_option("optimizer", chosen)["lr"])
-    except (LookupError, TypeError, ValueError):
-        return ""  # not here any more, or its rate is no plain number
-    if own == rate:
-        return ""
-    return (
-        f"{chosen} trains at {rate:g}, which was chosen for another optimizer; "
-        f"its own rate is optimizer.lr={own:g}"
-    )
 
 
 def frozen_part(config: Config, network: nn.Sequential, phase: Phase, images: ImageSet) -> str:

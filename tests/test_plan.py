@@ -11,11 +11,11 @@ from cnnexp.config.own_folder import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.experiment import build_network
-from cnnexp.plan import (
+from cnnexp.plan import model_name, plan_phases
+from cnnexp.plan_notes import (
     after_all,
     frozen_as_drawn,
-    model_name,
-    plan_phases,
+    plan_notes,
     rate_of_another,
     views_of_none,
 )
@@ -60,6 +60,21 @@ def test_forms_that_nothing_draws_are_said() -> None:
 
     assert line("training.views=3").startswith("training.views=3: without an augmentation")
     assert line("training.views=3", "augmentation=crop_flip") == line("training.views=1") == ""
+
+
+def test_early_stopping_that_cannot_act_is_said() -> None:
+    """After five epochs, of which the last four were no better, an epoch is left of six."""
+
+    def lines(*typed: str) -> list[str]:
+        composed = compose(["model.widths=[[4]]", "model.dense=[]", "trainer.max_epochs=6", *typed])
+        config = checked(composed.config, composed.overrides)
+        network = build_network(config, 10)
+        return list(plan_notes(config, network, plan_phases(config, network)))
+
+    said = "early_stopping=5 ends nothing: train has 6 epochs"
+    assert lines("training.early_stopping=5") == [said]
+    assert lines("+phases.train.early_stopping=5") == [said]
+    assert lines("training.early_stopping=4") == lines() == []
 
 
 def test_frozen_blocks_that_nobody_trained_are_said() -> None:

@@ -19,14 +19,8 @@ from cnnexp.errors import InputError
 from cnnexp.experiment import precision_of
 from cnnexp.files import clear_parts, refused_by_disk, shown_path
 from cnnexp.models.anatomy import anatomy
-from cnnexp.plan import (
-    after_all,
-    frozen_as_drawn,
-    model_name,
-    plan_lines,
-    rate_of_another,
-    views_of_none,
-)
+from cnnexp.plan import model_name, plan_lines
+from cnnexp.plan_notes import plan_notes
 from cnnexp.processes import Place, from_first, here_of, joined, last_to_leave
 from cnnexp.recording import (
     BEGUN,
@@ -182,14 +176,8 @@ def announce(config: Mapping[str, Any], begun: Begun, journal: Journal) -> dict[
         f"{products / 1e6:,.1f} million multiply-adds per image",
     )
     journal.topics("training", plan_lines(config, begun.network, begun.phases, begun.images))
-    for line in (
-        frozen_as_drawn(config, begun.network, begun.phases),
-        after_all(config),
-        rate_of_another(config),
-        views_of_none(config),
-    ):
-        if line:
-            journal.topic("note", line)
+    for line in plan_notes(config, begun.network, begun.phases):
+        journal.topic("note", line)
     return {"parameters": float(parameters), "multiply_adds": float(products)}
 
 
