@@ -44,9 +44,8 @@ def box(axes: Axes, at: Spot, text: str, *, width: float = 1.25, height: float =
     )  # fmt: skip
 
 
-def arrow(axes: Axes, start: Spot, end: Spot, bend: float = 0.0, **style: Any) -> None:
-    how = ARROW | style
-    axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", **how))
+def arrow(axes: Axes, start: Spot, end: Spot, **style: Any) -> None:
+    axes.add_patch(FancyArrowPatch(start, end, **(ARROW | style)))
 
 
 def chain(axes: Axes, y: float, boxes: Sequence[tuple[float, str, dict[str, Any]]]) -> None:
@@ -64,24 +63,24 @@ def chain(axes: Axes, y: float, boxes: Sequence[tuple[float, str, dict[str, Any]
 def inception() -> Figure:
     """An inception block with reductions: four branches over the same maps, laid side by side."""
     figure, axes = drawing(7.4, 3.1)
-    box(axes, (3.7, 2.8), "maps, 192 channels", width=2.0, height=0.36, colour=QUIET)
+    box(axes, (3.7, 2.62), "maps, 192 channels", width=7.0, height=0.36, colour=QUIET)
     branches = [
-        (0.9, ["1x1, 64"], "64"),
-        (2.8, ["1x1, 96", "3x3, 128"], "128"),
-        (4.7, ["1x1, 16", "5x5, 32"], "32"),
-        (6.5, ["max pool 3x3", "1x1, 32"], "32"),
+        (0.9, ["1x1, 64"]),
+        (2.77, ["1x1, 96", "3x3, 128"]),
+        (4.63, ["1x1, 16", "5x5, 32"]),
+        (6.5, ["max pool 3x3", "1x1, 32"]),
     ]
-    for x, layers, _ in branches:
-        heights = [1.9, 1.15] if len(layers) == 2 else [1.5]
-        arrow(axes, (3.7, 2.6), (x, heights[0] + 0.22))
+    for x, layers in branches:
+        heights = [1.9, 1.15] if len(layers) == 2 else [1.52]
+        arrow(axes, (x, 2.44), (x, heights[0] + 0.22))
         for layer, y in zip(layers, heights, strict=True):
             reduces = layer.startswith("1x1") and len(layers) == 2 and y == 1.9
             box(axes, (x, y), layer, height=0.4, colour=ORANGE if reduces else BLUE, width=1.35)
         if len(layers) == 2:
             arrow(axes, (x, heights[0] - 0.22), (x, heights[1] + 0.22))
-        arrow(axes, (x, heights[-1] - 0.22), (3.7, 0.52))
-    box(axes, (3.7, 0.32), "concatenated, 256 channels", width=2.4, height=0.36, colour=QUIET)
-    axes.text(0.1, 2.35, "orange: reductions", fontsize=8.5, color=ORANGE, va="center")
+        arrow(axes, (x, heights[-1] - 0.22), (x, 0.52))
+    box(axes, (3.7, 0.32), "concatenated, 256 channels", width=7.0, height=0.36, colour=QUIET)
+    axes.text(0.2, 2.95, "orange: reductions", fontsize=8.5, color=ORANGE, va="center")
     return figure
 
 
@@ -151,8 +150,9 @@ def spine() -> Figure:
         [(3.0, "3x3", {"width": 0.7, "height": 0.36}), (4.2, "3x3", {"width": 0.7, "height": 0.36}),
          (5.4, "+", {"width": 0.4, "height": 0.36, "colour": GREEN})],
     )  # fmt: skip
-    arrow(axes, (2.45, 1.65), (2.62, 1.65))
-    arrow(axes, (2.5, 1.6), (5.35, 1.44), bend=-0.22, color=GREEN)
+    arrow(axes, (2.3, 1.65), (2.62, 1.65))
+    axes.plot([2.42, 2.42, 5.4], [1.65, 1.3, 1.3], color=GREEN, linewidth=1.3)
+    arrow(axes, (5.4, 1.29), (5.4, 1.46), color=GREEN, shrinkA=0)
     arrow(axes, (5.62, 1.65), (6.05, 1.65))
     return figure
 

@@ -125,6 +125,9 @@ def template() -> Figure:
     )  # fmt: skip
     picture(page, MARGIN, 0, side, image[0, 0], "the picture")
     picture(page, MARGIN + side + 0.2, 0, 1.0, piece[0, 0], "the filter")
+    # Where the filter's middle lies; at the border it does not fit in, and there is no answer.
+    half = size // 2
+    answer, left, top = F.pad(answer, (half,) * 4, value=float("nan")), left + half, top + half
     axes = picture(page, MARGIN + side + 1.4, 0, side, answer, "its answer, the maximum marked")
     axes.plot(left, top, "o", ms=16, fillstyle="none", color=ORANGE, markeredgewidth=2)
     return page.figure
@@ -229,14 +232,17 @@ def sharing() -> Figure:
         "Parameters from 32x32x3 values to 28x28x6, on a scale of powers of ten.",
     ])  # fmt: skip
     axes = page.axes(2.0, 0.1, 3.9, 0.85)
-    axes.barh(list(counts), list(counts.values()), color=[GREEN, VERMILION], height=0.6)
+    # Points: on such a scale a bar's length says nothing.
+    axes.scatter(list(counts.values()), list(counts), s=60, color=[GREEN, VERMILION], zorder=2)
+    axes.grid(axis="x", color=FAINT)
     axes.set_xscale("log")
+    axes.set_ylim(-0.6, 1.6)
     axes.set_xlim(10, 10**8)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.minorticks_off()
     for row, count in enumerate(counts.values()):
-        axes.text(count * 1.3, row, f"{count:,}", va="center")
+        axes.annotate(f"{count:,}", (count, row), (8, 0), textcoords="offset points", va="center")
     return page.figure
 
 
