@@ -21,17 +21,21 @@ MARKERS = "osD^vP"
 
 READING = (
     "Recall: the share of a class's test images that is recognised, mean of the seeds. A class "
-    "with few test images scatters: with 80 of them one standard error is up to 5.6 points. "
-    "Higher recall may come with more false alarms of that class: each run's confusion matrix "
-    "shows both."
+    "with few test images scatters: with {n:,} of them, as {name} has, one standard error is up to "
+    "{points:.1f} points. Higher recall may come with more false alarms of that class: each run's "
+    "confusion matrix shows both."
 )
 
 
 @house_style
-def recall_per_class(scores: Sequence[Score], classes: Sequence[str]) -> Picture:
+def recall_per_class(
+    scores: Sequence[Score], classes: Sequence[str], labels: np.ndarray
+) -> Picture:
     """A dot per group up to six of them, else a heat map; the classes that spread most first, of
-    more than 20 only those.
+    more than 20 only those. labels: (N,) of the test images.
     """
+    counts = np.bincount(labels, minlength=len(classes))
+    fewest = int(np.where(counts, counts, len(labels)).argmin())
     recall = np.stack([score.recall for score in scores])  # (G, K)
     apart = recall.max(0) - recall.min(0)
     order = np.argsort(-apart, kind="stable")[:MOST_CLASSES]
@@ -48,7 +52,9 @@ def recall_per_class(scores: Sequence[Score], classes: Sequence[str]) -> Picture
     return Picture(
         page.figure,
         title="Recall per class",
-        reading=READING,
+        reading=READING.format(
+            n=counts[fewest], name=classes[fewest], points=50 / np.sqrt(counts[fewest])
+        ),
         alt=f"Recall per class and group. Widest apart: {classes[widest]}, from "
         f"{100 * recall[worst, widest]:.0f}% ({scores[worst].group.label}) to "
         f"{100 * recall[best, widest]:.0f}% ({scores[best].group.label}).",

@@ -81,7 +81,9 @@ def drawn(comparison: Comparison) -> dict[str, Picture]:
         "data_size": accuracy_by_size(comparison.scores),
         "learning_curves": overlaid_curves(comparison.groups),
         "costs": tradeoffs(comparison.scores) if comparison.verdicts else None,
-        "recall_per_class": recall_per_class(comparison.scores, comparison.classes),
+        "recall_per_class": recall_per_class(
+            comparison.scores, comparison.classes, comparison.answers.labels
+        ),
     }
     return {name: picture for name, picture in found.items() if picture is not None}
 

@@ -170,8 +170,12 @@ def test_times_have_neat_ticks(longest: float, expected: set[str]) -> None:
 def test_recall_is_legible(groups: int, classes: int, legible: Legible) -> None:
     names = [f"a class called {k} of many" for k in range(classes)]
     scores = [score(i, classes, label=f"{LONG} {i}" if i % 2 else "") for i in range(groups)]
-    picture = recall_per_class(scores, names)
+    labels = np.repeat(np.arange(classes), 100)[:-51]  # 49 of the last one
+    picture = recall_per_class(scores, names, labels)
     legible(picture.figure)
+    assert (
+        f"with 49 of them, as {names[-1]} has, one standard error is up to 7.1" in picture.reading
+    )
     assert len(picture.numbers) == min(classes, 20)
 
 
