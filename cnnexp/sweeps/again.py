@@ -71,6 +71,14 @@ def done_elsewhere(
     return False
 
 
+def unclaimed(entries: Sequence[Entry], ledger: Ledger) -> list[Entry]:
+    """Those that no other process is doing; of the others it says how many there are."""
+    free = [entry for entry in entries if not ledger.busy(entry)]
+    if others := len(entries) - len(free):
+        print(f"under way already: {jobs(others)}, which another process does")
+    return free
+
+
 def config_of(entry: Entry, config_dir: Path | None) -> dict[str, Any]:
     """What its overrides compose now."""
     composed = compose(entry.overrides, config_dir)

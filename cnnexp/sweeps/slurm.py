@@ -4,109 +4,34 @@ Each runs the config that was submitted, whatever the YAML files say when it sta
 limit it saves where it is, and is queued again; see docs/slurm.md.
 """
 
-import importlib.util
-import math
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from omegaconf import DictConfig, OmegaConf
-
-from cnnexp.config.check import check_keys
 from cnnexp.config.compose import compose
-from cnnexp.config.explain import CONFIG_ERRORS, explained
+from cnnexp.config.identity import config_hash
 from cnnexp.config.instantiate import resolve
 from cnnexp.config.own_folder import allow_folder
 from cnnexp.errors import InputError
 from cnnexp.execution import checked
 from cnnexp.files import shown_path
+from cnnexp.sweeps.again import unclaimed
 from cnnexp.sweeps.job import work
 from cnnexp.sweeps.killed import note_killed
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger, Status
 from cnnexp.sweeps.words import ended
+from cnnexp.sweeps.words import jobs as counted
 
 LISTED = 12  # jobs whose logs are named
-SEVERAL = ("nodes", "ntasks", "tasks-per-node", "ntasks-per-node", "ntasks-per-gpu",
-           "ntasks-per-core", "ntasks-per-socket")  # fmt: skip
+LOGS = "slurm/%j"  # in the sweep's folder; as submitit reads it
 TOO_LONG = "all its time limits are used up"
 ASK_SECONDS = 20.0  # between two questions to sacct, which serves the whole cluster
-EARLIER_SECONDS = 60  # by so much SLURM may warn sooner than told (sbatch's manual, --signal)
-START_SECONDS = 30  # until a job trains
-REQUEUE_SECONDS = 180.0  # until a job whose node died is seen in the queue, if it is to be
-
-
-def cluster_options(node: DictConfig) -> dict[str, Any] | None:
-    """hydra.launcher's keys, checked; None where jobs do not go to SLURM. InputError where it, or
-    something that is needed for it, is not here.
-    """
-    if not str(node._target_).endswith(("sweeps.slurm.submit", ".SlurmLauncher")):
-        return None
-    if importlib.util.find_spec("submitit") is None:
-        raise InputError("hydra/launcher: jobs on SLURM need: pip install 'cnnexp[slurm]'")
-    for program, of in (("sbatch", "its programs"), ("sacct", "its accounting")):
-        if shutil.which(program) is None:
-            raise InputError(
-                f"hydra/launcher: there is no {program} here; run this where SLURM and {of} are: "
-                "on the cluster's login node"
-            )
-    asked = subprocess.run(["sacct", "-n", "-X"], capture_output=True, text=True)
-    if asked.returncode:
-        because = " ".join(asked.stderr.split()) or f"exit code {asked.returncode}"
-        raise InputError(
-            f"hydra/launcher: sacct does not answer ({because}): without SLURM's accounting nobody "
-            "would notice that a job was cancelled; use slurm/run.sbatch instead"
-        )
-    from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
-
-    given = {str(key): node[key] for key in node if key not in ("_target_", "python")}
-    known_keys = [field.name for field in fields(SlurmQueueConf) if field.name[0] != "_"]
-    check_keys(given, known_keys, "hydra.launcher.")
-    given["submitit_folder"] = ""  # its own place is of no use here
-    try:
-        known = OmegaConf.merge(OmegaConf.structured(SlurmQueueConf), given)
-        options = OmegaConf.to_container(known, resolve=True)
-    except CONFIG_ERRORS as error:
-        raise InputError(f"hydra.launcher.{explained(error, [], {})}") from None
-    assert isinstance(options, dict)
-    check_one_process(options)
-    check_time(options["timeout_min"], options["signal_delay_s"])
-    own = {str(key): value for key, value in options.items()}
-    del own["_target_"], own["submitit_folder"]
-    return {**own, "python": node.get("python")}
-
-
-def check_time(limit_min: int, warning_s: int) -> None:
-    """Raises InputError where a job would be told to leave before it could do anything."""
-    if limit_min < 1:  # SLURM takes 0 for no limit
-        raise InputError(f"hydra.launcher.timeout_min={limit_min}: must be at least 1")
-    least = math.ceil((warning_s + EARLIER_SECONDS + START_SECONDS) / 60)
-    if limit_min < least:
-        raise InputError(
-            f"hydra.launcher.timeout_min={limit_min}: the job would be told to save and leave, "
-            f"signal_delay_s={warning_s} before its limit and up to a minute sooner, before it "
-            f"could train; give it {least} minutes or more"
-        )
-
-
-def check_one_process(options: Mapping[Any, Any]) -> None:
-    """Raises InputError where SLURM would start a job's process more than once."""
-    for where, given in (
-        ("", options),
-        ("additional_parameters.", options["additional_parameters"]),
-    ):
-        for key, value in given.items():
-            if str(key).replace("_", "-") in SEVERAL and str(value) != "1":
-                raise InputError(
-                    f"hydra.launcher.{where}{key}={value}: a sweep's jobs are one process each, "
-                    "others would do the same again; of several processes one run at a time, with "
-                    "slurm/ddp.sbatch"
-                )
+REQUEUE_SECONDS = 180.0  # until a job that is lost is seen in the queue, if it is to be
 
 
 @dataclass(frozen=True)
@@ -156,14 +81,74 @@ def leave(number: int, frame: FrameType | None) -> NoReturn:
 def submit(
     ledger: Ledger, entries: Sequence[Entry], options: Mapping[str, Any], config_dir: Path | None
 ) -> None:
-    """Hand the jobs to SLURM and wait until all have ended, whichever way."""
+    """Hand the jobs to SLURM, but for those that an earlier command has handed to it and that wait
+    or run there still, and wait until all have ended, whichever way.
+    """
+    todo = {}
+    for entry in entries:
+        composed = compose(entry.overrides, config_dir)
+        config = checked(composed.config, entry.overrides)
+        todo[entry.number] = SlurmJob(ledger.folder, entry.overrides, config, config_dir)
+    waiting = known_to_slurm(ledger, entries, todo)
+    if waiting:
+        print(f"in SLURM already: {counted(len(waiting))}, from an earlier command")
+    own = [entry.number for entry in waiting.values()]
+    new = unclaimed([entry for entry in entries if entry.number not in own], ledger)
+    if new:
+        waiting |= hand_in(ledger, new, todo, options)
+    for job, entry in list(waiting.items())[:LISTED]:
+        print(f"{'slurm':<9} {job.job_id}: {entry.label}  {shown_path(Path(job.paths.stdout))}")
+    if len(waiting) > LISTED:
+        print(f"{'':<9} … and {len(waiting) - LISTED} more")
+    arrays = ",".join(dict.fromkeys(job.job_id.partition("_")[0] for job in waiting))
+    try:
+        wait(ledger, waiting)
+    except (KeyboardInterrupt, SystemExit):
+        print(f"\nthe jobs stay in SLURM: squeue -j {arrays}; to end them: scancel {arrays}")
+        raise
+
+
+def known_to_slurm(
+    ledger: Ledger, entries: Sequence[Entry], todo: Mapping[int, SlurmJob]
+) -> dict[Any, Entry]:
+    """Jobs that wait or run there with the config that they would be submitted with now."""
+    from submitit import SlurmJob as Submitted
+
+    with ledger.facts() as facts:
+        known = facts.get("slurm", {})
+    queue = in_queue() or set() if known else set()
+    found: dict[Any, Entry] = {}
+    for entry in entries:
+        job_id, digest = known.get(ledger.path(entry.overrides).stem, (None, None))
+        if job_id in queue and digest == config_hash(todo[entry.number].config):
+            found[Submitted(ledger.folder / LOGS, job_id)] = entry
+    return found
+
+
+def in_queue() -> set[str] | None:
+    """The numbers of a person's jobs that wait or run; None where SLURM gives no answer."""
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return None
+    return None if asked.returncode else set(asked.stdout.split())
+
+
+def hand_in(
+    ledger: Ledger,
+    entries: Sequence[Entry],
+    todo: Mapping[int, SlurmJob],
+    options: Mapping[str, Any],
+) -> dict[Any, Entry]:
+    """As one array; its numbers are in sweep.json from then on."""
     from submitit import AutoExecutor
     from submitit.core.utils import FailedJobError
 
     own = dict(options)
     executor = AutoExecutor(
         cluster="slurm",
-        folder=ledger.folder / "slurm" / "%j",
+        folder=ledger.folder / LOGS,
         slurm_max_num_timeout=own.pop("max_num_timeout"),
         slurm_python=own.pop("python"),
     )
@@ -178,34 +163,28 @@ def submit(
     if own["cpus_per_task"] is not None:  # from 22.05 on srun does not take it from sbatch
         given["slurm_srun_args"] = [f"--cpus-per-task={own['cpus_per_task']}"]
     executor.update_parameters(**given)
-    todo = []
-    for entry in entries:
-        composed = compose(entry.overrides, config_dir)
-        config = checked(composed.config, entry.overrides)
-        todo.append(SlurmJob(ledger.folder, entry.overrides, config, config_dir))
     try:
         with executor.batch():
-            jobs = [executor.submit(one) for one in todo]
+            jobs = [executor.submit(todo[entry.number]) for entry in entries]
     except FailedJobError as error:  # SLURM refuses: no such partition, more than a node has …
         raise InputError(f"hydra/launcher: {' '.join(str(error).split())}") from None
-    for entry, job in list(zip(entries, jobs, strict=True))[:LISTED]:
-        print(f"{'slurm':<9} {job.job_id}: {entry.label}  {shown_path(Path(job.paths.stdout))}")
-    if len(jobs) > LISTED:
-        print(f"{'':<9} … and {len(jobs) - LISTED} more")
-    array = jobs[0].job_id.partition("_")[0]
-    try:
-        wait(ledger, dict(zip(jobs, entries, strict=True)))
-    except (KeyboardInterrupt, SystemExit):
-        print(f"\nthe jobs stay in SLURM: squeue -j {array}; to end them: scancel {array}")
-        raise
+    handed = dict(zip(jobs, entries, strict=True))
+    with ledger.facts() as facts:
+        facts.setdefault("slurm", {}).update({
+            ledger.path(entry.overrides).stem: [job.job_id, config_hash(todo[entry.number].config)]
+            for job, entry in handed.items()
+        })  # fmt: skip
+    return handed
 
 
 def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
     """Say of each job how it ended. That its node died need not be its end: SLURM queues it again,
-    a moment later.
+    a moment later. Of a job of an array that is cancelled before it began sacct may know nothing
+    (22.05): it is lost, too, when the queue does not have it.
     """
     total, asked = ledger.total(), time.monotonic()
-    lost: dict[Any, float] = {}  # jobs whose nodes have died -> when that was seen
+    lost: dict[Any, float] = {}  # jobs -> since when
+    queue: set[str] | None = None
     while left:
         time.sleep(1)
         if time.monotonic() - asked > ASK_SECONDS:
@@ -214,13 +193,14 @@ def wait(ledger: Ledger, left: dict[Any, Entry]) -> None:
             if lost:
                 watcher.clear()  # what has ended it does not ask for again
             watcher.update()
+            queue = in_queue()
         for job in list(left):
-            if not job.done():
+            if not job.done() and (queue is None or job.job_id in queue):
                 lost.pop(job, None)
                 continue
             entry = ledger.read(left[job].overrides) or left[job]
             unended = entry.status not in (*DONE, "FAILED")
-            if unended and job.state == "NODE_FAIL":
+            if unended and (job.state == "NODE_FAIL" or not job.done()):
                 since = lost.setdefault(job, time.monotonic())
                 if time.monotonic() - since < REQUEUE_SECONDS:
                     continue
@@ -244,4 +224,8 @@ def said_of(job: Any) -> str:
     """How SLURM has it, or why submitit did not queue it again."""
     if "not requeued because: timed-out too many times" in (job.stdout() or ""):
         return f"{TOO_LONG} (timeout_min, max_num_timeout)"
+    if not job.done():
+        return "no longer in SLURM's queue"
+    if job.paths.result_pickle.exists():  # sacct may not know of it yet
+        return "it ended with an error"
     return f"{job.state} in SLURM"

@@ -24,10 +24,10 @@ from cnnexp.interrupts import interrupts_wait, signals_leave
 from cnnexp.monitor import sign_of
 from cnnexp.runs import Result
 from cnnexp.sweeps import search
-from cnnexp.sweeps.again import left
+from cnnexp.sweeps.again import left, unclaimed
 from cnnexp.sweeps.launching import launching, multirun_config
 from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
-from cnnexp.sweeps.slurm import cluster_options
+from cnnexp.sweeps.slurm_options import cluster_options
 from cnnexp.sweeps.suite import Suite, compare, fetch_weights, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
 from cnnexp.sweeps.words import equal, jobs, ranked, table
@@ -64,9 +64,8 @@ def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
         try:
             for batch in batches:
                 todo = left(batch, ledger, config_dir)
-                if others := [entry for entry in todo if ledger.busy(entry)]:
-                    print(f"under way already: {jobs(len(others))}, which another process does")
-                    todo = [entry for entry in todo if entry not in others]
+                if options is None:  # SLURM knows more of its own
+                    todo = unclaimed(todo, ledger)
                 if todo and suite and not begun:
                     fetch_weights(suite, config_dir)
                 if todo:

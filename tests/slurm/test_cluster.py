@@ -164,6 +164,27 @@ def test_a_sweep_runs_what_was_submitted(begun: dict[str, Any]) -> None:
     assert all("val/accuracy" in log.read_text() for log in logs)
 
 
+def test_a_command_begun_again_waits_for_the_jobs_that_are_there(
+    make_work: Callable[[str], Work],
+) -> None:
+    """The first runs, the second waits, the third was cancelled."""
+    work, typed = make_work("again"), ["seed=0,1,2", "hydra.launcher.array_parallelism=1"]
+    launcher = work.submit(*typed)
+    number = work.slurm_id().partition("_")[0]
+    work.until(lambda: "RUNNING" in [job["status"] for job in work.jobs()])
+    subprocess.run(["scancel", f"{number}_2"], check=True)
+    launcher.terminate()
+    assert launcher.wait(60) == 128 + signal.SIGTERM, work.told
+    assert f"the jobs stay in SLURM: squeue -j {number}; to end them" in work.told
+    again = work.submit(*typed)
+    work.until(lambda: "in SLURM already: 2 jobs, from an earlier command" in work.told)
+    work.slow.unlink()
+    assert again.wait(900) == 0, work.told
+    assert [job["status"] for job in work.jobs()] == ["FINISHED"] * 3
+    logs = list(work.folder.glob("outputs/sweeps/*/slurm/*/*_log.out"))
+    assert len(logs) == 3, work.told
+
+
 @pytest.mark.parametrize("name", ["seeds", "from_job"])
 def test_sbatch_scripts(name: str, begun: dict[str, Any]) -> None:
     work, _ = begun[name]

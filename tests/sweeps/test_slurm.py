@@ -120,6 +120,8 @@ echo "{job}|$(head -n 1 {answers})|node1"
 [ "$(wc -l < {answers})" = 1 ] || sed -i 1d {answers}
 """)
     sacct.chmod(0o755)
+    (tmp_path / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 20))
@@ -131,6 +133,33 @@ echo "{job}|$(head -n 1 {answers})|node1"
     said = capsys.readouterr().out
     assert said.count("seed=0") == 1
     assert ("COMPLETED" if requeued else "NODE_FAIL") + " in SLURM, see" in said
+
+
+def test_a_job_that_only_the_queue_knew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """sacct of 22.05 has no word of an array's job that is cancelled before it began."""
+    from submitit.slurm.slurm import SlurmJob
+
+    answers = tmp_path / "answers"  # of the queue; an empty line is a SLURM that does not answer
+    answers.write_text("90_1 91\n91\n\n90_1 91\n91\n")
+    for name, code in (
+        ("sacct", "echo 'JobID|State|NodeList'"),
+        ("squeue", f"line=$(head -n 1 {answers}); [ \"$(wc -l < {answers})\" = 1 ] ||"
+                   f" sed -i 1d {answers}; echo $line; [ -n \"$line\" ]"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 20))
+    monkeypatch.setattr(slurm, "ASK_SECONDS", 0.025)
+    monkeypatch.setattr(slurm, "REQUEUE_SECONDS", 0.2)
+    ledger = Ledger(tmp_path / "sweep")
+    entry = ledger.plan(Entry(1, "seed=1", ["seed=1"]))
+    slurm.wait(ledger, {SlurmJob(tmp_path, "90_1"): entry})
+    assert "seed=1  FAILED: no longer in SLURM's queue, see" in capsys.readouterr().out
+    assert answers.read_text() == "91\n"
 
 
 @pytest.mark.parametrize(("status", "limits"), [("STOPPED", False), ("WAITING", True)])
