@@ -61,6 +61,7 @@ def load_images(config: Config, source: Source, *, train: bool = True) -> ImageS
         fold=options["fold"],
         folds=options["folds"],
         duplicates=options["duplicates"],
+        group_by=options["group_by"],
         cache=cache_of(config),
         spot_check=not options["_target_"].startswith("cnnexp."),  # a person's own
     )

@@ -31,6 +31,7 @@ OF_THE_RUN = (
     "split",
     "split_seed",
     "duplicates",
+    "group_by",
 )
 
 

@@ -113,6 +113,7 @@ class DatasetOptions(TypedDict):
     split: Split
     split_seed: NonNegativeInt
     duplicates: Literal["leave_out", "keep"]
+    group_by: str | None
 
 
 class Optimizer(TypedDict):
@@ -203,6 +204,7 @@ DATASET_DEFAULTS: dict[str, Any] = {
     "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
     "split_seed": 0,
     "duplicates": "leave_out",
+    "group_by": None,
 }
 
 PHASE_DEFAULTS: dict[str, Any] = {

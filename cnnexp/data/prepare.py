@@ -10,6 +10,7 @@ from PIL import Image
 
 from cnnexp.data.check_source import SOME, check_masks
 from cnnexp.data.decode import Tried
+from cnnexp.data.grouping import divide_groups, group_names, group_notes
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.resize import WAYS, fit
 from cnnexp.data.split import (
@@ -43,6 +44,7 @@ def prepare(
     fold: int | None = None,
     folds: int = 5,
     duplicates: str = "leave_out",
+    group_by: str | None = None,
     cache: Path | str,
     spot_check: bool = False,
 ) -> ImageSet:
@@ -51,12 +53,15 @@ def prepare(
     Where `split` counts images per class and there are more, only as many files are read as are
     needed, in the split's seeded order. None: nothing is trained; those that are given for testing
     test, else all. N may exceed what is split: copies that were left out, and
-    images that the split did not ask for, stay in the store. spot_check: some images are
+    images that the split did not ask for, stay in the store. group_by: a regular expression; images
+    with the same match in their paths stay on one side of the split. spot_check: some images are
     compared with what was stored: the code that makes or reads them may have been edited.
     """
     _check(image_size, resize, duplicates)
     if split is not None:
         check_split(split, split_seed, per_class)
+        if group_by is not None:
+            names, alone = group_names(group_by, source.paths, split)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
     groups = seeded_groups(source.paths, labels, pools, split_seed)
@@ -87,8 +92,16 @@ def prepare(
         chosen = untrained(usable, pools)
         notes = []
     else:
-        chosen = divide(groups, usable, source.classes, split, per_class, fold, folds, named)
-        notes = _notes(source, pools, chosen, copies, duplicates, split, per_class, fold)
+        together = []
+        if group_by is None:
+            chosen = divide(groups, usable, source.classes, split, per_class, fold, folds, named)
+        else:
+            chosen = divide_groups(
+                names, labels, pools, groups, usable, source.classes, split, split_seed, per_class,
+                fold, folds,
+            )  # fmt: skip
+            together = group_notes(names, alone, chosen, source.given is not None)
+        notes = together + _notes(source, pools, chosen, copies, duplicates, split, per_class, fold)
     row = np.full(len(labels), -1, dtype=np.int64)  # index in the source -> row of the store
     row[tried.good] = np.arange(len(tried.good))
     parts = {name: np.sort(row[chosen[name]]) for name in SPLITS}

@@ -148,7 +148,7 @@ def divide(
             parts["validation"][-1] = cut.pop(place)
             parts["train"][-1] = np.concatenate(cut)
         if per_class is not None:
-            _check_per_class(per_class, len(parts["train"][-1]), name, split)
+            check_per_class(per_class, len(parts["train"][-1]), name, split)
             parts["train"][-1] = parts["train"][-1][:per_class]
     result = {name: np.sort(np.concatenate(parts[name])) for name in SPLITS}
     for target, index in result.items():
@@ -249,7 +249,7 @@ def _whole_sizes(
     return sizes | {"train": min(rest, sizes["train"])}
 
 
-def _check_per_class(per_class: int, have: int, name: str, split: Sizes) -> None:
+def check_per_class(per_class: int, have: int, name: str, split: Sizes) -> None:
     if per_class > have:
         raise InputError(
             f"dataset.per_class={per_class}, but class {name!r} has {have} training images "

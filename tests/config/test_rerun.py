@@ -141,6 +141,7 @@ def test_other_images_are_cut_to_the_runs_size(trained: dict[str, Any]) -> None:
         "split": {"train": 20, "validation": 9, "test": 30},
         "split_seed": 3,
         "duplicates": own["duplicates"],
+        "group_by": None,
         "fold": None,
         "folds": 5,
     }

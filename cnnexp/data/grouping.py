@@ -1,0 +1,151 @@
+"""Images that belong together, of one patient or scene, say, on the same side of the split.
+
+Else a network is tested on patients that it knows: leakage, the most frequent reason for results
+that nobody can repeat (Kapoor and Narayanan 2023, "Leakage and the reproducibility crisis in
+machine-learning-based science", L3.2).
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnexp.data.split import Groups, Sizes, check_per_class
+from cnnexp.datasets.source import SPLITS
+from cnnexp.errors import InputError
+
+KEY = "dataset.group_by"
+
+
+def group_names(pattern: str, paths: Sequence[str], split: Sizes) -> tuple[np.ndarray, int]:
+    """(N,) of each image's group: what the regular expression finds in its path, or what its
+    parentheses hold; of an image in which it finds nothing its path. And how many of those are.
+
+    Raises InputError where it is none, or keeps no two images together, or where `split` counts
+    images.
+    """
+    if isinstance(split["train"], int):
+        raise InputError(
+            f"{KEY}: whole groups cannot make up so many images of each class; give fractions, "
+            "'dataset.split={train: 0.7, validation: 0.15, test: 0.15}'"
+        )
+    try:
+        found = [re.search(pattern, path) for path in paths]
+    except re.error as error:
+        raise InputError(f"{KEY}={pattern}: not a regular expression: {error}") from None
+    names = [
+        path if match is None else "\0".join(part or "" for part in match.groups()) or match[0]
+        for path, match in zip(paths, found, strict=True)
+    ]
+    alone = sum(match is None for match in found)
+    if len(set(names)) == len(paths):
+        what = "is found in no image's path" if alone == len(paths) else "is another in each"
+        raise InputError(f"{KEY}={pattern}: {what}, such as {paths[0]}; nothing stays together")
+    return np.array(names), alone
+
+
+def divide_groups(
+    names: np.ndarray,
+    labels: np.ndarray,
+    pools: np.ndarray,
+    seeded: Groups,
+    usable: np.ndarray,
+    classes: Sequence[str],
+    split: Sizes,
+    split_seed: int,
+    per_class: int | None = None,
+    fold: int | None = None,
+    folds: int = 5,
+) -> dict[str, np.ndarray]:
+    """As `split.divide`, by whole groups, names: (N,), which may have images of several classes;
+    so that each split's share of each class is near what was asked for. split: fractions. The test
+    images are the same whatever the fold. Given splits stay, also where they part a group.
+    """
+    chosen = {name: np.flatnonzero(usable & (pools == name)) for name in SPLITS}
+    given = [name for name in SPLITS[1:] if (pools == name).any()]
+    left = 1 - sum(split[name] for name in given)
+    pool = chosen["train"]
+
+    def spread(members: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
+        part = parts_of(names[members], labels[members], shares, split_seed)
+        return [members[part == number] for number in range(len(shares))]
+
+    if "test" not in given:
+        chosen["test"], pool = spread(pool, [split["test"] / left, 1 - split["test"] / left])
+        left -= split["test"]
+    if fold is not None:
+        both = np.union1d(pool, chosen["validation"])
+        cut = spread(both, [1 / folds] * folds)
+        chosen["validation"] = cut.pop(fold)
+        chosen["train"] = np.concatenate(cut)
+    else:
+        own = [name for name in ("validation", "train") if name not in given]
+        shares = [split[name] / left for name in own]
+        for name, members in zip(own, spread(pool, [*shares, 1 - sum(shares)]), strict=False):
+            chosen[name] = members
+    for label, name in enumerate(classes):
+        train = chosen["train"]
+        count = int((labels[train] == label).sum())
+        if per_class is not None:
+            check_per_class(per_class, count, name, split)
+            order = np.concatenate([some for (at, _), some in seeded.items() if at == label])
+            kept = order[np.isin(order, train)][:per_class]
+            chosen["train"] = np.union1d(train[labels[train] != label], kept)
+        for target in SPLITS:
+            if target not in given and label not in labels[chosen[target]]:
+                several = len(set(names[usable & (labels == label)].tolist()))
+                groups = "one group" if several == 1 else f"{several} groups"
+                raise InputError(
+                    f"class {name!r} has no image in the {target} split: its images are of "
+                    f"{groups} ({KEY}); add images, remove the class, or try another "
+                    "dataset.split_seed"
+                )
+    return {name: np.sort(chosen[name]) for name in SPLITS}
+
+
+def parts_of(
+    names: np.ndarray, labels: np.ndarray, shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """(N,): which part each image goes to with its group. shares: of each class, that each part is
+    to have; they sum to 1.
+
+    The largest group first, in a seeded order of equal ones: each goes where it adds the least to
+    the squared distance between the shares that parts have of each class and those that they are to
+    have, relative to these, so that all parts get large groups and small ones.
+    """
+    groups, group = np.unique(names, return_inverse=True)  # in an order that no disk gives
+    classes, label = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(groups), len(classes)))
+    np.add.at(counts, (group, label), 1)
+    order = np.random.default_rng(seed).permutation(len(groups))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    counts /= counts.sum(axis=0)
+    goal = np.array(shares)[:, None]
+    lacking = np.repeat(goal, len(classes), axis=1)  # (P, K)
+    part = np.zeros(len(groups), dtype=np.int64)
+    weight = 1 / np.maximum(goal, 1e-9)  # a part that is to have nothing gets nothing
+    for number in order:
+        own = counts[number]
+        part[number] = int(((own**2 - 2 * own * lacking) * weight).sum(axis=1).argmin())
+        lacking[part[number]] -= own
+    return part[group]
+
+
+def group_notes(
+    names: np.ndarray, alone: int, chosen: dict[str, np.ndarray], given: bool
+) -> list[str]:
+    """How large the groups are, and whether given splits part some."""
+    members = np.concatenate([chosen[name] for name in SPLITS])
+    _, counts = np.unique(names[members], return_counts=True)
+    line = f"{len(counts):,} groups of {counts.min():,} to {counts.max():,} images stay together"
+    if alone:
+        line += f"; {alone:,} images in whose path {KEY} finds nothing are each one of their own"
+    notes = [line]
+    where = [set(names[chosen[name]].tolist()) for name in SPLITS]
+    parted = (where[0] & where[1]) | (where[0] & where[2]) | (where[1] & where[2])
+    if given and parted:
+        notes.append(
+            f"the given splits part groups, {len(parted):,} of them, {min(parted)!r} for one: what "
+            "is tested on is known from training"
+        )
+    return notes
