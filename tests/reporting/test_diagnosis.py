@@ -656,3 +656,20 @@ def test_answers_of_one_class_are_told_after_few_steps() -> None:
     assert found is not None
     assert found.text.startswith("All 3 answers are dog")
     assert answers.one_answer(np.array([1, 0]), ["cat", "dog"]) is None
+
+
+@pytest.mark.parametrize(
+    ("norms", "said"),
+    [
+        ([0.4, *[1e-8] * 12], ""),  # as everything is learned after a few steps
+        ([0.4, *[1e-8] * 5, 0.3, *[1e-8] * 6], ""),
+        ([0.4, *[0.3] * 12, 90], "norm is 90 at step 140; usual is 0.4"),
+        ([float("nan"), *[0.3] * 12], "norm is inf at step 10; usual is 0.3"),
+        ([float("inf")] * 12, ""),  # it has diverged, and the run's end says so
+        ([0.4, 0.3, 90], ""),  # too few to know what is usual
+    ],
+)
+def test_exploding_gradients(norms: list[float], said: str) -> None:
+    found = training.exploding([(10 * step, norm) for step, norm in enumerate(norms, start=1)])
+    assert bool(found) == bool(said)
+    assert found is None or said in found.text

@@ -141,14 +141,14 @@ def exploding(gradients: Sequence[tuple[int, float]], rate: float | None = None)
     """The gradient's norm at some step is over 100 times its median, or no number: Pascanu et al.
     2013, "On the difficulty of training recurrent neural networks". Batches alone make it vary by
     a few times; at 100 times one step goes as far as a hundred usual ones. Where it was larger in
-    the first steps than it is later, for the images are learned, their median is the usual one.
+    the first steps than it is later, for the images are learned, theirs is the usual one.
     """
     if len(gradients) < 10:
         return None
     steps, norms = np.array(gradients, dtype=float).T
     finite = norms[np.isfinite(norms)]
-    usual = float(max(np.median(finite), np.median(finite[:10]))) if len(finite) else 0.0
-    if not usual:
+    parts = [part for part in (finite[:1], finite[:10], finite) if len(part)]
+    if not (usual := float(max(map(np.median, parts), default=0.0))):
         return None
     norms = np.where(np.isnan(norms), np.inf, norms)
     worst = int(norms.argmax())
