@@ -22,6 +22,7 @@ from cnnexp.frozen import at_hand
 from cnnexp.own_code import own_line, own_part
 from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
+from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.ranking import roc_and_pr
 from cnnexp.training.precision import resolve_precision
@@ -38,6 +39,7 @@ from cnnexp.visualization.probe import (
 
 Config = Mapping[str, Any]
 Item = TypeVar("Item")
+WHY = "names are alike where they are cut, or no font here has their characters"
 OWN_PICTURES = ("learning_curves", "confusion_matrix", "reliability", "roc_and_pr")  # a run's
 
 
@@ -83,36 +85,39 @@ def draw(
 
     One that fails is left out, with its reason: of a long run the others and the report remain.
     """
-    labels, shares = tested.labels, tested.probabilities
-    pictures: dict[str, Picture] = {
-        "confusion_matrix": confusion_matrix(labels, shares.argmax(1), images.classes),
-        "reliability": reliability_diagram(labels, shares, images.classes),
-    }
-    if len(images.classes) == 2:
-        pictures["roc_and_pr"] = roc_and_pr(labels, shares, images.classes)
-    probe = make_probe(
-        network,
-        images,
-        tested.probabilities,
-        device_of(config),
-        stored={
-            split: at_hand(config, network, images, split, tested.precision)
-            for split in ("train", "test")
-        },
-        chosen=chosen,
-        progress=with_bar,
-    )
-    for name, visualise in visualisers(config).items():
-        say(f"{name} …")
-        try:
-            with looking_in(seen_in(tested.precision, device_of(config))):
-                pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
-        except InputError as reason:
-            say(f"{name} is left out: {reason}")
-        except Exception as error:  # a person's own code may raise anything
-            print_exception(type(error), error, own_part(error) or error.__traceback__)
-            line = f"{type(error).__name__}: {first_line(error)}"
-            say(f"{name} is left out, for it failed{own_line(error)}: {line}")
+    with told_apart(images.classes) as hard:
+        if hard:
+            say(f"of classes such as {hard[0]!r} figures tell the number, too, from 1: {WHY}")
+        labels, shares = tested.labels, tested.probabilities
+        pictures: dict[str, Picture] = {
+            "confusion_matrix": confusion_matrix(labels, shares.argmax(1), images.classes),
+            "reliability": reliability_diagram(labels, shares, images.classes),
+        }
+        if len(images.classes) == 2:
+            pictures["roc_and_pr"] = roc_and_pr(labels, shares, images.classes)
+        probe = make_probe(
+            network,
+            images,
+            tested.probabilities,
+            device_of(config),
+            stored={
+                split: at_hand(config, network, images, split, tested.precision)
+                for split in ("train", "test")
+            },
+            chosen=chosen,
+            progress=with_bar,
+        )
+        for name, visualise in visualisers(config).items():
+            say(f"{name} …")
+            try:
+                with looking_in(seen_in(tested.precision, device_of(config))):
+                    pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
+            except InputError as reason:
+                say(f"{name} is left out: {reason}")
+            except Exception as error:  # a person's own code may raise anything
+                print_exception(type(error), error, own_part(error) or error.__traceback__)
+                line = f"{type(error).__name__}: {first_line(error)}"
+                say(f"{name} is left out, for it failed{own_line(error)}: {line}")
     return save_pictures(pictures, folder)
 
 

@@ -15,6 +15,7 @@ from cnnexp.comparison.per_class import recall_per_class
 from cnnexp.comparison.tradeoffs import tradeoffs
 from cnnexp.comparison.verdicts import MOST_GROUPS, Verdict, points
 from cnnexp.reporting.embedded_picture import embed
+from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.run_report.template import write_page
 from cnnexp.reporting.units import percent
@@ -44,14 +45,15 @@ def write_comparison(
 
     say: is told what could not be drawn. The file loads nothing and runs nothing.
     """
-    pictures = drawn(comparison)
     reasons: list[str] = []
-    if gone := images_gone(comparison, config):
-        reasons.append(gone)
-    else:
-        from cnnexp.comparison.same_images import image_pictures  # torch, from here on
+    with told_apart(comparison.classes):
+        pictures = drawn(comparison)
+        if gone := images_gone(comparison, config):
+            reasons.append(gone)
+        else:
+            from cnnexp.comparison.same_images import image_pictures  # torch, from here on
 
-        pictures |= image_pictures(comparison, config, reasons.append)
+            pictures |= image_pictures(comparison, config, reasons.append)
     for reason in reasons:
         say(reason)
     save_pictures(pictures, folder / "figures")

@@ -1,24 +1,34 @@
 """A figure laid out in inches from its top left: nothing overlaps, however many pictures."""
 
 import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, cached_property
+from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
-from cnnexp.reporting.style import FONT, MISSING_GLYPH, QUIET
+from cnnexp.reporting.style import FALLBACKS, FONT, MISSING_GLYPH, QUIET
 
 MARGIN = 0.2
 Place = tuple[float, float, float, float]  # x, y, width, height in inches, see `Page`
 TITLE, LINE = 0.36, 0.21  # the title's and a line's height
+ALIKE = 8  # characters; names of which so many are the same, when the others are cut, look alike
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+MARK = "\u200e"  # left-to-right; without it "Arabic → Arabic" is drawn from right to left
+# Classes that need their numbers in a figure: name -> number. A context's, as `looking_in` is.
+_numbers: ContextVar[Mapping[str, int]] = ContextVar("numbers", default=MappingProxyType({}))
 
 
 class Page:
@@ -42,6 +52,7 @@ class Page:
     def text(self, x: float, y: float, text: str, **style: Any) -> Text:
         """Text whose top left is there."""
         style = {"va": "top", "fontsize": 10, **style}
+        text = MARK + text if RIGHT_TO_LEFT.search(text) else text
         return self.figure.text(x / self.width, 1 - (y + self.top) / self.height, text, **style)
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
@@ -101,9 +112,10 @@ def _advance(character: str, weight: str) -> float:
 
 def fitted(text: str, width: float, size: float, weight: str = "normal") -> str:
     """One line of at most `width` inches; the middle goes, for the ends tell names apart."""
-    text = " ".join(text.split())
+    text = drawn(" ".join(text.split()))
     if text_width(text, size, weight) <= width:
         return text
+    text = numbered(text)
     low, high = 1, len(text) - 1  # characters kept
     while low < high:
         middle = math.ceil((low + high) / 2)
@@ -112,6 +124,57 @@ def fitted(text: str, width: float, size: float, weight: str = "normal") -> str:
         else:
             high = middle - 1
     return _shortened(text, low)
+
+
+@contextmanager
+def told_apart(classes: Sequence[str]) -> Iterator[list[str]]:
+    """Inside, a class has its number, from 1, before its name: where it is cut and another's would
+    look the same; and where no font here has its characters. Gives the names of all such classes.
+    """
+    names = [" ".join(name.split()) for name in classes]
+    cut = Counter(_cut(name) for name in names)
+    found = {
+        name: number
+        for number, name in enumerate(names, start=1)
+        if cut[_cut(name)] > 1 or not drawable(name)
+    }
+    # The longest first: `bobcat` ends with `cat`.
+    before = _numbers.set(dict(sorted(found.items(), key=lambda item: -len(item[0]))))
+    try:
+        yield list(found)
+    finally:
+        _numbers.reset(before)
+
+
+def drawn(text: str) -> str:
+    """As it stands in a figure: with its number, if it cannot be read, and in its direction."""
+    text = text if drawable(text) else numbered(text)
+    return f"{text}{MARK}" if RIGHT_TO_LEFT.search(text) else text
+
+
+def drawable(text: str) -> bool:
+    """Whether the fonts here have all of its characters."""
+    return all(_known(character) for character in text if not character.isspace())
+
+
+def numbered(text: str) -> str:
+    """`for cat` -> `for 3 cat`, of a class that `told_apart` has found."""
+    for name, number in _numbers.get().items():
+        rest = text.removesuffix(MARK).removesuffix(name)
+        if len(rest) < len(text.removesuffix(MARK)):
+            own = f"{number} "
+            return text if rest.endswith(own) else f"{rest}{own}{text[len(rest) :]}"
+    return text
+
+
+@cache
+def _known(character: str) -> bool:
+    fonts = (get_font(findfont(FontProperties(family=name))) for name in (FONT, *FALLBACKS))
+    return any(font.get_char_index(ord(character)) for font in fonts)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= ALIKE else _shortened(name, ALIKE)
 
 
 def _shortened(text: str, kept: int) -> str:

@@ -31,6 +31,7 @@ from cnnexp.reporting.data_pictures import (
     samples_per_class,
 )
 from cnnexp.reporting.journal import Journal
+from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.runs import Result, create_run_folder
 from cnnexp.sources import find_images
@@ -44,7 +45,8 @@ def show_data(config: Mapping[str, Any]) -> Result:
         source = find_images(config)
         images = load_images(config, source)
         journal.topics("data", summary(images))
-        pictures = draw_pictures(config, source, images)
+        with told_apart(images.classes):
+            pictures = draw_pictures(config, source, images)
         drawn = pictures["augmentation"].numbers if "augmentation" in pictures else {}
         of = ", {draws} draws of {images} images".format(**drawn) if drawn else ""
         journal.topic("augment", f"{short_name(config['augmentation'])}{of}")

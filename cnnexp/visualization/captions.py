@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnexp.reporting.page import fitted, text_width
+from cnnexp.reporting.page import drawn, fitted, text_width
 from cnnexp.reporting.style import INK, VERMILION
 
 RIGHT, WRONG = "✓", "✗"  # a sign, not the colour alone
@@ -49,7 +49,7 @@ def verdict(
     sign = RIGHT if right else WRONG
     sure = percent(float(probabilities[predicted]))
     true, said = (" ".join(classes[k].split()) for k in (label, predicted))
-    line = f"{sign} {true} → {said} ({sure})"
+    line = f"{sign} {drawn(true)} → {drawn(said)} ({sure})"
     if text_width(line, size, "bold") <= width:
         return Verdict(right, (line,))
     first = fitted(true, width - text_width(f"{sign} ", size, "bold"), size, "bold")

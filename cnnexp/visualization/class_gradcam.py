@@ -90,7 +90,8 @@ def class_gradcam(
     if len(chosen) < len(np.unique(labels)):
         lines.append(f"The {len(chosen)} of {len(np.unique(labels))} classes with lowest recall.")
     if never:
-        lines.append(f"No image predicted right: {', '.join(never)}")
+        of = f"{never[0]} is" if len(never) == 1 else f"{len(never)} of {len(chosen)} classes are"
+        lines.append(f"Not shown: {of} never predicted right.")
     numbers = {
         probe.classes[mean.label]: {
             "images": mean.images,
