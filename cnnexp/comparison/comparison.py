@@ -149,7 +149,7 @@ def effort_notes(scores: Sequence[Score], families: Sequence[Family]) -> list[st
     folds = [s.group.label for s in scores if any(_fold(run) for run in s.group.runs)]
     if 0 < len(folds) < len(scores):
         notes.append(
-            f"{named(folds, scores)}: folds of a cross-validation, whose test images and training "
+            f"{named(folds, scores)}: folds of a cross-validation, whose training and validation "
             "images are others: beside groups of seeds no comparison of like with like"
         )
     return notes

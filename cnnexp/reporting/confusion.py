@@ -13,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import INK, QUIET, house_style
+from cnnexp.reporting.units import percent
 
 MANY = 10  # classes; beyond them the cells hold no percentages, and the worst pairs are listed
 LONGEST = 1.7  # inches of a class's name
@@ -47,7 +48,7 @@ def confusion_matrix(
     panel = left + side + recall + 0.25
     width = panel + (2.9 if pairs else 1.3)
     total, right = int(counts.sum()), int(np.trace(counts))
-    accuracy = f"{100 * right / total:.1f}%" if total else "no image"
+    accuracy = percent(right / total) if total else "no image"
     page = Page(
         max(width, 5.5),
         max(0.2 + side + below + 0.55, 2.2),
@@ -92,7 +93,8 @@ def confusion_matrix(
             second = fitted(classes[predicted], room - text_width(first, 9), 9)
             page.text(panel, 2.15 + 0.19 * line, f"{first} → {second}: {count}", fontsize=9)
     often = "".join(
-        f"; most often {classes[true]} is taken for {classes[said]} ({count} times)"
+        f"; most often {classes[true]} is taken for {classes[said]}, {count:,} of "
+        f"{int(counts[true].sum()):,}"
         for true, said, count in worst_pairs(counts, 1)
     )
     return Picture(

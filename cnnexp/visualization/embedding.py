@@ -137,7 +137,7 @@ def embedding(
             "and about 0.5 for a map drawn at random.",
             alt=f"Two scatter plots of {len(labels)} test images coloured by class, PCA and "
             f"t-SNE{'' if maps.tsne else ' (not drawn: ' + maps.note + ')'}; {kept}; {wrong} "
-            "wrongly predicted images are ringed.",
+            "wrongly predicted ones have rings.",
             numbers=numbers,
         )
     }

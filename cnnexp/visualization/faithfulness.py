@@ -258,7 +258,8 @@ def draw_scores(
             value = float(getattr(scores[method], row))
             bad = fails(scores[method]) if sign == 0 else sign * (value - reference) < -CLEAR
             colour = VERMILION if bad else BLUE
-            page.text(x, top, f"{value:.2f}{' ✗' if bad else ''}", fontsize=9)
+            said = f"{value:.2f}".replace("-", "−")
+            page.text(x, top, f"{said}{' ✗' if bad else ''}", fontsize=9)
             page.canvas.barh(top + 0.25, width, 0.1, left=x, color=FAINT)
             page.canvas.barh(top + 0.25, width * min(abs(value), 1), 0.1, left=x, color=colour)
             mark = x + width * (SAME if sign == 0 else reference)

@@ -14,7 +14,7 @@ from cnnexp.errors import Inapplicable
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import QUIET, house_style
-from cnnexp.visualization.captions import LEGEND, verdict
+from cnnexp.visualization.captions import LEGEND, percent, verdict
 from cnnexp.visualization.gradcam import gradcam_maps
 from cnnexp.visualization.overlay import heat_over, heat_scale, strength
 from cnnexp.visualization.probe import Probe
@@ -194,5 +194,5 @@ def _told(what: str, images: Sequence[dict[str, Any]], total: int) -> str:
     first = images[0]
     return (
         f"{len(images)} of {total} {what} with Grad-CAM maps; the first is a {first['label']} "
-        f"predicted as {first['prediction']} with probability {first['probability']:.2f}."
+        f"predicted as {first['prediction']} ({percent(first['probability'])})."
     )

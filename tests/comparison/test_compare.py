@@ -342,7 +342,7 @@ def test_runs_that_are_not_alike_are_told(
     compare("outputs/a", "outputs/fold", "outputs/later")
     out = capsys.readouterr().out
     assert "note      later: began with weights of other runs (init_from), whose epochs" in out
-    assert "note      fold: folds of a cross-validation, whose test images" in out
+    assert "note      fold: folds of a cross-validation, whose training and" in out
 
 
 @pytest.mark.parametrize(("epochs", "told"), [((2, 2, 4), True), ((3, 3, 4), False)])

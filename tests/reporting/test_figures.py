@@ -68,7 +68,7 @@ def test_confusion_matrix_lists_the_worst_pairs() -> None:
     found = texts(picture.figure)
     start = found.index("Most often confused")
     assert found[start + 1 : start + 4] == ["c3 → c4: 9", "c7 → c1: 5"]
-    assert picture.alt == "12 of 26 test images are right; most often c3 is taken for c4 (9 times)."
+    assert picture.alt == "12 of 26 test images are right; most often c3 is taken for c4, 9 of 10."
 
 
 def rows(count: int) -> list[dict[str, float]]:

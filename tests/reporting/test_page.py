@@ -58,7 +58,7 @@ def test_names_that_look_alike_where_they_are_cut_have_their_numbers() -> None:
             assert len(set(cut)) == len(names)
             assert [name[:2] for name in cut[:3]] == ["1 ", "2 ", "3 "]
             assert cut[4].startswith("an")
-        assert fitted(f"for {names[1]}", 1.2, 10).startswith("for 2 BM")
+        assert fitted(f"for {names[1]}", 1.2, 10).startswith("for 2 B")
         assert fitted(names[0], 5, 10) == names[0]
     assert fitted(names[1], 1.0, 10).startswith("BMW")
 

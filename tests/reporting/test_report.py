@@ -108,7 +108,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ])  # fmt: skip
     write_predictions(folder, [EVIL, QUOTED])
     write_csv(folder / "metrics.csv", [("step", "epoch", "metric", "value")])
-    (folder / "log.txt").write_text(f"data      photos\n          note: {EVIL} is rare\nrun  x\n")
+    (folder / "log.txt").write_text(
+        f"data      photos\n          note: {EVIL} is rare\nrun  x\n"
+        "note      decoding photos: 26 images\n"
+    )
     curves = learning_curves(history(1, 5))
     save_pictures({"learning_curves": curves, "maps": picture("Old")}, folder / "figures")
     save_pictures({"maps": picture("New"), "more": picture("More")}, folder / "visualization")
@@ -119,7 +122,12 @@ def test_one_class_for_all_is_named_where_it_beats_guessing(folder: Path) -> Non
     lines = (folder / "predictions.csv").read_text().splitlines()
     (folder / "predictions.csv").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
     text = Page(write_report(folder)).text
-    assert "the most frequent class in training, 55.6%." in text  # five of the nine left
+    assert "55.6%." in text  # five of the nine left
+    assert "most frequent" not in text  # both are
+    rows = [("path", "sha256", "class", "split")]
+    rows += [(f"{i}", "0", EVIL if i else QUOTED, "train") for i in range(3)]
+    write_csv(folder / "splits.csv", rows)
+    assert "the most frequent class in training, 55.6%." in Page(write_report(folder)).text
 
 
 def write_predictions(folder: Path, classes: list[str]) -> None:
@@ -206,6 +214,7 @@ def test_the_result_and_how_it_came_about(folder: Path) -> None:
     assert sum("empty file" in row for row in page.rows) == 10
     assert "… and 2 more, listed in left_out.csv" in page.text
     assert f"{EVIL} is rare" in page.text
+    assert "decoding" not in page.text
     mistakes = [row for row in page.rows if row and row[0].startswith(QUOTED)]
     assert [row[0] for row in mistakes[-2:]] == [f"{QUOTED}/9.png", f"{QUOTED}/1.png"]
     assert mistakes[-2][1:] == [QUOTED, EVIL, "95.0%", "5.0%"]

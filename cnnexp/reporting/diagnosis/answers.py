@@ -160,7 +160,7 @@ def imbalance(
     return Finding(
         "Classes of unequal size",
         f"{classes[large]} has {counts[large]:,} training images, {classes[small]} "
-        f"{counts[small]:,}: accuracy says little of small classes, see their recall and F1.",
+        f"{counts[small]:,}: accuracy says little of small classes, see their recall.",
         advice + (":" if overrides else "."),
         overrides,
     )

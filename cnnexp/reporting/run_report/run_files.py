@@ -127,7 +127,8 @@ def _counts(folder: Path) -> dict[str, dict[str, int]]:
 def _notes(log: str) -> list[str]:
     """What the journal noted of the data, each once: a run that went on repeats it."""
     log = re.sub(r"^network .*?(?=^run |\Z)", "", log, flags=re.MULTILINE | re.DOTALL)
-    found = re.findall(r"^(?:note      | {10}note: )(.+)$", log, re.MULTILINE)
+    # How far the decoding was is no finding.
+    found = re.findall(r"^(?:note      | {10}note: )(?!decoding )(.+)$", log, re.MULTILINE)
     return list(dict.fromkeys(found))
 
 

@@ -89,14 +89,15 @@ def result(run: RunFiles) -> dict[str, Any] | None:
     k = len(run.classes)
     chance, said = 1 / max(k, 1), f"Guessing among {k} classes would give {percent(1 / max(k, 1))}"
     counts = per_class["train"] if any(per_class["train"]) else per_class["test"]
-    major = int(np.argmax(counts)) if counts else None
+    frequent = np.flatnonzero(np.array(counts) == max(counts)).tolist() if counts else []
+    major = max(frequent, key=lambda label: per_class["test"][label], default=None)
     if major is not None:
         share = per_class["test"][major] / n
+        alone = ", the most frequent class in training," if len(frequent) == 1 else ""
         chance = max(chance, share)
         if percent(share) != percent(1 / max(k, 1)):
             said += (
-                f"; always answering “{clipped(run.classes[major], 40)}”, the most frequent class "
-                f"in training, {percent(share)}"
+                f"; always answering “{clipped(run.classes[major], 40)}”{alone} {percent(share)}"
             )
     if "test/accuracy" in last and run.info.get("status") not in ("FINISHED", None):
         said += ". The run has not reached its end"
