@@ -52,6 +52,9 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
     said = ["mean of the seeds, and the range from their worst to their best"] if seeds else []
     if any(len(found.epochs) > 1 and curve(groups[i], "train/accuracy") for i, found in curves):
         said.append("dashed: on the training images")
+    longest = max(found.epochs[-1] for _, found in curves)
+    if any(found.epochs[-1] < longest for _, found in curves[: len(PALETTE)]):
+        said.append("dotted: after its last epoch")
     lines = ["; ".join(said)] if said else []
     plot = LinesPage.of("Validation accuracy per epoch", lines, "epoch")
     axes = plot.axes
@@ -62,6 +65,9 @@ def overlaid_curves(groups: Sequence[Group]) -> Picture | None:
         if train is not None and i < len(PALETTE):
             axes.plot(train.epochs, train.mean, "--", lw=1, alpha=0.45, **style)
         mark: dict[str, Any] = {"marker": "o", "ms": 4} if len(found.epochs) == 1 else {}
+        if found.epochs[-1] < longest and i < len(PALETTE):  # as far as its name
+            mark = {"marker": "o", "ms": 4, "markevery": [-1]}
+            axes.hlines(found.mean[-1], found.epochs[-1], longest, ls=":", lw=1, **style)
         faint = 1.0 if i < len(PALETTE) else 0.45
         axes.plot(found.epochs, found.mean, lw=2 if faint == 1 else 1, alpha=faint, **style, **mark)
         if not groups[i].one_seed and i < len(PALETTE):

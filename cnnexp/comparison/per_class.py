@@ -68,7 +68,9 @@ def _dots(scores: Sequence[Score], recall: np.ndarray, names: Sequence[str], lin
     columns = 2 if len(labels) > 1 else 1
     legend = 0.22 * -(-len(labels) // columns) + 0.12
     height = ROW * len(names)
-    page = Page(left + 5.6 + MARGIN, legend + height + 0.55, "Recall per class", [line])
+    names_end = MARGIN + 3.6 * (columns - 1) + 0.22 + max(text_width(label, 9) for label in labels)
+    width = max(left + 5.6, names_end) + MARGIN
+    page = Page(width, legend + height + 0.55, "Recall per class", [line])
     for i, label in enumerate(labels):
         x, y = MARGIN + 3.6 * (i % columns), 0.22 * (i // columns)
         place = (x + 0.08, y + 0.08)

@@ -65,6 +65,20 @@ def test_curves_are_legible(count: int, legible: Legible) -> None:
     picture = overlaid_curves(groups)
     assert picture is not None
     legible(picture.figure)
+    assert "dotted" not in "".join(text.get_text() for text in picture.figure.texts)
+
+
+def test_a_curve_that_ends_early_is_seen_to_end(legible: Legible) -> None:
+    groups = [group("long", [0.1, 0.5, 0.6]), group("short", [0.2, 0.3])]
+    picture = overlaid_curves(groups)
+    assert picture is not None
+    legible(picture.figure)
+    assert any("dotted: after its last epoch" in text.get_text() for text in picture.figure.texts)
+    axes = picture.figure.axes[-1]
+    (dotted,) = axes.collections
+    assert dotted.get_segments()[0].tolist() == [[2, 0.3], [3, 0.3]]
+    ends = [int(line.get_xdata()[-1]) for line in axes.lines]
+    assert sorted(set(ends)) == [2, 3]
 
 
 def sized(name: str, images: float, accuracy: float, **keys: Any) -> Score:
@@ -166,9 +180,11 @@ def test_times_have_neat_ticks(longest: float, expected: set[str]) -> None:
     assert {label.strip("0.") for label in labels} <= {"1", "2", "5"}
 
 
-@pytest.mark.parametrize(("groups", "classes"), [(1, 2), (3, 10), (6, 37), (7, 5), (30, 200)])
+@pytest.mark.parametrize(
+    ("groups", "classes"), [(1, 2), (2, 3), (3, 10), (6, 37), (7, 5), (30, 200)]
+)
 def test_recall_is_legible(groups: int, classes: int, legible: Legible) -> None:
-    names = [f"a class called {k} of many" for k in range(classes)]
+    names = [f"a class called {k} of many" if classes > 3 else f"{k}" for k in range(classes)]
     scores = [score(i, classes, label=f"{LONG} {i}" if i % 2 else "") for i in range(groups)]
     labels = np.repeat(np.arange(classes), 100)[:-51]  # 49 of the last one
     picture = recall_per_class(scores, names, labels)
