@@ -12,13 +12,14 @@ from cnnexp.config.loss_options import loss_options
 from cnnexp.drawing import draw
 from cnnexp.files import shown_path
 from cnnexp.recording import ENDED, RUN, Records, log_files
-from cnnexp.reporting.curves import learning_curves
+from cnnexp.reporting.curves import learning_curves, rates_of
 from cnnexp.reporting.diagnosis.diagnose import NOTHING
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.run_report.report import REPORT, findings, write_report
 from cnnexp.runs import json_text, now, write_json
 from cnnexp.start import Begun
+from cnnexp.tracking.metrics_file import read_metrics
 from cnnexp.tracking.none import NullTracker
 
 
@@ -60,6 +61,7 @@ def curves_of(config: Mapping[str, Any], begun: Begun) -> Picture:
     records: Records = begun.info["phases"]
     return learning_curves(
         [row for record in records.values() for row in record["history"]],
+        rates=rates_of(read_metrics(begun.folder)),
         monitor=config["training"]["monitor"],
         options=loss_options(config["training"]),
         phases={name: len(record["history"]) for name, record in records.items()},

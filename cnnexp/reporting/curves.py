@@ -14,12 +14,14 @@ from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.style import BLUE, INK, ORANGE, QUIET, house_style
 
 BAND = 0.08  # of the height, at the top: the phases' names
+RATES = 1000  # points of a line
 
 
 @house_style
 def learning_curves(
     metrics: Sequence[Mapping[str, Any]],
     *,
+    rates: Sequence[tuple[float, float]] = (),
     monitor: str = "val/accuracy",
     phases: Mapping[str, int] | None = None,
     chosen: int | None = None,
@@ -34,13 +36,16 @@ def learning_curves(
     metrics: a row per epoch: epoch (from 1), train/loss, val/loss, train/accuracy, val/accuracy,
     lr; what is missing, None or not finite isn't drawn. monitor: whose best epoch is
     marked: the smallest if it ends in "loss", else the largest; of equals that of less loss.
+    rates: (epochs that had gone by, learning rate) of steps, see `rates_of`; without them each
+    epoch's last one is drawn.
     """
     several = phases is not None and len(phases) > 1
     best = next(
         (point for point in _series(metrics, monitor) if point[0] == chosen),
         best_epoch(metrics, monitor),
     )
-    rates = _series(metrics, "lr")
+    by_epoch = _series(metrics, "lr")
+    rates = rates or by_epoch
     widths = [4.1, 4.1] + ([2.3] if rates else [])
     line = f"{len(metrics)} epochs" if len(metrics) != 1 else "1 epoch"
     if best:
@@ -59,9 +64,10 @@ def learning_curves(
         if name == "lr":
             axes.set_title("Learning rate")
             ends = [0, *accumulate(phases.values())] if phases else [0, math.inf]
+            marks = _marks(rates) if rates is by_epoch or len(rates) == 1 else {}
             for start, end in pairwise(ends):  # each phase begins with a rate of its own
                 part = [point for point in rates if start < point[0] <= end]
-                axes.plot(*zip(*part, strict=True), color=QUIET, **_marks(rates))
+                axes.plot(*zip(*part, strict=True), color=QUIET, **marks)
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.set_ylim(0, 1.05 * max(rate for _, rate in rates) or None)
@@ -92,10 +98,23 @@ def learning_curves(
         reading="Dashed: on the training images, measured while the weights still changed, and "
         "augmented if the run augments; solid: on the validation images at the epoch's end. "
         f"{unlike}Validation loss that rises while training loss falls is over-fitting. The circle "
-        "is the epoch whose weights the run kept. The learning rate is that of each epoch's last "
-        "step.",
+        "is the epoch whose weights the run kept.",
         alt=f"Loss, accuracy and learning rate per epoch: {line}.",
     )
+
+
+def rates_of(rows: Sequence[Mapping[str, str]]) -> list[tuple[float, float]]:
+    """metrics.csv's rows -> (epochs that had gone by, learning rate) of the steps that have one,
+    up to some `RATES`. An epoch's last step always has.
+    """
+    found = {int(row["step"]): row for row in rows if row["metric"] == "lr"}  # twice: the later one
+    last = {int(float(found[step]["epoch"])): step for step in sorted(found)}
+    points = []
+    for step, row in sorted(found.items()):
+        epoch = int(float(row["epoch"]))
+        begin = last.get(epoch - 1, 0)
+        points.append((epoch - 1 + (step - begin) / (last[epoch] - begin), float(row["value"])))
+    return points[:: max(1, len(points) // RATES)]
 
 
 def best_epoch(metrics: Sequence[Mapping[str, Any]], monitor: str) -> tuple[int, float] | None:
@@ -153,6 +172,6 @@ def _training_and_validation(
         axes.legend(loc="best", bbox_to_anchor=(0, 0, 1, 1 - band))
 
 
-def _marks(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+def _marks(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
     """A marker per epoch while they are few; a single epoch has no line."""
     return {"marker": "o", "markersize": 4} if len(points) <= 20 else {}

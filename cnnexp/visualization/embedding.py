@@ -108,10 +108,10 @@ def embedding(
         maps = maps_of(features, perplexity=perplexity)
     else:
         maps = Maps(Map(np.zeros((0, 2)), None), (0.0, 0.0), None, perplexity, "no finite features")
-    wrong = int((labels != predictions).sum())
+    wrong, ringed = int((labels != predictions).sum()), _ringed(labels, predictions)[1]
     lines = [
         f"{len(labels):,} test images by the {features.shape[1]:,} inputs of the last layer; "
-        f"{wrong} wrong predictions are ringed.",
+        f"{wrong} are predicted wrong, those predicted {ringed} are ringed.",
         "t-SNE: only who is near whom counts. Sizes of groups, gaps between them, axes: nothing.",
     ]
     if len(finite) > len(labels):
@@ -137,7 +137,7 @@ def embedding(
             "and about 0.5 for a map drawn at random.",
             alt=f"Two scatter plots of {len(labels)} test images coloured by class, PCA and "
             f"t-SNE{'' if maps.tsne else ' (not drawn: ' + maps.note + ')'}; {kept}; {wrong} "
-            "wrongly predicted ones have rings.",
+            f"are predicted wrong, those predicted {ringed} are ringed.",
             numbers=numbers,
         )
     }
@@ -203,9 +203,17 @@ def _scatter(
     for place, label in enumerate(named):
         own = labels == label
         axes.scatter(xy[own, 0], xy[own, 1], s=size, alpha=0.8, linewidths=0, **_look(place))
-    wrong = labels != predictions
+    ringed, _ = _ringed(labels, predictions)
     rings: dict[str, Any] = {"facecolors": "none", "edgecolors": INK, "linewidths": 0.8}
-    axes.scatter(xy[wrong, 0], xy[wrong, 1], s=size * 3.5, gid="wrong", **rings)
+    axes.scatter(xy[ringed, 0], xy[ringed, 1], s=size * 3.5, gid="ringed", **rings)
+
+
+def _ringed(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, str]:
+    """(N,) whether a point has a ring, and which: those predicted wrong, or, where these are most
+    of them, and rings would bury the points, those predicted right.
+    """
+    wrong = labels != predictions
+    return (~wrong, "right") if 2 * wrong.sum() > len(wrong) else (wrong, "wrong")
 
 
 def _legend(
@@ -238,4 +246,5 @@ def _legend(
     y = 0.12 + 0.26 * len(rows)
     ring: dict[str, Any] = {"markersize": 10, "mfc": "none", "mec": INK, "mew": 0.8}
     page.canvas.add_line(Line2D([x + 0.1], [0.55 + y], linestyle="none", marker="o", **ring))
-    page.text(x + 0.3, 0.55 + y, "predicted wrong", fontsize=9, va="center")
+    said = f"predicted {_ringed(labels, predictions)[1]}"
+    page.text(x + 0.3, 0.55 + y, said, fontsize=9, va="center")

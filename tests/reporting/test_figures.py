@@ -13,7 +13,7 @@ from PIL import Image
 
 from cnnexp.monitor import goodness
 from cnnexp.reporting.confusion import confusion_counts, confusion_matrix, worst_pairs
-from cnnexp.reporting.curves import best_epoch, learning_curves
+from cnnexp.reporting.curves import best_epoch, learning_curves, rates_of
 from cnnexp.reporting.picture import Picture, read_words, save_pictures
 
 Legible = Callable[[Figure], None]
@@ -136,6 +136,26 @@ def test_each_phases_rate_is_a_line_of_its_own() -> None:
     rate = learning_curves(rows(5), phases={"head": 2, "finetune": 3}).figure.axes[2]
     drawn = [list(line.get_xdata()) for line in rate.lines if line.get_linestyle() == "-"]
     assert drawn == [[1, 2], [3, 4, 5]]
+
+
+def test_rates_are_drawn_step_by_step(legible: Legible) -> None:
+    """Of ten steps an epoch each fourth is logged, and the last; the second epoch was cut off."""
+    logged = {4: 0.1, 8: 0.2, 10: 0.25, 12: 0.2, 16: 0.1, 18: 0.05}
+    metrics = [
+        {"step": f"{step}", "epoch": f"{1 + (step > 10)}", "metric": "lr", "value": f"{rate}"}
+        for step, rate in logged.items()
+    ]
+    metrics += [{"step": "10", "epoch": "1", "metric": "val/loss", "value": "3"}]
+    found = rates_of(metrics)
+    at = [0.4, 0.8, 1.0, 1.25, 1.75, 2.0]
+    np.testing.assert_allclose(found, list(zip(at, logged.values(), strict=True)))
+    figure = learning_curves(rows(2), rates=found, phases={"head": 1, "finetune": 1}).figure
+    drawn = [list(line.get_xdata()) for line in figure.axes[2].lines if line.get_linestyle() == "-"]
+    assert drawn == [at[:3], at[3:]]
+    legible(figure)
+    assert rates_of([]) == []
+    many = [{"step": f"{i}", "epoch": "1", "metric": "lr", "value": "1"} for i in range(1, 9000)]
+    assert 1000 <= len(rates_of(many)) < 2000
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 20, 300])

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,9 +111,8 @@ def test_picture(probe: Probe) -> None:
     assert picture.numbers["wrong"] == 4
     assert picture.numbers["perplexity"] == pytest.approx(29 / 3)
     texts = [text.get_text() for text in picture.figure.texts]
-    assert "30 test images by the 96 inputs of the last layer; 4 wrong predictions are ringed." in (
-        texts
-    )
+    line = "30 test images by the 96 inputs of the last layer; 4 are predicted wrong, those "
+    assert f"{line}predicted wrong are ringed." in texts
     features = probe.network[:3](probe.images).flatten(1).detach()
     spread = features.var(dim=0).sum()
     pca, tsne = picture.figure.axes[:2]
@@ -149,3 +149,14 @@ def test_overflowed_weights(probe: Probe) -> None:
     picture = embedding(probe)["embedding"]
     assert picture.numbers["images"] == 0
     assert "Not drawn: no finite features." in [t.get_text() for t in picture.figure.texts]
+
+
+def test_of_most_that_are_wrong_the_others_are_ringed(probe: Probe) -> None:
+    """Rings round nearly all points would bury them."""
+    labels = np.where(np.arange(30) < 20, (probe.test.labels + 1) % 3, probe.test.labels)
+    right = int((labels == probe.probabilities.argmax(1)).sum())
+    assert right == 6
+    picture = embedding(replace(probe, test=replace(probe.test, labels=labels)))["embedding"]
+    assert len(picture.figure.axes[0].collections[-1].get_offsets()) == right
+    assert f"{30 - right} are predicted wrong, those predicted right are ringed." in picture.alt
+    assert "predicted right" in [text.get_text() for text in picture.figure.texts]
