@@ -235,8 +235,12 @@ def _notes(
                 f"class {name!r} trains on {counts[label]:,} images instead of {asked:,}: "
                 "the others were left out"
             )
-    most, least = int(counts.argmax()), int(counts.argmin())
-    if counts[most] >= 3 * counts[least]:
+    for name in SPLITS[1:]:
+        lacks = set(range(len(source.classes))) - set(source.labels[chosen[name]].tolist())
+        if some := ", ".join(repr(source.classes[label]) for label in sorted(lacks)[:5]):
+            more = ", …" * (len(lacks) > 5)
+            notes.append(f"no {name} image of {some}{more}: its figures say nothing of these")
+    if counts[most := int(counts.argmax())] >= 3 * counts[least := int(counts.argmin())]:
         notes.append(
             f"unbalanced: {counts[most]} training images of {source.classes[most]!r}, "
             f"{counts[least]} of {source.classes[least]!r}; "

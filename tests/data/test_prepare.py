@@ -115,6 +115,17 @@ def test_a_given_test_set_stays_whole(shelf: Shelf, prepared: Prepared, tmp_path
     assert any("no validation split is given" in note for note in images.notes)
 
 
+def test_classes_that_are_not_tested_are_named(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    books = shelf()
+    books.given = {"cat/6": "test"}
+    said = "no test image of 'dog': its figures say nothing of these"
+    assert said in prepared(books.source(), tmp_path).notes
+    books.given = {"cat/6": "test", "dog/6": "test"}
+    assert said not in prepared(books.source(), tmp_path).notes
+
+
 def test_kept_duplicates_are_counted_across_splits(
     shelf: Shelf, prepared: Prepared, tmp_path: Path
 ) -> None:
