@@ -87,7 +87,7 @@ def draw(
     """
     with told_apart(images.classes) as hard:
         if hard:
-            say(f"of classes such as {hard[0]!r} figures tell the number, too, from 1: {WHY}")
+            say(f"classes such as {hard[0]!r} have their numbers in figures, from 1: {WHY}")
         labels, shares = tested.labels, tested.probabilities
         pictures: dict[str, Picture] = {
             "confusion_matrix": confusion_matrix(labels, shares.argmax(1), images.classes),

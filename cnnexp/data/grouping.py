@@ -6,11 +6,11 @@ machine-learning-based science", L3.2).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cnnexp.data.split import Groups, Sizes, check_per_class
+from cnnexp.data.split import Groups, Sizes, check_per_class, refuse_empty
 from cnnexp.datasets.source import SPLITS
 from cnnexp.errors import InputError
 
@@ -33,14 +33,18 @@ def group_names(pattern: str, paths: Sequence[str], split: Sizes) -> tuple[np.nd
         found = [re.search(pattern, path) for path in paths]
     except re.error as error:
         raise InputError(f"{KEY}={pattern}: not a regular expression: {error}") from None
-    names = [
-        path if match is None else "\0".join(part or "" for part in match.groups()) or match[0]
-        for path, match in zip(paths, found, strict=True)
+    own = [
+        "" if match is None else " ".join(filter(None, match.groups())) or match[0]
+        for match in found
     ]
-    alone = sum(match is None for match in found)
+    names = [name or path for name, path in zip(own, paths, strict=True)]
+    alone = own.count("")
     if len(set(names)) == len(paths):
         what = "is found in no image's path" if alone == len(paths) else "is another in each"
-        raise InputError(f"{KEY}={pattern}: {what}, such as {paths[0]}; nothing stays together")
+        raise InputError(
+            f"{KEY}={pattern}: {what}, such as {paths[0]}; nothing stays together ({KEY}=null goes "
+            "without)"
+        )
     return np.array(names), alone
 
 
@@ -56,6 +60,7 @@ def divide_groups(
     per_class: int | None = None,
     fold: int | None = None,
     folds: int = 5,
+    lost: Mapping[int, str] | None = None,
 ) -> dict[str, np.ndarray]:
     """As `split.divide`, by whole groups, names: (N,), which may have images of several classes;
     so that each split's share of each class is near what was asked for. split: fractions. The test
@@ -70,19 +75,19 @@ def divide_groups(
         part = parts_of(names[members], labels[members], shares, split_seed)
         return [members[part == number] for number in range(len(shares))]
 
-    if "test" not in given:
-        chosen["test"], pool = spread(pool, [split["test"] / left, 1 - split["test"] / left])
-        left -= split["test"]
+    # The test images first: fewer that train, or folds, leave them as they are.
+    for name in reversed(SPLITS):
+        if name in given or (fold is not None and name != "test"):
+            continue
+        share = min(1.0, split[name] / left)
+        chosen[name], pool = spread(pool, [share, 1 - share])
+        left -= split[name]
     if fold is not None:
-        both = np.union1d(pool, chosen["validation"])
-        cut = spread(both, [1 / folds] * folds)
+        cut = spread(np.union1d(pool, chosen["validation"]), [1 / folds] * folds)
         chosen["validation"] = cut.pop(fold)
         chosen["train"] = np.concatenate(cut)
-    else:
-        own = [name for name in ("validation", "train") if name not in given]
-        shares = [split[name] / left for name in own]
-        for name, members in zip(own, spread(pool, [*shares, 1 - sum(shares)]), strict=False):
-            chosen[name] = members
+        given = [name for name in given if name == "test"]
+    refuse_empty(chosen, seeded, lost)
     for label, name in enumerate(classes):
         train = chosen["train"]
         count = int((labels[train] == label).sum())
@@ -94,11 +99,15 @@ def divide_groups(
         for target in SPLITS:
             if target not in given and label not in labels[chosen[target]]:
                 several = len(set(names[usable & (labels == label)].tolist()))
-                groups = "one group" if several == 1 else f"{several} groups"
+                fewer = "" if fold is None else "give fewer folds, "
                 raise InputError(
                     f"class {name!r} has no image in the {target} split: its images are of "
-                    f"{groups} ({KEY}); add images, remove the class, or try another "
-                    "dataset.split_seed"
+                    + (
+                        f"one group ({KEY}), which cannot be parted"
+                        if several == 1
+                        else f"{several} groups ({KEY}); {fewer}add images, make that split larger "
+                        "or try another dataset.split_seed"
+                    )
                 )
     return {name: np.sort(chosen[name]) for name in SPLITS}
 
@@ -109,25 +118,39 @@ def parts_of(
     """(N,): which part each image goes to with its group. shares: of each class, that each part is
     to have; they sum to 1.
 
-    The largest group first, in a seeded order of equal ones: each goes where it adds the least to
-    the squared distance between the shares that parts have of each class and those that they are to
-    have, relative to these, so that all parts get large groups and small ones.
+    Large groups first, in a seeded order in which a group is before one of up to twice its size:
+    each goes where it adds the least to the squared distance between the shares that parts have of
+    each class and those that they are to have, relative to these. Where a part then lacks a class
+    of which another has two groups, it gets the smallest.
     """
     groups, group = np.unique(names, return_inverse=True)  # in an order that no disk gives
     classes, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(groups), len(classes)))
     np.add.at(counts, (group, label), 1)
-    order = np.random.default_rng(seed).permutation(len(groups))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    counts /= counts.sum(axis=0)
+    sizes = counts.sum(axis=1)
+    order = np.argsort(-sizes * np.random.default_rng(seed).uniform(0.5, 1, len(groups)))
+    shared = counts / counts.sum(axis=0)
     goal = np.array(shares)[:, None]
     lacking = np.repeat(goal, len(classes), axis=1)  # (P, K)
     part = np.zeros(len(groups), dtype=np.int64)
     weight = 1 / np.maximum(goal, 1e-9)  # a part that is to have nothing gets nothing
     for number in order:
-        own = counts[number]
+        own = shared[number]
         part[number] = int(((own**2 - 2 * own * lacking) * weight).sum(axis=1).argmin())
         lacking[part[number]] -= own
+    there = np.zeros(lacking.shape, dtype=np.int64)  # groups that have images of the class
+    np.add.at(there, part, counts > 0)
+    for empty, k in np.argwhere((there == 0) & (goal > 1e-9)):
+        can = [
+            number
+            for number in np.flatnonzero(counts[:, k])
+            if (there[part[number], counts[number] > 0] > 1).all()
+        ]
+        if can and not there[empty, k]:
+            moved = min(can, key=lambda number: (sizes[number], number))
+            there[part[moved]] -= counts[moved] > 0
+            there[empty] += counts[moved] > 0
+            part[moved] = empty
     return part[group]
 
 

@@ -88,20 +88,20 @@ def prepare(
     if duplicates == "leave_out":
         lost |= {i: _copy_of(source, i, j) for i, j in copies.items()}
     named = {i: f"{source.paths[i]}: {reason}" for i, reason in lost.items()}
+    notes: list[str] = []
     if split is None:
         chosen = untrained(usable, pools)
-        notes = []
     else:
-        together = []
         if group_by is None:
             chosen = divide(groups, usable, source.classes, split, per_class, fold, folds, named)
         else:
             chosen = divide_groups(
                 names, labels, pools, groups, usable, source.classes, split, split_seed, per_class,
-                fold, folds,
+                fold, folds, named,
             )  # fmt: skip
-            together = group_notes(names, alone, chosen, source.given is not None)
-        notes = together + _notes(source, pools, chosen, copies, duplicates, split, per_class, fold)
+            notes = group_notes(names, alone, chosen, source.given is not None)
+            fold = None  # no group is parted
+        notes += _notes(source, pools, chosen, copies, duplicates, split, per_class, fold)
     row = np.full(len(labels), -1, dtype=np.int64)  # index in the source -> row of the store
     row[tried.good] = np.arange(len(tried.good))
     parts = {name: np.sort(row[chosen[name]]) for name in SPLITS}

@@ -151,7 +151,15 @@ def divide(
             check_per_class(per_class, len(parts["train"][-1]), name, split)
             parts["train"][-1] = parts["train"][-1][:per_class]
     result = {name: np.sort(np.concatenate(parts[name])) for name in SPLITS}
-    for target, index in result.items():
+    refuse_empty(result, groups, lost)
+    return result
+
+
+def refuse_empty(
+    parts: Mapping[str, np.ndarray], groups: Groups, lost: Mapping[int, str] | None
+) -> None:
+    """InputError where a split has no image; lost: as for `divide`."""
+    for target, index in parts.items():
         if len(index) == 0:
             given = [i for (_, pool), some in groups.items() if pool == target for i in some]
             why = [lost[i] for i in given if i in lost] if lost else []
@@ -159,7 +167,6 @@ def divide(
             raise InputError(
                 f"the {target} split is empty{because}; give it images, or change dataset.split"
             )
-    return result
 
 
 def untrained(usable: np.ndarray, pools: np.ndarray) -> dict[str, np.ndarray]:

@@ -64,9 +64,9 @@ def learning_curves(
         if name == "lr":
             axes.set_title("Learning rate")
             ends = [0, *accumulate(phases.values())] if phases else [0, math.inf]
-            marks = _marks(rates) if rates is by_epoch or len(rates) == 1 else {}
             for start, end in pairwise(ends):  # each phase begins with a rate of its own
                 part = [point for point in rates if start < point[0] <= end]
+                marks = _marks(part) if rates is by_epoch or len(part) == 1 else {}
                 axes.plot(*zip(*part, strict=True), color=QUIET, **marks)
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
             axes.yaxis.set_major_locator(MaxNLocator(5))

@@ -27,6 +27,7 @@ TITLE, LINE = 0.36, 0.21  # the title's and a line's height
 ALIKE = 8  # characters; names of which so many are the same, when the others are cut, look alike
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 MARK = "\u200e"  # left-to-right; without it "Arabic → Arabic" is drawn from right to left
+BEFORE = ("", "for ", "not ")  # what figures say before a class's name
 # Classes that need their numbers in a figure: name -> number. A context's, as `looking_in` is.
 _numbers: ContextVar[Mapping[str, int]] = ContextVar("numbers", default=MappingProxyType({}))
 
@@ -138,8 +139,7 @@ def told_apart(classes: Sequence[str]) -> Iterator[list[str]]:
         for number, name in enumerate(names, start=1)
         if cut[_cut(name)] > 1 or not drawable(name)
     }
-    # The longest first: `bobcat` ends with `cat`.
-    before = _numbers.set(dict(sorted(found.items(), key=lambda item: -len(item[0]))))
+    before = _numbers.set(found)
     try:
         yield list(found)
     finally:
@@ -160,10 +160,9 @@ def drawable(text: str) -> bool:
 def numbered(text: str) -> str:
     """`for cat` -> `for 3 cat`, of a class that `told_apart` has found."""
     for name, number in _numbers.get().items():
-        rest = text.removesuffix(MARK).removesuffix(name)
-        if len(rest) < len(text.removesuffix(MARK)):
-            own = f"{number} "
-            return text if rest.endswith(own) else f"{rest}{own}{text[len(rest) :]}"
+        for before in BEFORE:
+            if text.removesuffix(MARK) == before + name:
+                return f"{before}{number} {text.removeprefix(before)}"
     return text
 
 

@@ -116,7 +116,12 @@ def known_to_slurm(
 
     with ledger.facts() as facts:
         known = facts.get("slurm", {})
-    queue = in_queue() or set() if known else set()
+    queue = in_queue() if known else set()
+    if queue is None:
+        raise InputError(
+            "hydra/launcher: squeue does not answer, and jobs of an earlier command may wait "
+            "there; try again later"
+        )
     found: dict[Any, Entry] = {}
     for entry in entries:
         job_id, digest = known.get(ledger.path(entry.overrides).stem, (None, None))

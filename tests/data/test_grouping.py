@@ -87,12 +87,37 @@ def test_shares_are_met_in_each_class_and_by_groups_of_all_sizes() -> None:
     assert divided(items, split_seed=1)["test"] != parts["test"]
 
 
+def test_each_seed_draws_others_and_groups_of_all_sizes_test() -> None:
+    """Thirty patients of sizes that are all different: no ties for a seed to decide."""
+    sizes = np.random.default_rng(0).permutation(np.arange(20, 200, 6)).tolist()
+    items = patients(sizes)
+    drawn = [owners(divided(items, split_seed=seed)["test"]) for seed in range(20)]
+    assert len({frozenset(some) for some in drawn}) > 15
+    ranks = {f"p{p}": rank for rank, p in enumerate(np.argsort(sizes))}
+    quarters = [min(3, ranks[owner] // 8) for some in drawn for owner in some]
+    assert min(np.bincount(quarters, minlength=4)) > 0.1 * len(quarters)
+
+
+@pytest.mark.parametrize("split", [SPLIT, {"train": 0.7, "validation": 0.15, "test": 0.15}])
+def test_three_groups_of_a_class_are_enough(split: dict[str, float]) -> None:
+    """Each class's images are of three patients, as large as the others or not."""
+    for seed in range(10):
+        sizes = np.random.default_rng(seed).integers(5, 60, 6)
+        items = [(f"{p % 2}/p{p}_{i}", p % 2) for p, n in enumerate(sizes) for i in range(n)]
+        parts = divided(items, split=split, split_seed=seed)
+        for label in "01":
+            sides = [{path for path in paths if path[0] == label} for paths in parts.values()]
+            assert all(sides)
+            assert [len(owners(list(side))) for side in sides] == [1, 1, 1]
+
+
 def test_a_rest_is_left_out_and_fewer_images_train() -> None:
     items = patients([4] * 50)
     whole = divided(items)
     some = divided(items, split={"train": 0.3, "validation": 0.2, "test": 0.2})
     assert len(some["train"]) == 60
-    assert some["test"] == whole["test"]
+    assert (some["test"], some["validation"]) == (whole["test"], whole["validation"])
+    assert set(some["train"]) < set(whole["train"])
     few = divided(items, per_class=7)
     assert sorted(path[0] for path in few["train"]) == ["0"] * 7 + ["1"] * 7
     assert set(few["train"]) < set(whole["train"])
@@ -114,6 +139,18 @@ def test_folds(given: bool) -> None:
     validated = [path for one in found for path in one["validation"]]
     assert sorted(validated) == sorted(whole["train"] + whole["validation"])
     assert {len(one["validation"]) for one in found} == {len(validated) // 5}
+
+
+def test_folds_of_a_class_in_two_groups() -> None:
+    items = [*patients([6] * 40, classes=1), *[(f"1/p{p}_x{i}", 1) for p in (1, 2) for i in (1, 2)]]
+    where = {path: "validation" for path, _ in items[:40]}
+
+    def all_folds() -> None:
+        for fold in range(3):
+            divided(items, where, fold=fold, folds=3)
+
+    with pytest.raises(InputError, match=r"of 2 groups .*; give fewer folds, add images"):
+        all_folds()
 
 
 def test_given_test_images_stay() -> None:
@@ -140,6 +177,7 @@ def test_what_is_found() -> None:
     for pattern, said in (
         ("(", r"dataset\.group_by=\(: not a regular expression: missing \)"),
         ("Q", r"is found in no image's path, such as a/x_P1_s2\.png; nothing stays together"),
+        ("Q*", "is found in no"),
         (r"^.*$", r"is another in each, such as a/x_P1_s2\.png; nothing stays together"),
     ):
         with pytest.raises(InputError, match=said):
@@ -147,7 +185,7 @@ def test_what_is_found() -> None:
 
 
 def test_too_few_groups() -> None:
-    with pytest.raises(InputError, match=r"class '1' has no image in the .* are of one group"):
+    with pytest.raises(InputError, match=r"class '1' has no image in the .* one group"):
         divided([*patients([3] * 20, classes=1), ("1/p3_a", 1), ("1/p3_b", 1)])
     with pytest.raises(InputError, match=r"dataset\.group_by: whole groups .* give fractions"):
         divided(patients([4] * 50), split={"train": 10, "validation": 5, "test": 5})
@@ -167,3 +205,17 @@ def test_what_a_person_is_told(shelf: Shelf, prepared: Prepared, tmp_path: Path)
     given = np.array(["test" if path == "cat/3" else "" for path in source.paths])
     images = prepared(replace(source, given=given), tmp_path, split=split, group_by=r"\d")
     assert "the given splits part groups, 1 of them, '3' for one" in images.notes[1]
+
+
+def test_a_split_of_unreadable_files_is_empty(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
+) -> None:
+    books = shelf()
+    contents = {f"{c}/1x": b"no image" for c in ("cat", "dog")}
+    for path, content in contents.items():
+        books.paths.append(path)
+        books.contents.append(content)
+    books.given = dict.fromkeys(contents, "test")
+    split = {"train": 0.5, "validation": 0.25, "test": 0.25}
+    with pytest.raises(InputError, match="the test split is empty: 2 are left out"):
+        prepared(books.source(), tmp_path, split=split, group_by=r"\d")

@@ -664,6 +664,8 @@ def test_answers_of_one_class_are_told_after_few_steps() -> None:
         ([0.4, *[1e-8] * 12], ""),  # as everything is learned after a few steps
         ([0.4, *[1e-8] * 5, 0.3, *[1e-8] * 6], ""),
         ([0.4, *[0.3] * 12, 90], "norm is 90 at step 140; usual is 0.4"),
+        ([50, *[0.3] * 12, 900], "norm is 9e+02 at step 140; usual is 1:"),
+        ([1e6, *[1e-8] * 12], "norm is 1e+06 at step 10; usual is 1"),
         ([float("nan"), *[0.3] * 12], "norm is inf at step 10; usual is 0.3"),
         ([float("inf")] * 12, ""),  # it has diverged, and the run's end says so
         ([0.4, 0.3, 90], ""),  # too few to know what is usual

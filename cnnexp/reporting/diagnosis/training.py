@@ -147,7 +147,7 @@ def exploding(gradients: Sequence[tuple[int, float]], rate: float | None = None)
         return None
     steps, norms = np.array(gradients, dtype=float).T
     finite = norms[np.isfinite(norms)]
-    parts = [part for part in (finite[:1], finite[:10], finite) if len(part)]
+    parts = [part for part in (finite[:1].clip(max=1), finite[:10], finite) if len(part)]
     if not (usual := float(max(map(np.median, parts), default=0.0))):
         return None
     norms = np.where(np.isnan(norms), np.inf, norms)
