@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from cnnexp.__main__ import main
+from cnnexp.config.identity import config_hash
+from cnnexp.errors import InputError
 from cnnexp.sweeps import slurm
 from cnnexp.sweeps.ledger import Entry, Ledger, Status
 
@@ -160,6 +162,36 @@ def test_a_job_that_only_the_queue_knew(
     slurm.wait(ledger, {SlurmJob(tmp_path, "90_1"): entry})
     assert "seed=1  FAILED: no longer in SLURM's queue, see" in capsys.readouterr().out
     assert answers.read_text() == "91\n"
+
+
+@pytest.mark.parametrize("answer", ["echo 90_0 91", "echo 91", "exit 1"])
+def test_jobs_of_an_earlier_command(
+    answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the queue, not there any more, and where squeue does not answer."""
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\n{answer}\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    ledger = Ledger(tmp_path / "sweep")
+    entries = [ledger.plan(Entry(n, f"seed={n}", [f"seed={n}"])) for n in (1, 2)]
+    todo = {
+        entry.number: slurm.SlurmJob(ledger.folder, entry.overrides, {"seed": entry.number}, None)
+        for entry in entries
+    }
+    assert slurm.known_to_slurm(ledger, entries, todo) == {}  # nothing was handed in
+    with ledger.facts() as facts:
+        facts["slurm"] = {
+            ledger.path(entries[0].overrides).stem: ["90_0", config_hash({"seed": 1})],
+            ledger.path(entries[1].overrides).stem: ["91", config_hash({"seed": 7})],  # another
+        }
+    if answer == "exit 1":
+        with pytest.raises(InputError, match="squeue does not answer"):
+            slurm.known_to_slurm(ledger, entries, todo)
+        return
+    found = slurm.known_to_slurm(ledger, entries, todo)
+    assert {job.job_id: entry.number for job, entry in found.items()} == (
+        {"90_0": 1} if "90_0" in answer else {}
+    )
 
 
 @pytest.mark.parametrize(("status", "limits"), [("STOPPED", False), ("WAITING", True)])
