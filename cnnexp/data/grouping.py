@@ -88,16 +88,18 @@ def divide_groups(
         chosen["train"] = np.concatenate(cut)
         given = [name for name in given if name == "test"]
     refuse_empty(chosen, seeded, lost)
-    for label, name in enumerate(classes):
-        train = chosen["train"]
-        count = int((labels[train] == label).sum())
-        if per_class is not None:
-            check_per_class(per_class, count, name, split)
+    if per_class is not None:
+        kept = []
+        for label, name in enumerate(classes):
             order = np.concatenate([some for (at, _), some in seeded.items() if at == label])
-            kept = order[np.isin(order, train)][:per_class]
-            chosen["train"] = np.union1d(train[labels[train] != label], kept)
+            own = order[np.isin(order, chosen["train"])]
+            check_per_class(per_class, len(own), name, split)
+            kept.append(own[:per_class])
+        chosen["train"] = np.concatenate(kept)
+    there = {target: set(labels[chosen[target]].tolist()) for target in SPLITS}
+    for label, name in enumerate(classes):
         for target in SPLITS:
-            if target not in given and label not in labels[chosen[target]]:
+            if target not in given and label not in there[target]:
                 several = len(set(names[usable & (labels == label)].tolist()))
                 fewer = "" if fold is None else "give fewer folds, "
                 raise InputError(
@@ -118,10 +120,10 @@ def parts_of(
     """(N,): which part each image goes to with its group. shares: of each class, that each part is
     to have; they sum to 1.
 
-    Large groups first, in a seeded order in which a group is before one of up to twice its size:
-    each goes where it adds the least to the squared distance between the shares that parts have of
-    each class and those that they are to have, relative to these. Where a part then lacks a class
-    of which another has two groups, it gets the smallest.
+    Large groups first, in a seeded order in which a group may come before one of up to twice its
+    size: each goes where it adds the least to the squared distance between the shares that parts
+    have of each class and those that they are to have, relative to these. Where a part then lacks a
+    class of which another has two groups, it gets the smallest.
     """
     groups, group = np.unique(names, return_inverse=True)  # in an order that no disk gives
     classes, label = np.unique(labels, return_inverse=True)
@@ -154,9 +156,7 @@ def parts_of(
     return part[group]
 
 
-def group_notes(
-    names: np.ndarray, alone: int, chosen: dict[str, np.ndarray], given: bool
-) -> list[str]:
+def group_notes(names: np.ndarray, alone: int, chosen: Mapping[str, np.ndarray]) -> list[str]:
     """How large the groups are, and whether given splits part some."""
     members = np.concatenate([chosen[name] for name in SPLITS])
     _, counts = np.unique(names[members], return_counts=True)
@@ -166,7 +166,7 @@ def group_notes(
     notes = [line]
     where = [set(names[chosen[name]].tolist()) for name in SPLITS]
     parted = (where[0] & where[1]) | (where[0] & where[2]) | (where[1] & where[2])
-    if given and parted:
+    if parted:
         notes.append(
             f"the given splits part groups, {len(parted):,} of them, {min(parted)!r} for one: what "
             "is tested on is known from training"

@@ -99,7 +99,7 @@ def prepare(
                 names, labels, pools, groups, usable, source.classes, split, split_seed, per_class,
                 fold, folds, named,
             )  # fmt: skip
-            notes = group_notes(names, alone, chosen, source.given is not None)
+            notes = group_notes(names, alone, chosen)
             fold = None  # no group is parted
         notes += _notes(source, pools, chosen, copies, duplicates, split, per_class, fold)
     row = np.full(len(labels), -1, dtype=np.int64)  # index in the source -> row of the store

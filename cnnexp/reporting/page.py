@@ -159,10 +159,10 @@ def drawable(text: str) -> bool:
 
 def numbered(text: str) -> str:
     """`for cat` -> `for 3 cat`, of a class that `told_apart` has found."""
-    for name, number in _numbers.get().items():
-        for before in BEFORE:
-            if text.removesuffix(MARK) == before + name:
-                return f"{before}{number} {text.removeprefix(before)}"
+    for before in BEFORE:
+        name = text.removeprefix(before)
+        if number := _numbers.get().get(name.removesuffix(MARK)):
+            return f"{text[: len(text) - len(name)]}{number} {name}"
     return text
 
 

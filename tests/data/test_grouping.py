@@ -143,13 +143,15 @@ def test_folds(given: bool) -> None:
 
 def test_folds_of_a_class_in_two_groups() -> None:
     items = [*patients([6] * 40, classes=1), *[(f"1/p{p}_x{i}", 1) for p in (1, 2) for i in (1, 2)]]
+    items += [("1/p39_x", 1)]
     where = {path: "validation" for path, _ in items[:40]}
+    where |= {path: "test" for path, _ in items if "/p39_" in path}
 
     def all_folds() -> None:
         for fold in range(3):
             divided(items, where, fold=fold, folds=3)
 
-    with pytest.raises(InputError, match=r"of 2 groups .*; give fewer folds, add images"):
+    with pytest.raises(InputError, match=r"in the validation split.*; give fewer folds"):
         all_folds()
 
 

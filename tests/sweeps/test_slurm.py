@@ -164,6 +164,32 @@ def test_a_job_that_only_the_queue_knew(
     assert answers.read_text() == "91\n"
 
 
+def test_a_queue_that_does_not_answer_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For longer than a lost job is waited for; sacct knows that the job runs."""
+    from submitit.slurm.slurm import SlurmJob
+
+    answers = tmp_path / "answers"
+    answers.write_text("RUNNING\n" * 12 + "COMPLETED\n")
+    for name, code in (
+        ("squeue", "exit 1"),
+        ("sacct", f"echo 'JobID|State|NodeList'; echo \"92|$(head -n 1 {answers})|node1\"\n"
+                  f"[ \"$(wc -l < {answers})\" = 1 ] || sed -i 1d {answers}"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 20))
+    monkeypatch.setattr(slurm, "ASK_SECONDS", 0.025)
+    monkeypatch.setattr(slurm, "REQUEUE_SECONDS", 0.1)
+    ledger = Ledger(tmp_path / "sweep")
+    entry = ledger.plan(Entry(1, "seed=1", ["seed=1"]))
+    slurm.wait(ledger, {SlurmJob(tmp_path, "92"): entry})
+    assert "COMPLETED in SLURM, see" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("answer", ["echo 90_0 91", "echo 91", "exit 1"])
 def test_jobs_of_an_earlier_command(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
