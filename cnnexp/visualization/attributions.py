@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from captum import attr
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ from cnnexp.visualization.probe import Probe, Progress, silently
 from cnnexp.visualization.projection import BELOW, GAP, HEAD, SIDE, Rule
 
 BATCH = 16  # images at a time: memory stays bounded
-NOISE = 0.15  # of the range of pixels; Smilkov et al. 2017, section 3.1, find 0.1 to 0.2 best
+NOISE = 0.15  # of the range of pixels; Smilkov et al. 2017, section 3.2, find 0.1 to 0.2 best
+SCALE = 0.99  # of a map's pixels lie on its scale, as there in 3.1: a few leave the others dark
 KEY = "visualization.attributions.methods"
 CELL = 1.15  # inches
 
@@ -147,17 +149,23 @@ METHODS: dict[str, tuple[Attribute, str, str]] = {  # and what stands above the 
     "hirescam": (hirescam, "HiResCAM", PART),
 }
 LINES = (
-    "Bright: what mattered for the predicted class, logit; each map has its own scale. |gradient|: "
-    "how far a change of the pixel moves the score, summed over colours. Positive part: what the "
-    "place adds to the score.",
+    "Bright: what mattered for the predicted class, logit; each map has its own scale, up to its "
+    "99th percentile. |gradient|: how far a change of the pixel moves the score, summed over "
+    "colours. Positive part: what the place adds to the score.",
 )
 READING = (
-    "Bright: what mattered for the predicted class, each map on its own scale, its maximum below. "
-    "The bars say how far a method can be believed here: its order of removing parts must beat "
-    "a random one (the line), and with random weights its map must change. A cross marks what is "
-    f"worse than chance by more than {faithfulness.CLEAR}: less may be luck, on few images. A "
-    "sharp map that fails shows the image's edges, not what the network has learned."
+    "Bright: what mattered for the predicted class, each map on its own scale, which ends "
+    "at its 99th percentile; below, its maximum. The bars say how far a method can be believed "
+    "here: its order of removing parts must beat a random one (the line), and with random weights "
+    "its map must change. A cross marks what is worse than chance by more than "
+    f"{faithfulness.CLEAR}: less may be luck, on few images. A sharp map that fails shows the "
+    "image's edges, not what the network has learned."
 )
+
+
+def scale_end(values: np.ndarray) -> float:
+    """Where the scale of a map (H, W) ends: above 99% of it, or at its maximum; 1 for zeros."""
+    return float(np.quantile(values, SCALE) or values.max() or 1.0)
 
 
 def attribution_maps(
@@ -195,15 +203,14 @@ def attribution_maps(
 def attributions(
     probe: Probe,
     *,
-    images: PositiveInt = 6,
+    images: PositiveInt = 4,
     methods: Sequence[str] = tuple(METHODS),
     samples: PositiveInt = 16,
-    scored: PositiveInt = 4,
 ) -> dict[str, Picture]:
     """The first images, for the class that the network says, under each method; and the scores."""
     steps = faithfulness.STEPS
     if probe.rehearsal:
-        images = samples = scored = steps = 1
+        images = samples = steps = 1
     shown = probe.images[:images].float() / 255
     with looking_at(probe.network) as network, torch.no_grad():
         shares = to_probabilities(network(shown))
@@ -213,11 +220,10 @@ def attributions(
     )
 
     def again(network: nn.Sequential, name: str) -> Tensor:
-        few = shown[:scored], targets[:scored]
-        return attribution_maps(network, *few, [name], samples=samples)[0][name]
+        return attribution_maps(network, shown, targets, [name], samples=samples)[0][name]
 
     scores, chance = faithfulness.measure(
-        probe.network, shown, targets, maps, again, masks=probe.masks, scored=scored, steps=steps,
+        probe.network, shown, targets, maps, again, masks=probe.masks, steps=steps,
         progress=probe.progress,
     )  # fmt: skip
     failing = [name for name in maps if faithfulness.fails(scores[name])]
@@ -227,7 +233,6 @@ def attributions(
     )
     said = legend(probe.labels[:images].tolist()).replace("Above", "At the left")
     lines = [*LINES, said, *([failed] if failing else [])]
-    lines += [f"Deletion, insertion and random weights: on the first {len(shown[:scored])} images."]
     lines += [f"Left out: {name}: {reason}." for name, reason in left_out.items()]
     width = 2 * MARGIN + SIDE + (1 + len(maps)) * (CELL + GAP)
     lines = [part for line in lines for part in textwrap.wrap(line, int(width / 0.085))]
@@ -239,11 +244,10 @@ def attributions(
     projection.draw_rows(page, CELL, heads, pixels, probe.labels, shares, probe.classes)
     for column, name in enumerate(maps, start=1):
         for row, values in enumerate(maps[name].cpu().numpy()):
-            most = float(values.max())
-            place = projection.draw_strength(page, CELL, row, column, most)
+            place = projection.draw_strength(page, CELL, row, column, float(values.max()))
             grey = shown[row].mean(dim=0).cpu().numpy()
             page.image(*place, grey, cmap="gray", vmin=-0.5, vmax=1.1)
-            page.image(*place, values, cmap=HEAT, vmin=0, vmax=most or 1.0)
+            page.image(*place, values, cmap=HEAT, vmin=0, vmax=scale_end(values))
     places = {name: MARGIN + SIDE + (CELL + GAP) * i for i, name in enumerate(maps, start=1)}
     faithfulness.draw_scores(page, bars, places, CELL, scores, chance)
     alt = f"Attribution maps of {len(shown)} images by {', '.join(maps)}; below, their scores."

@@ -175,20 +175,18 @@ def measure(
     attribute: Callable[[nn.Sequential, str], torch.Tensor],
     *,
     masks: torch.Tensor | None = None,
-    scored: int,
     steps: int = STEPS,
     progress: Progress = silently,
 ) -> tuple[dict[str, Scores], Scores]:
     """The scores of each method's maps of B images; and what chance gets.
 
-    attribute: a network and a method's name -> its maps of the first `scored` images, on which
-    alone the costly scores are taken. masks: (B, H, W) bool, true on the object.
+    attribute: a network and a method's name -> its maps of them. masks: (B, H, W) bool, true on
+    the object.
     """
-    few, wanted = images[:scored], targets[:scored]
-    ends = curve_ends(network, few, wanted)
+    ends = curve_ends(network, images, targets)
 
     def areas(ranking: torch.Tensor) -> tuple[float, float]:
-        curves = removal_curves(network, few, wanted, ranking, ends=ends, steps=steps)
+        curves = removal_curves(network, images, targets, ranking, ends=ends, steps=steps)
         deletion, insertion = curves.areas()
         return float(deletion.mean()), float(insertion.mean())
 
@@ -200,7 +198,7 @@ def measure(
 
     generator = torch.Generator().manual_seed(1)
     draws = [
-        areas(torch.rand(few[:, 0].shape, generator=generator).to(few.device))
+        areas(torch.rand(images[:, 0].shape, generator=generator).to(images.device))
         for _ in range(RANDOM_ORDERS)
     ]
     deletion, insertion = (sum(draw) / RANDOM_ORDERS for draw in zip(*draws, strict=True))
@@ -210,8 +208,8 @@ def measure(
     scores = {}
     for name in progress(list(maps), "their scores"):
         values = maps[name]
-        same = rank_correlations(values[:scored], attribute(other, name))
-        scores[name] = Scores(*areas(values[:scored]), float(same.mean()), *on_object(values))
+        same = rank_correlations(values, attribute(other, name))
+        scores[name] = Scores(*areas(values), float(same.mean()), *on_object(values))
     return scores, chance
 
 

@@ -27,7 +27,7 @@ def filters(
     layers: Sequence[str] | None = None,
     channels: Sequence[NonNegativeInt] | None = None,
     count: PositiveInt = 12,
-    searched: PositiveInt = 1000,
+    searched: PositiveInt = 500,
     steps: PositiveInt = 24,
 ) -> dict[str, Picture]:
     """One figure per layer: for each channel the image that excites it most, made and found.

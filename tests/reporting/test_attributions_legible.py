@@ -54,7 +54,7 @@ CASES = [("{}", nn.ReLU()), (LONG, nn.ReLU()), ("{}", nn.SiLU()), (LONG, nn.GELU
 def test_attributions_are_legible(
     methods: list[str], probe: Probe, legible: Callable[[Figure], None]
 ) -> None:
-    figure = attributions(probe, methods=methods, samples=1, scored=1)["attributions"].figure
+    figure = attributions(probe, methods=methods, samples=1)["attributions"].figure
     assert min(text.get_fontsize() for text in figure.texts) >= 7.5
     legible(figure)
 

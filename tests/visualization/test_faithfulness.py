@@ -214,12 +214,10 @@ def test_scores_of_a_network(make_network: Make) -> None:
     def attribute(other: nn.Sequential, name: str) -> torch.Tensor:
         asked.append(name)
         assert other is not network
-        return methods[name](other, images[:2])
+        return methods[name](other, images)
 
     state = torch.get_rng_state()
-    scores, chance = measure(
-        network, images, targets, maps, attribute, masks=masks, scored=2, steps=4
-    )
+    scores, chance = measure(network, images, targets, maps, attribute, masks=masks, steps=4)
     assert torch.equal(torch.get_rng_state(), state)
     assert asked == ["edges", "gradient"]
     assert scores["edges"].randomised == pytest.approx(1.0)
@@ -227,10 +225,10 @@ def test_scores_of_a_network(make_network: Make) -> None:
     assert [fails(scores[name]) for name in methods] == [True, False]
     assert (chance.hits, chance.inside) == (0.25, 0.25)
     assert scores["edges"].hits == pytest.approx(float(pointing_hits(maps["edges"], masks).mean()))
-    curves = removal_curves(network, images[:2], targets[:2], maps["edges"][:2], steps=4)
+    curves = removal_curves(network, images, targets, maps["edges"], steps=4)
     expected = [float(area.mean()) for area in curves.areas()]
     assert list(scores["edges"][:2]) == pytest.approx(expected)
-    unmasked, chance = measure(network, images, targets, maps, attribute, scored=2, steps=4)
+    unmasked, chance = measure(network, images, targets, maps, attribute, steps=4)
     assert unmasked["edges"] == scores["edges"]._replace(hits=None, inside=None)
     assert (chance.hits, chance.inside) == (None, None)
 
