@@ -132,8 +132,24 @@ def test_figures_follow_the_theme_and_paper_is_light(browser: Any, page: Path) -
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
-def corner(browser: Any) -> int:
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_figure_that_is_clicked_fills_the_window(browser: Any, page: Path, width: int) -> None:
+    show(browser, page, width)
+    figure = browser.find_element("css selector", "figure:has(img[alt='a wide figure'])")
+    plate, image = (figure.find_element("css selector", name) for name in (".plate", "img"))
+    own = int(image.get_dom_attribute("width"))
+    assert image.rect["width"] < own
+    image.click()
+    assert image.rect["width"] == own > width
+    inside = browser.execute_script("return document.documentElement.clientWidth")
+    assert (plate.rect["width"], plate.rect["height"]) == (inside, 800)
+    figure.find_element("link text", "Back to the report").click()
+    assert image.rect["width"] < own
+    top = browser.execute_script("return arguments[0].getBoundingClientRect().top", image)
+    assert 0 <= top < 800
 
+
+def corner(browser: Any) -> int:
     image = browser.find_element("css selector", "img[alt^='Loss']")
     with Image.open(io.BytesIO(image.screenshot_as_png)) as shot:
         return int(max(shot.convert("RGB").getpixel((3, 3))))
