@@ -12,6 +12,7 @@ from cnnexp.reporting.diagnosis.finding import Finding
 from cnnexp.reporting.embedded_picture import Embedded, embed
 from cnnexp.reporting.json_values import mapping, number
 from cnnexp.reporting.run_report import words
+from cnnexp.reporting.run_report.per_class import per_class
 from cnnexp.reporting.run_report.plan import anatomy, plan
 from cnnexp.reporting.run_report.run_files import RunFiles, Shown, read_run
 from cnnexp.reporting.run_report.template import write_page
@@ -91,6 +92,7 @@ def contents(run: RunFiles) -> dict[str, Any]:
         "findings": noticed(run),
         "nothing": NOTHING,
         "sections": sections,
+        "per_class": per_class(run),
         "worst": _worst_mistakes(run) if "Mistakes" in sections else [],
         "anatomy": anatomy(run),
         "config": run.config_text,
@@ -127,11 +129,13 @@ def _sections(run: RunFiles) -> dict[str, list[dict[str, Any]]]:
             groups[-1]["figures"].append(_figure(run, shown, embedded if room > 0 else None))
             if room <= 0:
                 room += len(embedded.source)
-    has_mistakes = run.answers is not None and bool(_wrong(run).any())
+    tables = {"Confusion"} if run.answers is not None else set()
+    if tables and _wrong(run).any():
+        tables.add("Mistakes")
     figures = [figure for groups in found.values() for g in groups for figure in g["figures"]]
     for count, figure in enumerate(figures, start=1):
         figure["number"] = count
-    return {h: g for h, g in found.items() if g or (h == "Mistakes" and has_mistakes)}
+    return {h: g for h, g in found.items() if g or h in tables}
 
 
 def _figure(run: RunFiles, shown: Shown, embedded: Embedded | None) -> dict[str, Any]:

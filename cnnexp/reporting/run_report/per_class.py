@@ -1,0 +1,45 @@
+"""Precision, recall and F1 of each class, and what it is most often taken for."""
+
+from typing import Any
+
+import numpy as np
+
+from cnnexp.reporting.confusion import confusion_counts
+from cnnexp.reporting.run_report.run_files import RunFiles
+from cnnexp.reporting.run_report.words import TABLE
+from cnnexp.reporting.statistics import accuracy_interval
+from cnnexp.reporting.units import percent
+
+NONE = "–"  # of no image
+
+
+def per_class(run: RunFiles) -> dict[str, Any] | None:
+    """A row of texts per class, and their means; None without test images."""
+    if run.answers is None:
+        return None
+    counts = confusion_counts(
+        run.answers.labels, run.answers.probabilities.argmax(1), len(run.classes)
+    )  # (K, K), rows are true
+    right, true, said = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    there = true > 0
+    recall, precision = right / np.maximum(true, 1), right / np.maximum(said, 1)
+    f1 = 2 * right / np.maximum(true + said, 1)
+    wrong = counts - np.diag(right)
+    rows = []
+    for k, name in enumerate(run.classes):
+        taken = int(wrong[k].argmax())
+        interval = map(percent, accuracy_interval(int(right[k]), int(true[k]))) if there[k] else ()
+        rows.append({
+            "name": name,
+            "images": f"{true[k]:,}",
+            "recall": percent(recall[k]) if there[k] else NONE,
+            "interval": " to ".join(interval) or NONE,
+            "precision": percent(precision[k]) if said[k] else NONE,
+            "f1": f"{f1[k]:.3f}" if there[k] else NONE,
+            "taken": f"{run.classes[taken]} ({wrong[k, taken]:,} of {true[k]:,})"
+            if wrong[k].any()
+            else "",
+        })  # fmt: skip
+    means = {"recall": percent(recall[there].mean()), "precision": percent(precision[there].mean()),
+             "f1": f"{f1[there].mean():.3f}"}  # fmt: skip
+    return {"rows": rows, "means": means, "folded": len(rows) > TABLE}
