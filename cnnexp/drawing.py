@@ -39,7 +39,6 @@ from cnnexp.visualization.probe import (
 
 Config = Mapping[str, Any]
 Item = TypeVar("Item")
-WHY = "names are alike where they are cut, or no font here has their characters"
 OWN_PICTURES = ("learning_curves", "confusion_matrix", "reliability", "roc_and_pr")  # a run's
 
 
@@ -85,9 +84,7 @@ def draw(
 
     One that fails is left out, with its reason: of a long run the others and the report remain.
     """
-    with told_apart(images.classes) as hard:
-        if hard:
-            say(f"classes such as {hard[0]!r} have their numbers in figures, from 1: {WHY}")
+    with told_apart(images.classes, say):
         labels, shares = tested.labels, tested.probabilities
         pictures: dict[str, Picture] = {
             "confusion_matrix": confusion_matrix(labels, shares.argmax(1), images.classes),

@@ -43,10 +43,11 @@ def write_comparison(
 ) -> Path:
     """Draw the pictures into <folder>/figures and write <folder>/comparison.html; its path.
 
-    say: is told what could not be drawn. The file loads nothing and runs nothing.
+    say: is told what could not be drawn, and of classes that have numbers. The file loads
+    nothing and runs nothing.
     """
     reasons: list[str] = []
-    with told_apart(comparison.classes):
+    with told_apart(comparison.classes, say):
         pictures = drawn(comparison)
         if gone := images_gone(comparison, config):
             reasons.append(gone)

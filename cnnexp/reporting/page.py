@@ -4,7 +4,7 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, cached_property
@@ -27,6 +27,7 @@ TITLE, LINE = 0.36, 0.21  # the title's and a line's height
 ALIKE = 8  # characters; names of which so many are the same, when the others are cut, look alike
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 MARK = "\u200e"  # left-to-right; without it "Arabic → Arabic" is drawn from right to left
+WHY = "names are alike where they are cut, or no font here has their characters"
 BEFORE = ("", "for ", "not ")  # what figures say before a class's name
 # Classes that need their numbers in a figure: name -> number. A context's, as `looking_in` is.
 _numbers: ContextVar[Mapping[str, int]] = ContextVar("numbers", default=MappingProxyType({}))
@@ -128,9 +129,9 @@ def fitted(text: str, width: float, size: float, weight: str = "normal") -> str:
 
 
 @contextmanager
-def told_apart(classes: Sequence[str]) -> Iterator[list[str]]:
+def told_apart(classes: Sequence[str], say: Callable[[str], None] | None = None) -> Iterator[None]:
     """Inside, a class has its number, from 1, before its name: where it is cut and another's would
-    look the same; and where no font here has its characters. Gives the names of all such classes.
+    look the same; and where no font here has its characters. say: is told of such classes.
     """
     names = [" ".join(name.split()) for name in classes]
     cut = Counter(_cut(name) for name in names)
@@ -139,9 +140,11 @@ def told_apart(classes: Sequence[str]) -> Iterator[list[str]]:
         for number, name in enumerate(names, start=1)
         if cut[_cut(name)] > 1 or not drawable(name)
     }
+    if found and say:
+        say(f"classes such as {next(iter(found))!r} have their numbers in figures, from 1: {WHY}")
     before = _numbers.set(found)
     try:
-        yield list(found)
+        yield
     finally:
         _numbers.reset(before)
 

@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def show_data(config: Mapping[str, Any]) -> Result:
         source = find_images(config)
         images = load_images(config, source)
         journal.topics("data", summary(images))
-        with told_apart(images.classes):
+        with told_apart(images.classes, partial(journal.topic, "note")):
             pictures = draw_pictures(config, source, images)
         drawn = pictures["augmentation"].numbers if "augmentation" in pictures else {}
         of = ", {draws} draws of {images} images".format(**drawn) if drawn else ""

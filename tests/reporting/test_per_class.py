@@ -43,6 +43,20 @@ def test_by_hand(folder: Path) -> None:
     assert not found["folded"]
 
 
+def test_classes_have_the_numbers_that_figures_give_them(folder: Path) -> None:
+    alike = {"cat": "BMW 3 Sedan 2012", "dog": "BMW 3 Wagon 2012"}
+    for file in ("predictions.csv", "run.json"):
+        text = (folder / file).read_text()
+        for short, long in alike.items():
+            text = text.replace(short, long)
+        (folder / file).write_text(text)
+    found = per_class(read_run(folder))
+    assert found is not None
+    names = [row["name"] for row in found["rows"]]
+    assert names == ["1 BMW 3 Sedan 2012", "2 BMW 3 Wagon 2012", "owl", "emu"]
+    assert found["rows"][0]["taken"] == "2 BMW 3 Wagon 2012 (1 of 4)"
+
+
 def test_it_stands_in_the_report(folder: Path) -> None:
     page = write_report(folder).read_text(encoding="utf-8")
     confusion = page[page.index('id="confusion"') :]

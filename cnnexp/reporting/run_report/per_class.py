@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from cnnexp.reporting.confusion import confusion_counts
+from cnnexp.reporting.page import numbered, told_apart
 from cnnexp.reporting.run_report.run_files import RunFiles
 from cnnexp.reporting.run_report.words import TABLE
 from cnnexp.reporting.statistics import accuracy_interval
@@ -26,7 +27,9 @@ def per_class(run: RunFiles) -> dict[str, Any] | None:
     f1 = 2 * right / np.maximum(true + said, 1)
     wrong = counts - np.diag(right)
     rows = []
-    for k, name in enumerate(run.classes):
+    with told_apart(run.classes):
+        names = [numbered(name) for name in run.classes]  # as the figures have them
+    for k, name in enumerate(names):
         taken = int(wrong[k].argmax())
         interval = map(percent, accuracy_interval(int(right[k]), int(true[k]))) if there[k] else ()
         rows.append({
@@ -36,7 +39,7 @@ def per_class(run: RunFiles) -> dict[str, Any] | None:
             "interval": " to ".join(interval) or NONE,
             "precision": percent(precision[k]) if said[k] else NONE,
             "f1": f"{f1[k]:.3f}" if there[k] else NONE,
-            "taken": f"{run.classes[taken]} ({wrong[k, taken]:,} of {true[k]:,})"
+            "taken": f"{names[taken]} ({wrong[k, taken]:,} of {true[k]:,})"
             if wrong[k].any()
             else "",
         })  # fmt: skip
