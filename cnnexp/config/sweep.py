@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,7 +34,10 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
     fixed = [line for line, override in zip(given, parsed, strict=True) if not sweeps(override)]
     added: set[str] = set()
     for number, chosen in enumerate(combinations(swept)):
-        composed = compose([*fixed, *chosen], config_dir)
+        # A key may be one of some options alone: which job lacks it is said.
+        options = [line for line in chosen if line.partition("=")[0].lstrip("+") in groups]
+        with in_the_job(options):
+            composed = compose([*fixed, *chosen], config_dir)
         if number == 0:  # what the configs themselves sweep over
             params = OmegaConf.select(composed.config, "hydra.sweeper.params")
             known = {line.partition("=")[0].lstrip("+") for line in given}
@@ -43,8 +47,18 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
         added |= {
             line.partition("=")[0][2:] for line in composed.overrides if line.startswith("++")
         }
-        check_job(composed)
+        with in_the_job(options):
+            check_job(composed)
     return [f"++{line}" if line.partition("=")[0] in added else line for line in given]
+
+
+@contextmanager
+def in_the_job(options: Sequence[str]) -> Iterator[None]:
+    """What is wrong is so with these options; of several sweeps with one value each, say."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error} (with {' '.join(options)})" if options else str(error)) from None
 
 
 def first_job(given: Sequence[str], config_dir: Path | None) -> list[str]:

@@ -8,10 +8,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cnnexp.config.identity import PASSING, config_hash
 from cnnexp.config.own_folder import allow_folder
@@ -34,13 +34,15 @@ def job(config: DictConfig) -> float | None:
         if source.provider in ("command-line", "hydra.searchpath in command-line"):
             allow_folder(Path(source.path))
     overrides = list(node.overrides.task)
+    # A job is known by what was typed: name=${hydra:runtime.choices.model}, say.
+    as_typed = cast(list[str], OmegaConf.to_container(node.overrides.task, resolve=False))
     ledger = Ledger(Path(node.sweep.dir))
-    if ledger.read(overrides) is None:  # launched by something else than a sweep of ours
+    if ledger.read(as_typed) is None:  # launched by something else than a sweep of ours
         return _value(execute(checked(config, overrides)).metrics, config.training.monitor)
     if "joblib" in node.launcher._target_:
         take_gpu(ledger.folder)
     beside = node.launcher._target_ != BASIC  # others are printing, too
-    entry = work(ledger, overrides, lambda: checked(config, overrides), quiet=beside)
+    entry = work(ledger, as_typed, lambda: checked(config, overrides), quiet=beside)
     return entry.value if entry else None
 
 

@@ -62,14 +62,15 @@ def launching(
         hydra_context=context, task_function=job, config=config
     )
     kills = Counter[int]()  # of a job's number
-    # loky's, when it starts a process anew whose memory has grown: nothing is amiss.
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
 
     def launch(entries: Sequence[Entry]) -> None:
         left = list(entries)
         while left:
             try:
-                launcher.launch([entry.overrides for entry in left], initial_job_idx=0)
+                with warnings.catch_warnings():
+                    # loky's, when it starts a process anew whose memory has grown.
+                    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+                    launcher.launch([entry.overrides for entry in left], initial_job_idx=0)
                 return
             except BaseException as problem:
                 if isinstance(problem, KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """A sweep's jobs on the disk: who does what, what came out; a sweep begun again goes on from it.
 
 <sweep>/sweep.json          the command, how many jobs, MLflow's parent runs
-<sweep>/jobs/<digest>.json  a job, by the digest of its overrides; whole at any moment
+<sweep>/jobs/<digest>.json  a job, by the digest of its overrides but `PASSING`; whole at any moment
 <sweep>/jobs/<digest>.lock  held by the process that does it, and let go when that dies
 <sweep>/jobs/<digest>.owner on SLURM: which start of which job does it, see `Owner`
 """
@@ -9,6 +9,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ from cnnexp.tracking.environment import mask
 # STOPPED: by a signal; so is a job that is RUNNING and held by nobody: its process was killed.
 Status = Literal["WAITING", "RUNNING", "FINISHED", "PRUNED", "FAILED", "STOPPED"]
 DONE: tuple[Status, ...] = ("FINISHED", "PRUNED")
+# Where things lie and how they are run: another value of these is the same sweep, the same job.
+PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Ledger:
         self.folder = folder
 
     def path(self, overrides: Sequence[str]) -> Path:
-        lines = in_order([mask(line) for line in overrides])
+        lines = in_order([mask(line) for line in overrides if not re.match(PASSING, line)])
         digest = hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
         return self.folder / "jobs" / f"{digest}.json"
 

@@ -26,7 +26,7 @@ from cnnexp.runs import Result
 from cnnexp.sweeps import search
 from cnnexp.sweeps.again import left, unclaimed
 from cnnexp.sweeps.launching import launching, multirun_config
-from cnnexp.sweeps.ledger import DONE, Entry, Ledger, in_order
+from cnnexp.sweeps.ledger import DONE, PASSING, Entry, Ledger, in_order
 from cnnexp.sweeps.slurm_options import cluster_options
 from cnnexp.sweeps.suite import Suite, compare, fetch_weights, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
@@ -35,8 +35,6 @@ from cnnexp.tracking.environment import mask
 
 NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|seed|dataset\.fold)(?=[=./])")
 LABELS = 6  # jobs that are named that failed for one reason
-# Where things lie and how they are run: another value of these is the same sweep.
-PASSING = r"[+~]*(hydra[./]|paths\.|tracking\b|n_jobs=|search\.trials=)"
 
 
 def run_sweep(overrides: Sequence[str], config_dir: Path | None) -> Result:
@@ -102,11 +100,7 @@ def planned(
     identity: what makes it this sweep and no other.
     """
     parsed, trials = swept(given), config.search.trials
-    fixed = [
-        f"{one.get_key_element()}={one.get_value_element_as_str()}"
-        for one in parsed
-        if not sweeps(one)
-    ]
+    fixed = [str(one.input_line) for one in parsed if not sweeps(one)]
     space = search.space(parsed) if trials else {}
     jobs = [] if trials else grid(parsed)
     first = resolved(compose(jobs[0].overrides if jobs else fixed, config_dir).config)
@@ -161,10 +155,17 @@ def grid(parsed: Sequence[Override]) -> list[Entry]:
                 f"a list: {override.key_or_group}=a,b,c"
             )
     (combinations,) = BasicSweeper.split_arguments(list(parsed), None)
+    # What is not swept as it was typed: Hydra would escape its own `:` and `$`.
+    as_typed = {
+        f"{one.get_key_element()}={one.get_value_element_as_str()}": str(one.input_line)
+        for one in parsed
+        if not sweeps(one)
+    }
+    each = (tuple(as_typed.get(line, line) for line in lines) for lines in combinations)
     keys = {override.get_key_element() for override in parsed if sweeps(override)}
     return [
         Entry(number, label(lines, keys), list(lines))
-        for number, lines in enumerate(dict.fromkeys(map(tuple, combinations)), start=1)
+        for number, lines in enumerate(dict.fromkeys(each), start=1)
     ]
 
 

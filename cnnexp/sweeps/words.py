@@ -27,7 +27,7 @@ class Group(NamedTuple):
 def started(entry: Entry, entries: Sequence[Entry], total: int, at_once: int) -> str:
     """Which it is, and when all are done if they go on as fast as until now."""
     done = [one.seconds for one in entries if one.status in DONE]
-    left = total - sum(one.status in (*DONE, "FAILED") for one in entries)
+    left = max(0, total - sum(one.status in (*DONE, "FAILED") for one in entries))
     each = statistics.fmean(done[1:] or done or [0])  # the first has what is done once
     seconds = left * each / min(at_once, max(left, 1))
     when = f"  (about {timedelta(seconds=round(seconds))} left in all)" if done else ""

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import cnnexp
+from cnnexp.errors import InputError
 
 SMALL = ["dataset=shapes", "dataset.images=60", "dataset.image_size=32", "trainer.max_epochs=1",
          "model.widths=[[4]]", "model.dense=[]", "visualization=none", "tracking=none",
@@ -39,6 +40,52 @@ def test_one_seed_more_trains_that_one_alone(
     out = runs("sweep=seeds", "seed=2,1,0")[1]
     assert "finished already: 3 of 3 jobs\n" in out
     assert "the folder of a job is not here any more; delete outputs/sweeps/" in out
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["n_jobs=2", "tracking.system_metrics=false", "paths.cache=elsewhere", "tracking=mlflow"],
+)
+def test_how_and_where_jobs_are_run_makes_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], other: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL, "sweep=seeds", "seed=0,1"]
+    assert cnnexp.run(words).exit_code == 0
+    first = capsys.readouterr().out
+    assert cnnexp.run([*words, other]).exit_code == 0
+    again = capsys.readouterr().out
+    assert "finished already: 2 of 2 jobs\n" in again
+    ranking = [line for line in first.splitlines() if "ranking" in line or "2 runs" in line]
+    assert ranking
+    assert ranking == [line for line in again.splitlines() if line in ranking]
+    assert len(list(tmp_path.glob("outputs/small/*/run.json"))) == 2
+    assert len(list(tmp_path.glob("outputs/sweeps/*/jobs/*.json"))) == 2
+
+
+def test_what_is_typed_back_is_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hydra's own text of an override escapes `$` and `:`."""
+    monkeypatch.chdir(tmp_path)
+    name = "name=of_${hydra:runtime.choices.model}"
+    words = [word for word in SMALL if not word.startswith(("model", "name"))]
+    words += [name, "sweep=seeds", "seed=0", "model=lenet5,baseline"]
+    assert cnnexp.run(words).exit_code == 0
+    (best,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best ")]
+    assert f"'{name}'" in best
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} >= {"of_baseline", "of_lenet5"}
+
+
+def test_the_option_that_lacks_a_key_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"model\.dropout=0: unknown key; .* \(with model=lenet5\)$"
+    ):
+        cnnexp.run(["sweep=seeds", "seed=0", "model=baseline,lenet5", "model.dropout=0,0.2"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def write_photos(folder: Path, first: int, last: int) -> None:
