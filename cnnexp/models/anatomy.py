@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 aten = torch.ops.aten
 POOLS = {aten.max_pool2d_with_indices.default, aten.max_pool2d.default, aten.avg_pool2d.default}
 ADAPTIVE = {aten._adaptive_avg_pool2d.default, aten.adaptive_max_pool2d.default}
+TAPS = {"bilinear": 2, "bicubic": 4}  # places that interpolation mixes; else the nearest one
 T = TypeVar("T")
 
 
@@ -160,7 +161,8 @@ def _one(value: Any) -> Any:
 
 
 class _ReceptiveFields(TorchDispatchMode):
-    """Follows (field, jump) through every operation: branches and functional calls count, too.
+    """Follows (field, jump) of rows and of columns through every operation: branches and functional
+    calls count, too.
 
     A window of f at dilation d over values whose fields are r and whose neighbours lie j apart sees
     r + d (f - 1) j; a stride of s makes the distance s j (Araujo et al. 2019, "Computing receptive
@@ -173,7 +175,8 @@ class _ReceptiveFields(TorchDispatchMode):
         self.known: Any = WeakTensorKeyDictionary()
 
     def of(self, tensor: torch.Tensor) -> Field:
-        field, jump = self.known.get(tensor, (1, 1))
+        """The larger of the two, where a map's rows and columns differ."""
+        field, jump = max(self.known.get(tensor, [(1, 1)]))
         return Field(round(field), jump)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -186,31 +189,71 @@ class _ReceptiveFields(TorchDispatchMode):
         if not tensors:  # torch.full and its like make values that depend on no pixel
             return result
         known = [t for t in tensors if t in self.known]
-        field, jump = max((self.known[t] for t in known), default=(1, 1))
-        if func is aten.convolution.default:
-            weight, stride, dilation = args[1], args[3], args[5]
-            field += dilation[0] * (weight.shape[-1] - 1) * jump
-            jump *= stride[0]
-        elif func in POOLS:
-            stride = args[2] if len(args) > 2 and args[2] else args[1]
-            dilation = args[4] if func is not aten.avg_pool2d.default and len(args) > 4 else [1]
-            field += dilation[0] * (args[1][0] - 1) * jump
-            jump *= stride[0]
-        elif func in ADAPTIVE and output.shape[-2:] != (1, 1):
-            before, after = args[0].shape[-1], output.shape[-1]
-            if after < before:  # windows side by side
-                field, jump = field + (math.ceil(before / after) - 1) * jump, before / after * jump
-            elif after > before:  # copies: the same first and last place
-                jump *= (before - 1) / (after - 1)
+        axes = [max((self.known[t][axis] for t in known), default=(1.0, 1.0)) for axis in (0, 1)]
+        if window := _window(func, args, tensors[0].shape[-2:], output.shape[-2:]):
+            axes = [
+                (field + (seen - 1) * jump, step * jump)
+                for (field, jump), (seen, step) in zip(axes, window, strict=True)
+            ]
         elif output.ndim < 3 or output.shape[-2:] == (1, 1):
             largest = max(known or tensors, key=lambda t: t.numel())
             if largest.ndim == 3:  # tokens look at each other
-                field, jump = max(field, self.image_size), 0
+                axes = [(max(field, self.image_size), 0.0) for field, _ in axes]
             elif largest.ndim == 4 and output.shape[:1] == (1,):
                 # Flattened, or pooled to one place: a window as large as the map. After it all
                 # places see the same, also where a map is multiplied by it.
-                field, jump = field + (max(largest.shape[-2:]) - 1) * jump, 0
+                sides = largest.shape[-2:]
+                axes = [
+                    (field + (side - 1) * jump, 0.0)
+                    for (field, jump), side in zip(axes, sides, strict=True)
+                ]
         for part in result if isinstance(result, tuple | list) else [result]:
             if isinstance(part, torch.Tensor):
-                self.known[part] = (field, jump)
+                self.known[part] = axes
         return result
+
+
+# What an operation does to rows and to columns: how many places of its input each of its output
+# sees, from the first to the last, and how many the next one is further.
+Window = list[tuple[float, float]]
+
+
+def _window(func: Any, args: Any, before: Sequence[int], after: Sequence[int]) -> Window | None:
+    """None where each place sees its own. before, after: (H, W) of the maps."""
+    name = func.overloadpacket.__name__
+    if func is aten.convolution.default:
+        reach = [d * (f - 1) + 1 for d, f in zip(args[5], args[1].shape[-2:], strict=True)]
+        if args[6]:  # transposed: every stride-th of the window falls on a place
+            return [(math.ceil(r / s), 1 / s) for r, s in zip(reach, args[3], strict=True)]
+        return list(zip(reach, args[3], strict=True))
+    if func in POOLS:
+        stride = args[2] if len(args) > 2 and args[2] else args[1]
+        dilated = func is not aten.avg_pool2d.default and len(args) > 4
+        dilation = args[4] if dilated else [1]
+        windows = zip(_two(args[1]), _two(stride), _two(dilation), strict=True)
+        return [(d * (f - 1) + 1, s) for f, s, d in windows]
+    if func in ADAPTIVE and tuple(after) != (1, 1):
+        return [_adapted(b, a) for b, a in zip(before, after, strict=True)]
+    if name.startswith(("upsample_", "_upsample_")):
+        taps = next((n for kind, n in TAPS.items() if kind in name), 1)
+        wider = name.endswith("_aa")  # antialiased: the window grows as the map shrinks
+        return [
+            (taps * max(1.0, b / a) if wider else taps, b / a)
+            for b, a in zip(before, after, strict=True)
+        ]
+    if name == "pixel_shuffle":
+        return [(1, 1 / args[1])] * 2
+    if name == "pixel_unshuffle":
+        return [(args[1], args[1])] * 2
+    return None
+
+
+def _two(value: Any) -> list[int]:
+    return list(value) if len(value) == 2 else [value[0], value[0]]
+
+
+def _adapted(before: int, after: int) -> tuple[float, float]:
+    if after < before:  # windows side by side
+        return math.ceil(before / after), before / after
+    # Copies: the same first and last place.
+    return 1, (before - 1) / (after - 1) if after > before else 1

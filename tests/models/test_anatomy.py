@@ -1,5 +1,8 @@
 """The layer table against hand-computed numbers and against libraries' own counts."""
 
+import copy
+import itertools
+
 import pytest
 import torch
 import torchvision
@@ -129,6 +132,38 @@ def test_receptive_field_is_where_the_gradient_reaches() -> None:
     assert image.grad is not None
     rows = image.grad[0, 0].abs().sum(1).nonzero()
     assert field == int(rows.max() - rows.min()) + 1
+
+
+CASES = {
+    "enlarged": [nn.Conv2d(3, 4, 3, 4, 1), nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3)],
+    "bilinear": [nn.Conv2d(3, 4, 3, 2), nn.UpsamplingBilinear2d(None, 2), nn.Conv2d(4, 4, 3)],
+    "shuffled": [nn.Conv2d(3, 16, 3, 4, 1), nn.PixelShuffle(2), nn.Conv2d(4, 4, 3)],
+    "unshuffled": [nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3), nn.Conv2d(4, 4, 3)],
+    "transposed": [nn.Conv2d(3, 4, 3, 2), nn.ConvTranspose2d(4, 4, 2, 2), nn.Conv2d(4, 4, 3)],
+    "wider": [nn.Conv2d(3, 4, 3, 2), nn.ConvTranspose2d(4, 4, 3, 2, 1, 1), nn.Conv2d(4, 4, 3)],
+    "oblong": [nn.Conv2d(3, 4, (1, 7)), nn.Conv2d(4, 4, (7, 1)), nn.Conv2d(4, 4, (5, 1), (2, 1))],
+    "uneven": [nn.Conv2d(3, 4, 3, (2, 1)), nn.AvgPool2d((3, 2), (2, 1)),
+               nn.Conv2d(4, 4, 3, dilation=(2, 1))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_receptive_fields_of_what_enlarges_or_is_oblong(name: str) -> None:
+    """Against the gradient, of the place that sees most among those in the middle."""
+    network = nn.Sequential(*copy.deepcopy(CASES[name]))
+    for module in network:
+        for parameter in module.parameters():
+            nn.init.constant_(parameter, 0.1)
+    image = torch.rand(1, 3, 48, 48, requires_grad=True)
+    maps = network(image)
+    middle = [range(side // 2 - 2, side // 2 + 2) for side in maps.shape[-2:]]
+    seen = 0
+    for row, column in itertools.product(*middle):
+        (gradient,) = torch.autograd.grad(maps[0, 0, row, column], image, retain_graph=True)
+        for axis in (0, 1):
+            places = gradient[0].abs().sum(dim=(0, 1 + axis)).nonzero()
+            seen = max(seen, int(places.max() - places.min()) + 1)
+    assert anatomy(network, 48)[-1].receptive_field == seen
 
 
 def test_the_network_stays_as_it_was() -> None:
