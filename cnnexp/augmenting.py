@@ -80,7 +80,7 @@ def try_augmentation(config: Mapping[str, Any], images: ImageSet) -> str | None:
         augment(two.clone())
         made = []
         for seed in (0, *range(COPIES)):
-            set_generators(seed, cuda=False)
+            set_generators(seed, "cpu")
             made.append(augment(two[:1].repeat(COPIES, 1, 1, 1)))
     if not torch.equal(made[0], made[1]):
         return (

@@ -25,7 +25,7 @@ from cnnexp.reporting.confusion import confusion_matrix
 from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.reporting.ranking import roc_and_pr
-from cnnexp.training.precision import resolve_precision
+from cnnexp.training.precision import native_precision
 from cnnexp.visualization.looking import looking_in
 from cnnexp.visualization.probe import (
     Chosen,
@@ -59,15 +59,10 @@ def check_pictures(
     there = {*OWN_PICTURES}
     for name, visualise in visualisers(config).items():
         try:
-            with looking_in(seen_in(precision, device_of(config))):
+            with looking_in(native_precision(precision, device_of(config))):
                 there |= named(name, visualise, probe, there).keys()
         except Inapplicable as reason:
             say(f"visualization.{name} is left out: {reason}")
-
-
-def seen_in(precision: str, device: torch.device) -> str:
-    """The precision of pictures: where `auto` is not bfloat16, that is emulated, at a crawl."""
-    return precision if resolve_precision("auto", device) == precision else "32-true"
 
 
 def draw(
@@ -107,7 +102,7 @@ def draw(
         for name, visualise in visualisers(config).items():
             say(f"{name} …")
             try:
-                with looking_in(seen_in(tested.precision, device_of(config))):
+                with looking_in(native_precision(tested.precision, device_of(config))):
                     pictures |= named(name, visualise, probe, {*OWN_PICTURES, *pictures})
             except InputError as reason:
                 say(f"{name} is left out: {reason}")

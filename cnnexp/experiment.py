@@ -6,6 +6,7 @@ A config here is a plain dict that the command line has composed and checked.
 import math
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from cnnexp.config.instantiate import call
+from cnnexp.config.saved import record
 from cnnexp.data.batches import Batches, as_tensor, channel_statistics, on_device
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.prepare import prepare
@@ -24,7 +26,7 @@ from cnnexp.models.whitening import Whiten
 from cnnexp.rehearsal import try_out
 from cnnexp.sources import cache_of
 from cnnexp.spine import as_spine, has_batch_norm
-from cnnexp.training.precision import resolve_precision
+from cnnexp.training.precision import native_precision, resolve_precision
 
 Config = Mapping[str, Any]
 WHITENED = 5000 * 32 * 32  # pixels that a whitening layer is computed from, at most
@@ -185,7 +187,13 @@ def build_batches(
 
 
 def precision_of(config: Config) -> str:
-    return resolve_precision(config["trainer"]["precision"], device_of(config))
+    """Of a run that goes on with `auto`: as it began, where this device has that one."""
+    device = device_of(config)
+    here = resolve_precision(config["trainer"]["precision"], device)
+    if config["trainer"]["precision"] != "auto" or config["resume"] is None:
+        return here
+    began = record(Path(config["resume"])).get("precision", here)
+    return native_precision(began, device)
 
 
 def visualisers(config: Config) -> dict[str, Callable[..., dict]]:

@@ -15,21 +15,28 @@ from cnnexp.config.saved import edited, saved_config
 from cnnexp.data.image_set import ImageSet
 from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
-from cnnexp.experiment import build_network, load_images, precision_of, without_weights
+from cnnexp.experiment import (
+    build_network,
+    device_of,
+    load_images,
+    precision_of,
+    without_weights,
+)
 from cnnexp.files import shown_path
 from cnnexp.folders import check_run, run_folder
 from cnnexp.own_code import changed_note
 from cnnexp.sources import find_images
 from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import best_checkpoint, load_network
+from cnnexp.training.precision import native_precision
 
 
 @dataclass(frozen=True)
 class FinishedRun:
     """folder: of the run. config: as it ran, with what this command says of data and pictures.
 
-    network: with the best checkpoint's weights, in eval mode. precision: the one it was tested in,
-    or the one that this command names.
+    network: with the best checkpoint's weights, in eval mode. precision: the one it trained in,
+    where this device has it, or the one that this command names.
     """
 
     folder: Path
@@ -64,7 +71,10 @@ def load_run(
     load_network(network, checkpoint)
     channels_last(network)
     typed = any(line.lstrip("+").startswith("trainer.precision=") for line in config["overrides"])
-    precision = precision_of(merged) if typed else info["precision"]
+    began = info["precision"]
+    precision = precision_of(merged) if typed else native_precision(began, device_of(merged))
+    if precision != began and not typed:
+        note(f"it trained in {began}, which this device only emulates: answers are in {precision}")
     return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval(), precision)
 
 

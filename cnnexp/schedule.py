@@ -33,12 +33,13 @@ def build_scheduler(
     options = {key: value for key, value in node.items() if key not in LENGTHS or value is not None}
     takes = inspect.signature(resolve(node["_target_"])).parameters
     if "pct_start" in takes and "max_lr" in takes:
-        # OneCycleLR divides by pct_start * steps - 1 and by the steps that are left after it.
-        options["pct_start"] = min(
-            max(options.get("pct_start", takes["pct_start"].default), 1.5 / length), 0.5
-        )
-        options["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+        # OneCycleLR divides by pct_start * steps - 1, which a short phase makes 0; its second of
+        # three phases is as long as the first.
         length = max(length, 4)
+        most = 0.5 if options.get("three_phase") else 1.0
+        given = options.get("pct_start", takes["pct_start"].default)
+        options["pct_start"] = min(max(given, 1.5 / length), most)
+        options["max_lr"] = [group["lr"] for group in optimizer.param_groups]
     known = {key: length for key in LENGTHS if key in takes and key not in options}
     schedule = call(options, "scheduler", optimizer=optimizer, **known)
     if not warmup:

@@ -208,6 +208,13 @@ def interrupted_run(
     for line in (edited(folder, info), changed_note(info)):
         if line:
             journal.topic("note", line)
+    began, precision = info["precision"], precision_of(config)
+    if precision != began:
+        journal.topic(
+            "note",
+            f"it began in {began}, which this device only emulates: it goes on in {precision}",
+        )
+        info["precision"] = precision
     check_metrics(folder, logged_bytes(newest_checkpoint(folder, list(config["phases"]))))
     write_data_files(folder, images)  # the same as they were
     before, there = info.get("environment"), capture(own_folders(), own_code(config))

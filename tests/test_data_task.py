@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,11 @@ def test_outputs_that_cannot_be_written(work: Path) -> None:
         cnnexp.run(["task=data"])
 
 
+def drawn_elsewhere(images: torch.Tensor) -> torch.Tensor:
+    """An augmentation of one's own that uses Python's and numpy's generators."""
+    return images // (2 + np.random.randint(50)) + random.randrange(50)  # noqa: NPY002
+
+
 class Listens(nn.Module):
     """Keeps the images that the network is given."""
 
@@ -123,15 +129,19 @@ class Listens(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "augment", [Photo(rotation=10.0), CropFlip(padding=1)], ids=["photo", "crop"]
-)
+    "augment", [Photo(rotation=10.0), CropFlip(padding=1), drawn_elsewhere],
+    ids=["photo", "crop", "own"],
+)  # fmt: skip
 def test_draws_are_those_of_training(augment: Callable) -> None:
     """The images that `Classifier` hands to its network in the first batch of an epoch."""
     generator = torch.Generator().manual_seed(3)
     batch = torch.randint(0, 256, (4, 3, 8, 8), generator=generator).byte()
     before, state = batch.clone(), torch.get_rng_state()
+    theirs = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     draws = draw_augmented(augment, lambda: batch, count=2, seed=5, device=CPU)
     assert torch.equal(torch.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], theirs[0])  # noqa: NPY002
+    assert random.getstate() == theirs[1]
     assert torch.equal(batch, before)
     assert draws.shape == (2, 4, 8, 8, 3)
     assert not np.array_equal(draws[0], draws[1])

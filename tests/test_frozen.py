@@ -73,3 +73,6 @@ def test_pictures_of_a_gpu_s_run_on_a_cpu(capsys: pytest.CaptureFixture[str]) ->
     cnnexp.run(["task=visualize", f"run={folder}", "visualization=[gradcam,neighbours]"])
     assert "left out" not in capsys.readouterr().out
     assert (folder / "visualization" / "neighbours.png").is_file()
+    cnnexp.run(["task=evaluate", f"run={folder}"])
+    said = "it trained in 16-mixed, which this device only emulates: answers are in 32-true"
+    assert said in " ".join(capsys.readouterr().out.split())

@@ -31,6 +31,16 @@ def test_suggestions(steepest: float, lowest: float) -> None:
     assert found.lowest == pytest.approx(lowest, rel=0.3)
 
 
+def test_noise_at_the_ends_is_no_fall() -> None:
+    """There a line through half a decade has half as many points: it would often win."""
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(0, 0.25, len(RATES))
+        smooth = course(1e-2, 1e-1) + np.convolve(noise, np.ones(5) / 5, "same")
+        found = rate_range(RATES, smooth)
+        assert found is not None
+        assert 10**0.5 * RATES[12] <= found.steepest * 1.001 <= 1.002 * found.lowest / 10**0.5
+
+
 def test_what_is_not_finite_is_left_out() -> None:
     losses = course(1e-3, 3e-2)
     losses[-5:], losses[40] = np.inf, np.nan

@@ -16,6 +16,7 @@ import torch
 import cnnexp
 from cnnexp.errors import InputError
 from cnnexp.runs import Result, owned
+from cnnexp.training import precision
 from cnnexp.training.classifier import Classifier
 from cnnexp.training.fit import SavesEpochs
 
@@ -204,6 +205,27 @@ def test_where_it_was_trained_before_it_went_on_is_kept(monkeypatch: pytest.Monk
     assert info["environment"]["packages"]["torch"] != "1.0"
 
 
+@pytest.mark.parametrize(
+    ("there", "here", "now"),
+    [(set(), {"avx512_bf16"}, "32-true"), ({"avx512_bf16"}, set(), "32-true"),
+     ({"avx512_bf16"}, {"avx512_bf16"}, "bf16-mixed")],
+)  # fmt: skip
+def test_a_run_goes_on_in_its_precision_where_the_machine_has_it(
+    there: set[str], here: set[str], now: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    words = [word.replace("32-true", "auto") for word in [*SHORT, "trainer.max_epochs=2"]]
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: there)
+    folder = killed_after(1, words, monkeypatch)
+    began = json.loads((folder / "run.json").read_text())["precision"]
+    assert began == ("bf16-mixed" if there else "32-true")
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: here)
+    cnnexp.run([f"resume={folder}", "tracking=none"])
+    assert json.loads((folder / "run.json").read_text())["precision"] == now
+    said = "it began in bf16-mixed, which this device only emulates: it goes on in 32-true"
+    assert (said in " ".join(capsys.readouterr().out.split())) == (began != now)
+
+
 def stop(self: SavesEpochs, trainer: object, module: object) -> None:
     raise Killed
 
@@ -249,6 +271,15 @@ def test_what_goes_on_with_a_run(
     assert "cut/digits_baseline holds no run of this very config: a new one begins\n" in (
         capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("patience", [None, 90])
+def test_a_phase_that_time_ends_says_so(
+    patience: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["trainer.max_epochs=5000", "trainer.max_time=00:00:00:02"]
+    cnnexp.run([*SHORT, *words, f"training.early_stopping={patience or 'null'}"])
+    assert "stopped   trainer.max_time is over\n" in capsys.readouterr().out
 
 
 def test_a_run_that_was_to_stop_early_stops_when_it_is_gone_on_with(

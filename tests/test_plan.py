@@ -219,6 +219,30 @@ def test_a_length_that_is_not_given_is_the_phase_s(given: dict, last: float) -> 
     assert schedule.get_last_lr() == pytest.approx([last])
 
 
+@pytest.mark.parametrize(("start", "peak"), [(0.8, 79), (0.3, 29), (0.5, 49)])
+def test_one_cycle_is_highest_where_it_is_asked_to_be(start: float, peak: int) -> None:
+    rates = rates_of_one_cycle(100, pct_start=start)
+    assert rates.index(max(rates)) == peak  # pct_start * total_steps - 1
+    assert max(rates) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("options", [{}, {"three_phase": True, "pct_start": 0.9}, {"pct_start": 0}])
+def test_one_cycle_of_a_few_steps(steps: int, options: dict) -> None:
+    assert all(0 < rate <= 1 for rate in rates_of_one_cycle(steps, **options))
+
+
+def rates_of_one_cycle(steps: int, **options: object) -> list[float]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    node = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", **options}
+    schedule, rates = build_scheduler(node, optimizer, steps), []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
 def test_a_schedule_in_a_phase_is_told_its_length() -> None:
     """It is written whole there, and what it must know of the run need not be named."""
     weights = torch.nn.Parameter(torch.zeros(1))

@@ -44,6 +44,7 @@ def score_groups(
     intervals = accuracies(measured)
     classes = groups[0].runs[0].classes
     own = answers.right.mean(0)
+    there = np.unique(answers.labels)  # of the others F1 says nothing
     scores = []
     for number, (group, members) in enumerate(zip(groups, columns, strict=True)):
         each = own[list(members)]
@@ -56,7 +57,7 @@ def score_groups(
                 low=float(intervals.low[number]),
                 high=float(intervals.high[number]),
                 deviation=float(each.std(ddof=1)) if len(each) > 1 else None,
-                f1=float(np.mean([f1.mean() for _, f1 in figures])),
+                f1=float(np.mean([f1[there].mean() for _, f1 in figures])),
                 loss=mean_of(group, lambda run: run.metric("test/loss")) if whole else None,
                 best_validation=mean_of(group, lambda run: run.best_validation),
                 parameters=mean_of(group, lambda run: run.metric("parameters")),
@@ -78,7 +79,7 @@ def mean_of(group: Group, value: Callable[[Run], float | None]) -> float | None:
 
 
 def class_figures(answers: Answers, column: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and F1 (K,) of one run; of a class without images 0, as torchmetrics has it."""
+    """Recall and F1 (K,) of one run; 0 for a class without images."""
     said = answers.predictions[:, column]
     hits = np.bincount(answers.labels[said == answers.labels], minlength=count)
     true, predicted = (np.bincount(x, minlength=count) for x in (answers.labels, said))

@@ -2,11 +2,13 @@
 
 import glob
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnnexp.cores import usable_cores
 from cnnexp.data.gate import read
 from cnnexp.data.resize import fit
 
@@ -35,16 +37,23 @@ def find_files(wanted: str) -> list[Path]:
 
 
 def read_files(paths: Sequence[Path], options: Mapping[str, Any]) -> GivenFiles:
-    """options: the run's `dataset`, whose image_size and resize count."""
-    given = GivenFiles([], [], [])
-    for path in paths:
+    """On all cores. options: the run's `dataset`, whose image_size and resize count."""
+
+    def pixels(path: Path) -> np.ndarray | str:
         try:
             image = read(path.read_bytes(), options["image_size"])
         except OSError as error:
-            image = f"cannot be read: {error.strerror}"
+            return f"cannot be read: {error.strerror}"
         if isinstance(image, str):
-            given.left_out.append((path, image))
-            continue
-        given.paths.append(path)
-        given.pixels.append(fit(image, options["image_size"], options["resize"]))
+            return image
+        return fit(image, options["image_size"], options["resize"])
+
+    given = GivenFiles([], [], [])
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for path, found in zip(paths, pool.map(pixels, paths), strict=True):
+            if isinstance(found, str):
+                given.left_out.append((path, found))
+            else:
+                given.paths.append(path)
+                given.pixels.append(found)
     return given

@@ -71,11 +71,13 @@ def seeded_groups(
     """Each class and pool in its own order, a function of the paths and the seed alone."""
     by_path = np.array(sorted(range(len(paths)), key=paths.__getitem__), dtype=np.int64)
     order = by_path[np.random.default_rng(split_seed).permutation(len(paths))]
-    return {
-        (int(label), str(pool)): order[(labels[order] == label) & (pools[order] == pool)]
-        for pool in np.unique(pools)
-        for label in np.unique(labels)
-    }
+    kinds, pool_of = np.unique(pools, return_inverse=True)
+    known, label_of = np.unique(labels, return_inverse=True)
+    codes = (pool_of * len(known) + label_of)[order]
+    members = order[np.argsort(codes, kind="stable")]
+    ends = np.cumsum(np.bincount(codes, minlength=len(kinds) * len(known)))
+    keys = [(int(label), str(pool)) for pool in kinds for label in known]
+    return dict(zip(keys, np.split(members, ends[:-1]), strict=True))
 
 
 def needed(split: Sizes, pools: np.ndarray) -> dict[str, int] | None:
@@ -126,9 +128,10 @@ def divide(
     parts: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     pools = {pool for _, pool in groups}
     for label, name in enumerate(classes):
-        left = {pool: group[usable[group]] for (at, pool), group in groups.items() if at == label}
+        own = {pool: groups[label, pool] for pool in SPLITS if (label, pool) in groups}
+        left = {pool: group[usable[group]] for pool, group in own.items()}
         have = {pool: len(group) for pool, group in left.items()}
-        gone = [i for (at, _), some in groups.items() if at == label for i in some[~usable[some]]]
+        gone = [i for some in own.values() for i in some[~usable[some]]]
         example = next((lost[i] for i in gone if i in lost), "") if lost else ""
         sizes = _sizes(split, have, pools, name, len(gone), example)
         for target in reversed(SPLITS):

@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike
 
 def turns(labels: ArrayLike) -> np.ndarray:
     """(N,) int64: how many of the same label come before. labels: (N,), numbers or names."""
-    known, codes = np.unique(np.asarray(labels), return_inverse=True)
+    _, codes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     found = np.empty(len(codes), dtype=np.int64)
-    for code in range(len(known)):
-        own = np.flatnonzero(codes == code)
-        found[own] = np.arange(len(own))
+    before = np.repeat(np.cumsum(counts) - counts, counts)  # of other labels, label by label
+    found[np.argsort(codes, kind="stable")] = np.arange(len(codes)) - before
     return found
 
 

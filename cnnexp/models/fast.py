@@ -82,6 +82,11 @@ class ShiftedBatchNorm(nn.BatchNorm2d):
         # CUDA's kernels want a scale beside the bias.
         self.register_buffer("scale", torch.ones(channels), persistent=False)
 
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.bias is not None:  # while the class above is made, it is
+            nn.init.zeros_(self.bias)
+
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         return F.batch_norm(
             maps,

@@ -41,9 +41,11 @@ def rate_range(rates: Sequence[float], losses: Sequence[float]) -> RateRange | N
     if low < 3 or y[0] - y[low] < 0.01 * y[0]:
         return None
     x, y = x[: low + 1], y[: low + 1]
-    near = [np.abs(x - centre) <= DECADE / 2 for centre in x]
+    half = min(DECADE, x[-1] - x[0]) / 2
+    centres = x[(x >= x[0] + half - 1e-9) & (x <= x[-1] - half + 1e-9)]
+    near = [np.abs(x - centre) <= half + 1e-9 for centre in centres]
     slope = [np.polyfit(x[some], y[some], 1)[0] if some.sum() > 2 else 0.0 for some in near]
-    return RateRange(float(10 ** x[int(np.argmin(slope))]), float(10 ** x[low]))
+    return RateRange(float(10 ** centres[int(np.argmin(slope))]), float(10 ** x[low]))
 
 
 @house_style

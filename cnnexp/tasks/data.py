@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from cnnexp.augmenting import build_augmentation
 from cnnexp.config.arguments import to_type
@@ -36,6 +37,7 @@ from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.runs import Result, create_run_folder
 from cnnexp.sources import find_images
+from cnnexp.training.randomness import set_generators
 
 ORIGINALS, DRAWS = 6, 8  # of the augmentation
 
@@ -136,13 +138,14 @@ def draw_augmented(
 ) -> np.ndarray:
     """(count, B, S, S, 3): `count` draws for the same batch (B, 3, S, S) uint8.
 
-    Seeded as `Classifier.training_step` seeds the first batch of epoch 0, 1, …; torch's global
-    generator is as before afterwards.
+    Seeded as `Classifier.training_step` seeds the first batch of epoch 0, 1, …; all generators
+    are as before afterwards.
     """
     draws = []
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with isolate_rng(include_cuda=device.type == "cuda"):
         for epoch in range(count):
-            torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 0, 0)).generate_state(1)[0]))
+            drawn = int(np.random.SeedSequence((seed, epoch, 0, 0)).generate_state(1)[0])
+            set_generators(drawn, device.type)
             draws.append(augment(batch().to(device)).cpu())
     floating = [draw if draw.dtype == torch.uint8 else draw.float().clamp(0, 1) for draw in draws]
     return torch.stack(floating).permute(0, 1, 3, 4, 2).numpy()

@@ -43,7 +43,9 @@ def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
             damaged = records.testzip()
         if damaged is not None:
             raise ValueError(f"its checksum is wrong, in {damaged}")
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        # mmap: what the optimizer remembers, twice as much, is not loaded.
+        whole = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        state = whole["state_dict"]
         own = {key[len(PREFIX) :]: state[key] for key in state if key.startswith(PREFIX)}
         if not all(isinstance(value, torch.Tensor) for value in own.values()):
             raise ValueError("it holds more than weights")

@@ -82,6 +82,7 @@ class Classifier(pl.LightningModule):
         return self
 
     def on_fit_start(self) -> None:
+        self.every = int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if self.compile_mode is not None:
             # What other networks of this process have left counts towards a limit.
             torch._dynamo.reset()
@@ -93,7 +94,7 @@ class Classifier(pl.LightningModule):
         images, labels, _ = batch
         here = (self.seed, self.first_epoch + self.current_epoch, batch_idx, self.global_rank)
         drawn = int(np.random.SeedSequence(here).generate_state(1)[0])
-        set_generators(drawn, cuda=images.is_cuda)
+        set_generators(drawn, images.device.type)
         images = self.augment(images)
         targets = labels
         if self.mix is not None:
@@ -121,6 +122,9 @@ class Classifier(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.rate = highest_rate(self.trainer.optimizers[0])
         self._rates.append(self.rate)
+        # Where a schedule begins: a short phase would else show its end alone.
+        if self.logger and batch_idx == self.global_step == 0 and self.every > 1:
+            self.logger.log_metrics({"epoch": 0, "lr": self.rate}, step=1)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.unreached is None:
@@ -128,8 +132,7 @@ class Classifier(pl.LightningModule):
         if self.unreached:
             has = {n for n, p in self.network.named_parameters() if p.grad is not None}
             self.unreached -= has
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if (self.global_step + 1) % every == 0:
+        if (self.global_step + 1) % self.every == 0:
             gradients = [p.grad for p in self.parameters() if p.grad is not None]
             self._norm = torch.nn.utils.get_total_norm(gradients)  # before it is clipped
 
@@ -247,8 +250,7 @@ class Classifier(pl.LightningModule):
             loss, right = (steps[:, 2] @ steps[:, :2] / steps[:, 2].sum()).tolist()
             self._train.clear()
             self._log_epoch({"train/loss": loss, "train/accuracy": right})
-            every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-            if self.global_step % every:  # else it is there already
+            if self.global_step % self.every and self.global_step > 1:  # else it is there already
                 self._log_epoch({"lr": self.rate})
 
     def _log_epoch(self, values: dict[str, Any]) -> None:

@@ -199,9 +199,11 @@ def fit(
                 raise KeyboardInterrupt from None
             raise
     rows = table.history
-    if phase.early_stopping is not None and len(rows) < phase.epochs:
+    if len(rows) < phase.epochs:
         epochs = "an epoch" if phase.early_stopping == 1 else f"{phase.early_stopping} epochs"
-        journal.topic("stopped", f"{monitor} has not improved for {epochs}")
+        waited = any(isinstance(c, StopsEarly) and c.wait_count >= c.patience for c in callbacks)
+        why = f"{monitor} has not improved for {epochs}" if waited else "trainer.max_time is over"
+        journal.topic("stopped", why)
     chosen = max(rows, key=lambda row: goodness(row, monitor))
     return Fitted(
         best_epoch=int(chosen["epoch"]),

@@ -24,7 +24,7 @@ class Loss(nn.Module):
 
     cross_entropy: logits (B, K); targets (B,) int64, or (B, K) probabilities after mixup or CutMix.
     bce: logits (B, 1); class 1 where they are positive; targets (B,) or (B, 2) as above.
-    class_weights: (K,), mean over the training images 1.
+    class_weights: (K,), mean over the training images 1 where each class has some.
     """
 
     class_weights: torch.Tensor | None

@@ -23,6 +23,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
+def native_precision(precision: str, device: torch.device) -> str:
+    """The same where the device computes in it itself; else "32-true": emulated, it crawls."""
+    if precision == "16-mixed":
+        return precision if device.type == "cuda" else "32-true"
+    return precision if precision == resolve_precision("auto", device) else "32-true"
+
+
 def _cpu_flags() -> set[str]:
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:

@@ -16,11 +16,11 @@ def predict_logits(
     device: torch.device,
     skip: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits (N, K or 1) float32, labels (N,), indices (N,), on the CPU; restores the mode.
+    """Logits (N, K or 1) float32, labels (N,), indices (N,), on the CPU; each module's mode stays.
 
     skip: so many leading blocks, of whose outputs the batches are made.
     """
-    training = network.training
+    modes = [(module, module.training) for module in network.modules()]
     network.eval().to(device)
     rest, parts = network[skip:] if skip else network, []
     try:
@@ -29,6 +29,7 @@ def predict_logits(
                 logits = rest(images.to(device)).float()
             parts.append((logits.cpu(), labels.cpu(), indices.cpu()))
     finally:
-        network.train(training)
+        for module, training in modes:  # one by one: a frozen part is in eval mode alone
+            module.training = training
     logits, labels, indices = (torch.cat(part) for part in zip(*parts, strict=True))
     return logits, labels, indices

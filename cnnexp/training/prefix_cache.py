@@ -90,7 +90,7 @@ class Prefix:
         if self.augment is None:
             return images
         drawn = np.random.SeedSequence((self.seed, view, number)).generate_state(1)
-        set_generators(int(drawn[0]), cuda=self.device.type == "cuda")
+        set_generators(int(drawn[0]), self.device.type)
         return self.augment(images)
 
     def _run(self, images: torch.Tensor) -> torch.Tensor:

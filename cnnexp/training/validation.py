@@ -14,7 +14,9 @@ def sums_of(loss: Loss, logits: torch.Tensor, labels: torch.Tensor, classes: int
     counts = [
         torch.bincount(some, minlength=classes) for some in (labels[said == labels], said, labels)
     ]
-    return torch.cat([(loss(logits, labels) * len(labels))[None], *counts])
+    # Of several processes one may have no image: the mean over none is no number.
+    whole = loss(logits, labels) * len(labels) if len(labels) else logits.new_zeros(())
+    return torch.cat([whole[None], *counts])
 
 
 def figures_of(sums: torch.Tensor) -> dict[str, torch.Tensor]:

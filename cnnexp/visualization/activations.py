@@ -85,6 +85,7 @@ def activations(
     maps, logits = feature_maps(probe.network, probe.images[:images], blocks)
     flags = dead_channels(probe.network, probe.images, blocks)
     dead = {name: int(channels_dead.sum()) for name, channels_dead in flags.items()}
+    counts = {name: values.shape[1] for name, values in maps.items()}
     probabilities = to_probabilities(logits).cpu().numpy()
     pictures = {}
     for i in range(len(logits)):
@@ -114,7 +115,7 @@ def activations(
             "late ones to parts; a dead channel gives the same value everywhere.",
             alt=f"Feature maps of {len(maps)} blocks for one image, {said.lines[0]}; "
             f"{sum(dead.values())} channels are dead.",
-            numbers={"dead_channels": dead},
+            numbers={"dead_channels": dead, "channels": counts},
         )
     return pictures
 

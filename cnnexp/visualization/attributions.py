@@ -156,9 +156,11 @@ LINES = (
 READING = (
     "Bright: what mattered for the predicted class, each map on its own scale, which ends "
     "at its 99th percentile; below, its maximum. The bars say how far a method can be believed "
-    "here: its order of removing parts must beat a random one (the line), and with random weights "
-    "its map must change. A cross marks what is worse than chance by more than "
-    f"{faithfulness.CLEAR}: less may be luck, on few images. A sharp map that fails shows the "
+    "here: when squares of an eighth of the side get the mean colour, or are put into a blurred "
+    "copy, in its order, the area under the class's probability must beat that of a random order "
+    "(the line), and with random weights its map must change. Where the object is known, the line "
+    "is the same method's with random weights. A cross marks what is worse than the line by more "
+    f"than {faithfulness.CLEAR}: less may be luck, on few images. A sharp map that fails shows the "
     "image's edges, not what the network has learned."
 )
 
@@ -222,7 +224,7 @@ def attributions(
     def again(network: nn.Sequential, name: str) -> Tensor:
         return attribution_maps(network, shown, targets, [name], samples=samples)[0][name]
 
-    scores, chance = faithfulness.measure(
+    scores, references = faithfulness.measure(
         probe.network, shown, targets, maps, again, masks=probe.masks, steps=steps,
         progress=probe.progress,
     )  # fmt: skip
@@ -238,7 +240,7 @@ def attributions(
     lines = [part for line in lines for part in textwrap.wrap(line, int(width / 0.085))]
     title = f"Attribution{probe.of_chosen}"
     bars = HEAD + len(shown) * (CELL + BELOW) + 0.15
-    page = Page(width, bars + faithfulness.scores_height(chance), title, lines)
+    page = Page(width, bars + faithfulness.scores_height(probe.masks is not None), title, lines)
     heads = ["image", *("\n".join(METHODS[name][1:]) for name in maps)]
     pixels = probe.images[:images]
     projection.draw_rows(page, CELL, heads, pixels, probe.labels, shares, probe.classes)
@@ -249,10 +251,11 @@ def attributions(
             page.image(*place, grey, cmap="gray", vmin=-0.5, vmax=1.1)
             page.image(*place, values, cmap=HEAT, vmin=0, vmax=scale_end(values))
     places = {name: MARGIN + SIDE + (CELL + GAP) * i for i, name in enumerate(maps, start=1)}
-    faithfulness.draw_scores(page, bars, places, CELL, scores, chance)
+    faithfulness.draw_scores(page, bars, places, CELL, scores, references)
     alt = f"Attribution maps of {len(shown)} images by {', '.join(maps)}; below, their scores."
     numbers: dict[str, Any] = {"scores": {name: score._asdict() for name, score in scores.items()}}
-    numbers |= {"chance": chance._asdict(), "left_out": left_out, "failing": failing}
+    numbers["references"] = {name: score._asdict() for name, score in references.items()}
+    numbers |= {"left_out": left_out, "failing": failing}
     reading = f"{READING} {failed}" if failing else READING
     name = picture_name("attributions", probe.chosen)
     return {name: Picture(page.figure, title, reading, alt, numbers)}

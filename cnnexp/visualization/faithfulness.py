@@ -24,7 +24,7 @@ from cnnexp.visualization.probe import Progress, silently
 SQUARES = 8  # a side: as many regions as a coarse map has places, so that none is favoured
 STEPS = 8
 RANDOM_ORDERS = 2  # per image; their mean is the reference
-CLEAR = 0.05  # worse than chance by less is noise, with a handful of images
+CLEAR = 0.05  # worse than the reference by less is noise, with a handful of images
 SAME = 0.5  # rank correlation; a map that agrees so well with that of random weights fails
 
 
@@ -109,6 +109,7 @@ def _ranks(values: torch.Tensor) -> torch.Tensor:
 
 def randomised(network: nn.Sequential, seed: int = 7_919_000_001) -> nn.Sequential:
     """A copy whose weights are drawn anew, as the layers draw them at first; on the same device.
+    Buffers stay, such as filters that whiten: they are of the images, not learned.
 
     seed: one that no run has, else these could be the weights that the network started from.
     """
@@ -177,8 +178,9 @@ def measure(
     masks: torch.Tensor | None = None,
     steps: int = STEPS,
     progress: Progress = silently,
-) -> tuple[dict[str, Scores], Scores]:
-    """The scores of each method's maps of B images; and what chance gets.
+) -> tuple[dict[str, Scores], dict[str, Scores]]:
+    """The scores of each method's maps of B images; and what they must beat: of a random order,
+    and on the object of the same method with random weights, for the image alone draws some there.
 
     attribute: a network and a method's name -> its maps of them. masks: (B, H, W) bool, true on
     the object.
@@ -202,15 +204,14 @@ def measure(
         for _ in range(RANDOM_ORDERS)
     ]
     deletion, insertion = (sum(draw) / RANDOM_ORDERS for draw in zip(*draws, strict=True))
-    area = () if masks is None else (float(masks[: len(images)].float().mean()),) * 2
-    chance = Scores(deletion, insertion, 0.0, *area)
     other = randomised(network)
-    scores = {}
+    scores, references = {}, {}
     for name in progress(list(maps), "their scores"):
-        values = maps[name]
-        same = rank_correlations(values, attribute(other, name))
-        scores[name] = Scores(*areas(values), float(same.mean()), *on_object(values))
-    return scores, chance
+        values, again = maps[name], attribute(other, name)
+        same = float(rank_correlations(values, again).mean())
+        scores[name] = Scores(*areas(values), same, *on_object(values))
+        references[name] = Scores(deletion, insertion, 0.0, *on_object(again))
+    return scores, references
 
 
 def fails(score: Scores) -> bool:
@@ -225,35 +226,37 @@ ROWS = {
     "deletion": ("Deletion", "less than random order is good", -1),
     "insertion": ("Insertion", "more than random order is good", 1),
     "randomised": ("Same with random weights", f"near 0 is good, ±{SAME} fails", 0),
-    "hits": ("Maximum on the object", "more than its area is good", 1),
-    "inside": ("Share on the object", "more than its area is good", 1),
+    "hits": ("Maximum on the object", "more than random weights' is good", 1),
+    "inside": ("Share on the object", "more than random weights' is good", 1),
 }
 ROW_HEIGHT = 0.52  # inches
 
 
-def scores_height(chance: Scores) -> float:
-    """Inches that draw_scores takes."""
-    return ROW_HEIGHT * sum(value is not None for value in chance)
+def scores_height(masks: bool) -> float:
+    """Inches that draw_scores takes, with masks or without."""
+    return ROW_HEIGHT * (len(ROWS) if masks else 3)
 
 
 def draw_scores(
     page: Page, y: float, places: Mapping[str, float], width: float,
-    scores: Mapping[str, Scores], chance: Scores,
+    scores: Mapping[str, Scores], references: Mapping[str, Scores],
 ) -> None:  # fmt: skip
     """A row per score from y on: its name, and at each method's x a bar of that width for 0 to 1.
 
-    A line across the bar is what chance gets; a score that is clearly worse has a cross.
+    A line across the bar is its reference; a score that is clearly worse has a cross.
     """
-    rows = [row for row in ROWS if getattr(chance, row) is not None]
+    shared = next(iter(references.values()))
+    rows = [row for row in ROWS if getattr(shared, row) is not None]
     for number, row in enumerate(rows):
         top = y + number * ROW_HEIGHT
         name, good, sign = ROWS[row]
-        reference = float(getattr(chance, row))
         page.text(MARGIN, top, name, fontweight="bold")
-        note = good if row == "randomised" else f"{good}: {reference:.2f}"
+        of_all = row in ("deletion", "insertion")
+        note = f"{good}: {getattr(shared, row):.2f}" if of_all else good
         page.text(MARGIN, top + 0.2, note, fontsize=8, color=QUIET)
         for method, x in places.items():
             value = float(getattr(scores[method], row))
+            reference = float(getattr(references[method], row))
             bad = fails(scores[method]) if sign == 0 else sign * (value - reference) < -CLEAR
             colour = VERMILION if bad else BLUE
             said = f"{value:.2f}".replace("-", "−")

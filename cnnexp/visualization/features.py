@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from cnnexp.data.turns import turns
 from cnnexp.visualization.layers import HEAD
 from cnnexp.visualization.looking import looking_at
 from cnnexp.visualization.probe import Images, Progress, silently
@@ -76,8 +77,7 @@ def stratified(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
     ranks of all classes are taken.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     rank = np.empty(len(labels))
-    for label in np.unique(labels):
-        own = order[labels[order] == label]
-        rank[own] = (np.arange(len(own)) + 0.5) / len(own)
+    rank[order] = (turns(labels[order]) + 0.5) / counts[codes[order]]
     return np.sort(np.lexsort((order, rank))[:count])

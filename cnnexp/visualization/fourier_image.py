@@ -24,7 +24,7 @@ def colour_basis(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     length 1: independent values times it are colours as frequent as in the images. lucid has that
     of ImageNet as a constant (param/color.py).
     """
-    pixels = images.movedim(1, -1).reshape(-1, 3).double().cpu() / 255
+    pixels = images.movedim(1, -1).reshape(-1, 3).cpu().double() / 255
     values, vectors = torch.linalg.eigh(torch.cov(pixels.T, correction=0))
     root = vectors @ values.clamp(min=0).sqrt().diag() @ vectors.T
     longest = root.norm(dim=0).max()

@@ -52,7 +52,7 @@ def picture(title: str = "Maps") -> Picture:
     axes.text(2.5, 2.5, "8", color="white")
     return Picture(
         figure, title=title, reading=f"Read {title}.", alt=f'what "{EVIL}" shows',
-        numbers={"dead_channels": {"block1": 4}},
+        numbers={"dead_channels": {"block1": 4}, "channels": {"block1": 16}},
     )  # fmt: skip
 
 

@@ -25,6 +25,12 @@ def test_figures_are_those_of_others(classes: int) -> None:
     assert found["val/loss"].item() == pytest.approx(F.cross_entropy(logits, labels).item())
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "bce"])
+def test_a_process_without_an_image_changes_nothing(name: str) -> None:
+    logits, labels = torch.zeros(0, 2 if name == "cross_entropy" else 1), torch.zeros(0).long()
+    assert sums_of(Loss(name), logits, labels, 2).tolist() == [0.0] * 7
+
+
 def test_one_logit() -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(50, 1), torch.randint(0, 2, (50,))

@@ -100,18 +100,15 @@ def contents(run: RunFiles) -> dict[str, Any]:
 
 
 def _dead_channels(run: RunFiles) -> dict[str, tuple[int, int]]:
-    """Block -> (dead, all): as a picture counted them, and as the anatomy has them."""
-    dead: dict[str, float] = {}
+    """Block -> (dead, all), as the pictures counted them."""
+    found: dict[str, tuple[int, int]] = {}
     for shown in run.pictures.values():
+        channels = mapping(shown.numbers.get("channels"))
         for block, value in mapping(shown.numbers.get("dead_channels")).items():
-            if (count := number(value)) is not None:
-                dead[block] = max(count, dead.get(block, 0))
-    channels = {}
-    for row in run.anatomy:
-        shape = row.get("output", "").split("x")
-        if len(shape) == 3 and shape[2].isdigit():
-            channels[row.get("layer", "").partition(".")[0]] = int(shape[2])
-    return {block: (int(n), channels[block]) for block, n in dead.items() if block in channels}
+            dead, total = number(value), number(channels.get(block))
+            if dead is not None and total is not None:
+                found[block] = max((int(dead), int(total)), found.get(block, (0, 0)))
+    return found
 
 
 def _sections(run: RunFiles) -> dict[str, list[dict[str, Any]]]:
