@@ -59,7 +59,12 @@ def test_digits(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1,797 images of 10 classes" in said
     assert "next      python -m cnnexp name=mine augmentation=none\n" in said
     pictures = words(result.folder)
-    assert list(pictures) == ["samples", "class_balance", "mean_images"]
+    assert list(pictures) == ["samples", "class_balance", "mean_images", "near_copies"]
+    with (result.folder / "near_copies.csv").open(newline="") as file:
+        pairs = list(csv.DictReader(file))
+    assert f"{sum(row['split'] == 'test' for row in pairs)} of 359 test images" in said
+    assert all(row["twin_split"] != row["split"] for row in pairs)
+    assert all(0.96 <= float(row["likeness"]) <= 1 for row in pairs)
     for stem in pictures:
         Image.open(result.folder / "figures" / f"{stem}.png").verify()
         assert f"{stem}.png" in said

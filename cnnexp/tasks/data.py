@@ -1,5 +1,6 @@
 """task=data: look at a data set as training will see it; no network is built."""
 
+import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,13 @@ from cnnexp.config.arguments import to_type
 from cnnexp.data.batches import as_tensor, channel_statistics, channels_first
 from cnnexp.data.gate import quiet
 from cnnexp.data.image_set import ImageSet, LeftOut
+from cnnexp.data.near_copies import MOST, NearCopy, near_copies
 from cnnexp.data.summary import summary, write_left_out
 from cnnexp.data.thumbnail import thumbnail
 from cnnexp.data.turns import in_turn, turns
 from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.experiment import device_of, load_images
-from cnnexp.files import shown_path
+from cnnexp.files import shown_path, whole_file
 from cnnexp.plan import is_identity, short_name
 from cnnexp.reporting.data_counts import CARDS, Lost, class_balance, left_out_files
 from cnnexp.reporting.data_pictures import (
@@ -33,6 +35,7 @@ from cnnexp.reporting.data_pictures import (
     samples_per_class,
 )
 from cnnexp.reporting.journal import Journal
+from cnnexp.reporting.near_copies import Pair, near_copy_pairs
 from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
 from cnnexp.runs import Result, create_run_folder
@@ -48,18 +51,77 @@ def show_data(config: Mapping[str, Any]) -> Result:
         source = find_images(config)
         images = load_images(config, source)
         journal.topics("data", summary(images))
-        with told_apart(images.classes, partial(journal.topic, "note")):
+        note = partial(journal.topic, "note")
+        pairs = near_pairs(images, note)
+        with told_apart(images.classes, note):
             pictures = draw_pictures(config, source, images)
+        if pairs:
+            pictures["near_copies"] = draw_pairs(images, pairs)
         drawn = pictures["augmentation"].numbers if "augmentation" in pictures else {}
         of = ", {draws} draws of {images} images".format(**drawn) if drawn else ""
         journal.topic("augment", f"{short_name(config['augmentation'])}{of}")
         folder = create_run_folder(Path(config["paths"]["outputs"]) / "data", config["name"])
         written = save_pictures(pictures, folder / "figures")
         write_left_out(folder / "left_out.csv", images.left_out)
+        if pairs:
+            write_pairs(folder / "near_copies.csv", images, pairs)
         journal.topics("pictures", [shown_path(path) for path in written])
         journal.topic("next", next_command(config["overrides"]))
     total = sum(len(members) for members in images.split.values())
     return Result({"images": float(total), "left_out": float(len(images.left_out))}, folder)
+
+
+def near_pairs(images: ImageSet, note: Callable[[str], None]) -> list[NearCopy]:
+    """Test images that look like one that trains or validates, then validation images that look
+    like one that trains.
+    """
+    train, validation, test = (images.split[name] for name in SPLITS)
+    known = np.concatenate([train, validation])
+    if max(len(test) * len(known), len(validation) * len(train)) > MOST:
+        note("near copies across splits were not looked for: there are too many images")
+        return []
+    pairs = near_copies(images.images, test, known) + near_copies(images.images, validation, train)
+    if pairs:
+        note(f"{told(images, pairs)}; see near_copies.png")
+    return pairs
+
+
+def told(images: ImageSet, pairs: Sequence[NearCopy]) -> str:
+    """How many images of which split look like one that another split has."""
+    split = split_of(images)
+    counts = Counter(split[pair.image] for pair in pairs)
+    said = [f"{counts[s]:,} of {len(images.split[s]):,} {s} images" for s in SPLITS if counts[s]]
+    return f"{' and '.join(said)} look like an image of another split (near copies)"
+
+
+def split_of(images: ImageSet) -> dict[int, str]:
+    return {int(row): name for name in SPLITS for row in images.split[name]}
+
+
+def draw_pairs(images: ImageSet, pairs: Sequence[NearCopy]) -> Picture:
+    split = split_of(images)
+    shown = [
+        Pair(
+            images.images[pair.image],
+            images.images[pair.of],
+            f"{split[pair.image]}: {images.paths[pair.image]}",
+            f"{split[pair.of]}: {images.paths[pair.of]}",
+            f"{pair.likeness:.3f}{', mirrored' if pair.mirrored else ''}",
+        )
+        for pair in pairs
+    ]
+    return near_copy_pairs(shown, f"{told(images, pairs)}.", source=images.name)
+
+
+def write_pairs(path: Path, images: ImageSet, pairs: Sequence[NearCopy]) -> None:
+    """near_copies.csv: path, split, twin, its split, likeness, mirrored."""
+    split = split_of(images)
+    with whole_file(path) as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("path", "split", "twin", "twin_split", "likeness", "mirrored"))
+        for image, of, likeness, mirrored in pairs:
+            own, its = images.paths[image], images.paths[of]
+            rows.writerow((own, split[image], its, split[of], f"{likeness:.4f}", mirrored))
 
 
 def draw_pictures(

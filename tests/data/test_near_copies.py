@@ -1,0 +1,73 @@
+"""Copies that no checksum finds, among images that were made for it."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from sklearn.datasets import load_digits
+
+from cnnexp.data.near_copies import near_copies
+
+SIDE = 48
+
+
+def scene(seed: int) -> Image.Image:
+    """Soft clouds of colour: as different from each other as photographs are."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+def saved_anew(image: Image.Image) -> Image.Image:
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=50)
+    return Image.open(content)
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "saved anew": saved_anew,
+    "half as large": lambda image: image.resize((24, 24)).resize((SIDE, SIDE)),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
+    "less contrast": lambda image: ImageEnhance.Contrast(image).enhance(0.7),
+    "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+}
+
+
+def rows(*images: Image.Image) -> np.ndarray:
+    return np.stack([np.asarray(image.convert("RGB")) for image in images])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_found(name: str) -> None:
+    """One of thirty test images is a changed training image."""
+    pixels = rows(*(scene(seed) for seed in range(60)), CHANGES[name](scene(17)))
+    (pair,) = near_copies(pixels, np.arange(31, 61), np.arange(31))
+    assert (pair.image, pair.of, pair.mirrored) == (60, 17, name == "mirrored")
+    assert 0.96 <= pair.likeness <= 1.00001
+
+
+def test_most_alike_first_and_each_once() -> None:
+    """A symmetric image is its own mirror image; two twins of one image are two pairs."""
+    half = np.asarray(scene(99))[:, : SIDE // 2]
+    symmetric = Image.fromarray(np.concatenate([half, half[:, ::-1]], axis=1))
+    pixels = rows(*(scene(seed) for seed in range(30)), symmetric, symmetric, saved_anew(scene(3)))
+    found = near_copies(pixels, np.array([31, 32]), np.arange(31))
+    assert [(pair.image, pair.of) for pair in found] == [(31, 30), (32, 3)]
+    assert found[0].likeness == pytest.approx(1.0, abs=1e-5)
+    assert not found[0].mirrored
+
+
+def test_flat_images_and_none() -> None:
+    flat = np.full((20, 8, 8, 3), 128, dtype=np.uint8)
+    assert near_copies(flat, np.arange(5), np.arange(5, 20)) == []
+    assert near_copies(flat, np.arange(0), np.arange(5)) == []
+    assert near_copies(flat, np.arange(5), np.arange(0)) == []
+
+
+def test_what_is_alike_by_nature_is_not_a_copy() -> None:
+    """Handwritten digits: a half of them have another with a correlation of 0.96."""
+    grey = (load_digits().images * 15.9).astype(np.uint8)
+    pixels = np.repeat(grey[..., None], 3, axis=-1)
+    found = near_copies(pixels, np.arange(360), np.arange(360, len(pixels)))
+    assert len(found) < 0.03 * 360
