@@ -60,6 +60,13 @@ def imports(path: Path) -> frozenset[str]:
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+def test_every_folder_has_its_rule() -> None:
+    """Those that none may import but each other and the top level."""
+    outer = {"tasks", "sweeps", "comparison", "doctor"}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders == outer | ALLOWED.keys()
+
+
 @pytest.mark.parametrize("folder", ALLOWED)
 def test_arrows_point_one_way(folder: str) -> None:
     for path in (PACKAGE / folder).rglob("*.py"):

@@ -104,7 +104,7 @@ class Split(TypedDict):
 class DatasetOptions(TypedDict):
     """Keys of every dataset, beside its function's arguments."""
 
-    image_size: PositiveInt
+    image_size: Annotated[int, Ge(2)]
     resize: Literal["crop", "stretch", "pad"]
     batch_size: PositiveInt
     per_class: PositiveInt | None

@@ -160,7 +160,10 @@ def group_notes(names: np.ndarray, alone: int, chosen: Mapping[str, np.ndarray])
     """How large the groups are, and whether given splits part some."""
     members = np.concatenate([chosen[name] for name in SPLITS])
     _, counts = np.unique(names[members], return_counts=True)
-    line = f"{len(counts):,} groups of {counts.min():,} to {counts.max():,} images stay together"
+    least, most = int(counts.min()), int(counts.max())
+    sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    images = "image" if most == 1 else "images"
+    line = f"{len(counts):,} groups of {sizes} {images} stay together"
     if alone:
         line += f"; {alone:,} images in whose path {KEY} finds nothing are each one of their own"
     notes = [line]

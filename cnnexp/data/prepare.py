@@ -12,12 +12,11 @@ from cnnexp.data.check_source import SOME, check_masks
 from cnnexp.data.decode import Tried
 from cnnexp.data.grouping import divide_groups, group_names, group_notes
 from cnnexp.data.image_set import ImageSet, LeftOut
-from cnnexp.data.resize import WAYS, fit
+from cnnexp.data.resize import fit
 from cnnexp.data.split import (
     Groups,
     Sizes,
     check_enough,
-    check_split,
     divide,
     needed,
     pools_of,
@@ -26,7 +25,6 @@ from cnnexp.data.split import (
 )
 from cnnexp.data.store import More, open_or_build, store_key
 from cnnexp.datasets.source import SPLITS, Source
-from cnnexp.errors import InputError, nearest
 
 DUPLICATES = ("leave_out", "keep")
 # Of exact copies the one that is kept: a given test or validation set stays as it was given.
@@ -57,11 +55,8 @@ def prepare(
     with the same match in their paths stay on one side of the split. spot_check: some images are
     compared with what was stored: the code that makes or reads them may have been edited.
     """
-    _check(image_size, resize, duplicates)
-    if split is not None:
-        check_split(split, split_seed, per_class)
-        if group_by is not None:
-            names, alone = group_names(group_by, source.paths, split)
+    if split is not None and group_by is not None:
+        names, alone = group_names(group_by, source.paths, split)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
     groups = seeded_groups(source.paths, labels, pools, split_seed)
@@ -123,17 +118,6 @@ def prepare(
         fingerprint=source.fingerprint,
         masks=_masks(source, index, image_size, resize),
     )
-
-
-def _check(image_size: int, resize: str, duplicates: str) -> None:
-    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 2:
-        raise InputError(f"dataset.image_size={image_size} is not a number of pixels (2 or more)")
-    for key, value, allowed in (("resize", resize, WAYS), ("duplicates", duplicates, DUPLICATES)):
-        if value not in allowed:
-            raise InputError(
-                f"dataset.{key}={value} is unknown; allowed: {', '.join(allowed)}"
-                f"{nearest(str(value), allowed)}"
-            )
 
 
 def _more(

@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnexp.data.image_set import ImageSet
 from cnnexp.datasets.source import SPLITS
-from cnnexp.errors import InputError, nearest
+from cnnexp.errors import InputError
 from cnnexp.files import whole_file
 
 Sizes = Mapping[str, int | float]
@@ -21,41 +21,6 @@ Names = Sequence[str]
 Groups = dict[tuple[int, str], np.ndarray]  # (label, pool) -> indices in seeded order
 
 LEAST = 0.9  # of the training images asked for, where files had to be left out
-
-
-def check_split(split: Sizes, split_seed: int, per_class: int | None) -> None:
-    """InputError unless `split` is three positive ints (images per class) or three fractions."""
-    for name in split:
-        if name not in SPLITS:
-            raise InputError(
-                f"dataset.split.{name} is unknown; allowed: {', '.join(SPLITS)}"
-                f"{nearest(name, SPLITS)}"
-            )
-    for name in SPLITS:
-        size = split.get(name)
-        where = f"dataset.split.{name}={size}"
-        if isinstance(size, bool) or not isinstance(size, int | float):
-            raise InputError(
-                f"{where} is not a number; give images per class (1200) or a fraction (0.6)"
-            )
-        if not size > 0:
-            raise InputError(f"{where} leaves the split empty; give a number above 0")
-    if len({isinstance(split[name], int) for name in SPLITS}) > 1:
-        raise InputError(
-            f"dataset.split={_show(split)} mixes images per class and fractions; "
-            "give three whole numbers or three fractions"
-        )
-    if not _counts(split) and sum(split[name] for name in SPLITS) > 1 + 1e-9:
-        raise InputError(f"dataset.split={_show(split)}: fractions that sum to more than 1")
-    if isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
-        raise InputError(f"dataset.split_seed={split_seed} is not a whole number of 0 or more")
-    if per_class is not None and (
-        isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1
-    ):
-        raise InputError(
-            f"dataset.per_class={per_class}: give the number of training images per class, "
-            "or null for all"
-        )
 
 
 def pools_of(given: np.ndarray | None, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from cnnexp.data.download import checksum
 from cnnexp.data.download import download as fetch
 from cnnexp.datasets.cifar_pickle import read_batch, read_names
 from cnnexp.datasets.source import Source
-from cnnexp.errors import InputError, nearest
+from cnnexp.errors import InputError
 
 log = logging.getLogger("cnnexp")
 
@@ -63,11 +63,6 @@ def cifar10(
 
     root: the folder of the batches, the folder that holds it, or the archive; null: downloaded.
     """
-    if variant not in VARIANTS:
-        allowed = ", ".join(VARIANTS)
-        raise InputError(
-            f"dataset.variant={variant} is unknown; allowed: {allowed}{nearest(variant, VARIANTS)}"
-        )
     _, _, _, batches, meta, (names_key, labels_key) = VARIANTS[variant]
     where, contents = _contents(root, cache, download, variant)
     classes: tuple[str, ...] = ()

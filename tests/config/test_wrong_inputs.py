@@ -56,7 +56,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         ["training.compile=reduce-overhead", "accumulate_grad_batches=2", "use default"],
     ),
     "negative size": ("model.kernel_size=-3", ["model.kernel_size=-3", "greater than 0"]),
-    "negative image size": ("dataset.image_size=-1", ["dataset.image_size=-1", "greater than 0"]),
+    "one pixel": ("dataset.image_size=1", ["dataset.image_size=1", "an integer of at least 2"]),
     "one wrong item of a list": ("model.widths=[[32,-1]]", ["model.widths[0][1]=-1", "an integer"]),
     "wrong choice": ("training.loss=crossentropy", ["loss=crossentropy", "'cross_entropy'"]),
     "wrong choice in a signature": ("model.norm=bach", ["model.norm=bach", "mean 'batch'?"]),

@@ -212,23 +212,12 @@ def test_unbalanced_classes_are_named(shelf: Shelf, prepared: Prepared, tmp_path
     assert "training.class_weights=balanced" in notes[0]
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"image_size": 0}, ["dataset.image_size=0"]),
-        ({"image_size": 8.5}, ["dataset.image_size=8.5"]),
-        ({"resize": "corp"}, ["dataset.resize=corp", "did you mean 'crop'"]),
-        ({"duplicates": "remove"}, ["dataset.duplicates=remove", "leave_out, keep"]),
-        ({"image_size": 10_000_000}, ["MB free", "paths.cache"]),
-    ],
-)
-def test_errors_come_before_anything_is_read(
-    shelf: Shelf, prepared: Prepared, tmp_path: Path, options: dict, words: list
+def test_too_small_a_disk_is_said_before_anything_is_read(
+    shelf: Shelf, prepared: Prepared, tmp_path: Path
 ) -> None:
     books = shelf()
-    with pytest.raises(InputError) as caught:
-        prepared(books.source(), tmp_path, **options)
-    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+    with pytest.raises(InputError, match=r"MB free.*paths\.cache"):
+        prepared(books.source(), tmp_path, image_size=10_000_000)
     assert books.reads == []
 
 

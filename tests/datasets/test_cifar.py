@@ -190,7 +190,6 @@ def refusal(words: list[str], **options: object) -> None:
 
 
 def test_errors(tmp_path: Path) -> None:
-    refusal(["dataset.variant=cifar-10", "'cifar10'"], variant="cifar-10")
     refusal(["dataset.root", "cifar-10-python.tar.gz"], root=tmp_path / "nowhere")
     refusal(["dataset.root", "data_batch_1"], root=tmp_path)
     refusal(["dataset.download=false", str(tmp_path)], cache=tmp_path, download=False)
