@@ -103,15 +103,24 @@ def sentence(
 
 def far_apart(verdict: Verdict, groups: Sequence[Group], each: Sequence[Sequence[float]]) -> str:
     """Why a large difference tells so little: runs of one group that lie half as far apart, or so
-    few of them that nobody knows how far apart they lie.
+    few of them that nobody knows how far apart they lie; or those of a third group do, with which
+    their variance is pooled.
     """
-    pair = [place for place in (verdict.first, verdict.second) if each and len(each[place]) > 1]
-    apart = {place: max(each[place]) - min(each[place]) for place in pair}
+    everyone = {place: max(runs) - min(runs) for place, runs in enumerate(each) if len(runs) > 1}
+    apart = {p: everyone[p] for p in (verdict.first, verdict.second) if p in everyone}
+    widest = max(everyone, key=everyone.__getitem__, default=None)
+    if widest is not None and widest not in apart and len(apart) == 2:
+        own = max(apart.values())
+        if everyone[widest] > 2 * own and verdict.mean > own:
+            return (
+                f", for all groups' seeds are pooled, and runs of {groups[widest].label} lie "
+                f"{points(everyone[widest], sign=False)} points apart"
+            )
     widest = max(apart, key=apart.__getitem__, default=None)
     if widest is None or verdict.mean < LARGE:
         return ""
     if apart[widest] < verdict.mean / 2:
-        few = min(len(each[place]) for place in pair) <= FEW
+        few = min(len(each[place]) for place in apart) <= FEW
         return ", for so few seeds hardly tell how far apart runs lie; more would" if few else ""
     size = points(apart[widest], sign=False)
     return f", for runs of {groups[widest].label} lie {size} points apart"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cnnexp.comparison.groups import Group
-from cnnexp.comparison.verdicts import evidence
+from cnnexp.comparison.verdicts import Verdict, evidence, far_apart
 
 
 def group(count: int, fold: bool) -> Group:
@@ -25,3 +25,14 @@ def group(count: int, fold: bool) -> Group:
 )
 def test_seeds_and_folds_are_called_what_they_are(groups: list[Group], said: str) -> None:
     assert evidence(groups, 1000) == said
+
+
+def test_a_third_groups_seeds_that_lie_far_apart_are_named() -> None:
+    """Their variance is pooled: without that group the verdict may be another."""
+    groups = [Group(name, (), {}) for name in "abc"]
+    verdict = Verdict(0, 1, 0.034, -0.005, 0.074, 0.08, 0.08)
+    near, wide = ([0.13, 0.14, 0.135], [0.10, 0.102, 0.096]), [0.05, 0.12, 0.08]
+    said = far_apart(verdict, groups, [*near, wide])
+    assert said == ", for all groups' seeds are pooled, and runs of c lie 7.0 points apart"
+    assert far_apart(verdict, groups, near) == ""
+    assert far_apart(verdict, groups, [*near, [0.05, 0.06, 0.055]]) == ""
