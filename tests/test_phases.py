@@ -82,6 +82,22 @@ def moved(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> set[str]:
     return {key.split(".")[1] for key in a if not torch.equal(a[key], b[key])}
 
 
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_phase_begins_with_the_rate_of_its_first_step(every: int) -> None:
+    """Of four steps, whose last one has the schedule's end alone; and none twice."""
+    words = ["phases=finetune", "trainer.max_epochs=1", "dataset.per_class=10", "optimizer.lr=0.01"]
+    words += [f"trainer.log_every_n_steps={every}", "phases.finetune.lr_scale=0.1"]
+    small = [word for word in SHORT if not word.startswith(("dataset.per_class", "optimizer.lr"))]
+    folder = cnnexp.run([*small, *words]).folder
+    assert folder is not None
+    found = [row for row in rows(folder / "metrics.csv") if row["metric"] == "lr"]
+    steps = [int(row["step"]) for row in found]
+    assert steps == ([1, 2, 3, 4, 5, 6, 7, 8] if every == 1 else [1, 4, 5, 8])
+    first, second = (float(row["value"]) for row in found if int(row["step"]) in (1, 5))
+    assert first == pytest.approx(10 * second)
+    assert first > 1e-4
+
+
 def test_two_phases(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = cnnexp.run(TWO)
     said = capsys.readouterr().out

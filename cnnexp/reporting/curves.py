@@ -15,6 +15,8 @@ from cnnexp.reporting.style import BLUE, INK, ORANGE, QUIET, house_style
 
 BAND = 0.08  # of the height, at the top: the phases' names
 RATES = 1000  # points of a line
+APART = 10  # times the rate of another phase: the axis is logarithmic
+DECADES = 100  # below the lowest phase's rate: where a schedule goes to 0, its end is cut off
 
 
 @house_style
@@ -64,26 +66,34 @@ def learning_curves(
         if name == "lr":
             axes.set_title("Learning rate")
             ends = [0, *accumulate(phases.values())] if phases else [0, math.inf]
+            highest = []
             for start, end in pairwise(ends):  # each phase begins with a rate of its own
                 part = [point for point in rates if start < point[0] <= end]
                 marks = _marks(part) if rates is by_epoch or len(part) == 1 else {}
                 axes.plot(*zip(*part, strict=True), color=QUIET, **marks)
+                highest += [max(rate for _, rate in part)] if part else []
+            if max(highest) >= APART * min(highest) > 0:
+                axes.set_yscale("log")  # else the lower one would lie on the axis
+                axes.set_ylim(min(highest) / DECADES, 1.5 * max(highest))
+            else:
+                axes.yaxis.set_major_locator(MaxNLocator(5))
+                axes.set_ylim(0, 1.05 * max(highest) or None)
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-            axes.yaxis.set_major_locator(MaxNLocator(5))
-            axes.set_ylim(0, 1.05 * max(rate for _, rate in rates) or None)
         else:
             marked = best[0] if best else None
             shown = monitor if (name, monitor) == ("accuracy", "val/f1") else f"val/{name}"
             _training_and_validation(axes, metrics, name, shown, marked, BAND if several else 0)
         if several:
-            low, high = axes.get_ylim()
-            axes.set_ylim(low, low + (high - low) / (1 - BAND))
-        begun = 0
+            to_axes = axes.yaxis.get_transform()
+            low, high = to_axes.transform(axes.get_ylim())
+            axes.set_ylim(*to_axes.inverted().transform([low, low + (high - low) / (1 - BAND)]))
+        # An epoch's figures stand at its number, a step's rate at the epochs that had gone by.
+        begun, ahead = 0, 0.0 if name == "lr" and rates is not by_epoch else 0.5
         for phase, epochs in (phases or {}).items():
             if begun:
-                axes.axvline(begun + 0.5, color=QUIET, linewidth=1, linestyle=":")
+                axes.axvline(begun + ahead, color=QUIET, linewidth=1, linestyle=":")
             if several:
-                place = (begun + 0.5 + epochs / 2, 0.99)
+                place = (begun + ahead + epochs / 2, 0.99)
                 axes.text(*place, phase, transform=axes.get_xaxis_transform(), color=QUIET,
                           ha="center", va="top", fontsize="small")  # fmt: skip
             begun += epochs

@@ -152,10 +152,26 @@ def test_rates_are_drawn_step_by_step(legible: Legible) -> None:
     figure = learning_curves(rows(2), rates=found, phases={"head": 1, "finetune": 1}).figure
     drawn = [list(line.get_xdata()) for line in figure.axes[2].lines if line.get_linestyle() == "-"]
     assert drawn == [at[:3], at[3:]]
+    ((boundary, _),) = [
+        line.get_xdata() for line in figure.axes[2].lines if line.get_linestyle() == ":"
+    ]
+    assert boundary == 1, "a whole epoch had gone by"
+    assert figure.axes[2].get_yscale() == "linear"
     legible(figure)
     assert rates_of([]) == []
     many = [{"step": f"{i}", "epoch": "1", "metric": "lr", "value": "1"} for i in range(1, 9000)]
     assert 1000 <= len(rates_of(many)) < 2000
+
+
+def test_rates_of_phases_that_are_far_apart_are_all_seen(legible: Legible) -> None:
+    """A hundredth of the rate, on an axis from 0, would lie on it."""
+    rates = [(0.1, 0.01), (0.5, 0.1), (1.0, 1e-9), (1.1, 1e-4), (1.5, 1e-3), (2.0, 1e-11)]
+    figure = learning_curves(rows(2), rates=rates, phases={"head": 1, "finetune": 1}).figure
+    axes = figure.axes[2]
+    low, high = axes.get_ylim()
+    assert (axes.get_yscale(), low) == ("log", pytest.approx(1e-5))
+    assert high > 0.15  # the phases' names are above the lines
+    legible(figure)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 20, 300])
