@@ -74,7 +74,7 @@ def load_run(
     began = info["precision"]
     precision = precision_of(merged) if typed else native_precision(began, device_of(merged))
     if precision != began and not typed:
-        note(f"it trained in {began}, which this device only emulates: answers are in {precision}")
+        note(f"it trained in {began}, which this device has not: answers are in {precision}")
     return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval(), precision)
 
 

@@ -212,7 +212,7 @@ def interrupted_run(
     if precision != began:
         journal.topic(
             "note",
-            f"it began in {began}, which this device only emulates: it goes on in {precision}",
+            f"it began in {began}, which this device has not: it goes on in {precision}",
         )
         info["precision"] = precision
     check_metrics(folder, logged_bytes(newest_checkpoint(folder, list(config["phases"]))))

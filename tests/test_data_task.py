@@ -63,6 +63,7 @@ def test_digits(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (result.folder / "near_copies.csv").open(newline="") as file:
         pairs = list(csv.DictReader(file))
     assert f"{sum(row['split'] == 'test' for row in pairs)} of 359 test images" in said
+    assert {(row["split"], row["twin_split"]) for row in pairs} >= {("validation", "train")}
     assert all(row["twin_split"] != row["split"] for row in pairs)
     assert all(0.96 <= float(row["likeness"]) <= 1 for row in pairs)
     for stem in pictures:

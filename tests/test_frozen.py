@@ -74,5 +74,5 @@ def test_pictures_of_a_gpu_s_run_on_a_cpu(capsys: pytest.CaptureFixture[str]) ->
     assert "left out" not in capsys.readouterr().out
     assert (folder / "visualization" / "neighbours.png").is_file()
     cnnexp.run(["task=evaluate", f"run={folder}"])
-    said = "it trained in 16-mixed, which this device only emulates: answers are in 32-true"
+    said = "it trained in 16-mixed, which this device has not: answers are in 32-true"
     assert said in " ".join(capsys.readouterr().out.split())

@@ -41,6 +41,16 @@ def test_noise_at_the_ends_is_no_fall() -> None:
         assert 10**0.5 * RATES[12] <= found.steepest * 1.001 <= 1.002 * found.lowest / 10**0.5
 
 
+@pytest.mark.parametrize("count", [8, 9, 20, 21])
+def test_a_fall_within_less_than_a_decade(count: int) -> None:
+    """Of a network that diverges early: the middle of it."""
+    rates = np.logspace(-3, -2.5, count)
+    found = rate_range(rates, np.linspace(2.3, 1.0, count))
+    assert found is not None
+    assert rates[count // 3] <= found.steepest <= rates[-count // 4]
+    assert found.lowest == pytest.approx(rates[-1])
+
+
 def test_what_is_not_finite_is_left_out() -> None:
     losses = course(1e-3, 3e-2)
     losses[-5:], losses[40] = np.inf, np.nan

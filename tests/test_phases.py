@@ -238,7 +238,7 @@ def test_a_run_goes_on_in_its_precision_where_the_machine_has_it(
     monkeypatch.setattr(precision, "_cpu_flags", lambda: here)
     cnnexp.run([f"resume={folder}", "tracking=none"])
     assert json.loads((folder / "run.json").read_text())["precision"] == now
-    said = "it began in bf16-mixed, which this device only emulates: it goes on in 32-true"
+    said = "it began in bf16-mixed, which this device has not: it goes on in 32-true"
     assert (said in " ".join(capsys.readouterr().out.split())) == (began != now)
 
 

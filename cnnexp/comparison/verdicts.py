@@ -83,7 +83,9 @@ def sentence(
     seeds: bool = True,
     each: Sequence[Sequence[float]] = (),
 ) -> str:
-    """seeds: say where there is one on a side. each: of each group its runs' accuracies."""
+    """seeds: say where there is one on a side. each: of each group its runs' accuracies, () of one
+    of another family.
+    """
     first, second = groups[verdict.first], groups[verdict.second]
     size = f"{points(verdict.mean)} points"
     interval = f"{points(verdict.low, sign=False)} to {points(verdict.high, sign=False)}"
@@ -103,15 +105,16 @@ def sentence(
 
 def far_apart(verdict: Verdict, groups: Sequence[Group], each: Sequence[Sequence[float]]) -> str:
     """Why a large difference tells so little: runs of one group that lie half as far apart, or so
-    few of them that nobody knows how far apart they lie; or those of a third group do, with which
-    their variance is pooled.
+    few of them that nobody knows how far apart they lie. Of any difference: runs of a third group
+    of the family, with which their variance is pooled, lie as far apart as half of the interval.
     """
     everyone = {place: max(runs) - min(runs) for place, runs in enumerate(each) if len(runs) > 1}
     apart = {p: everyone[p] for p in (verdict.first, verdict.second) if p in everyone}
     widest = max(everyone, key=everyone.__getitem__, default=None)
     if widest is not None and widest not in apart and len(apart) == 2:
         own = max(apart.values())
-        if everyone[widest] > 2 * own and verdict.mean > own:
+        much = max(2 * own, (verdict.high - verdict.low) / 2)
+        if everyone[widest] > much and verdict.mean > own:
             return (
                 f", for all groups' seeds are pooled, and runs of {groups[widest].label} lie "
                 f"{points(everyone[widest], sign=False)} points apart"

@@ -34,7 +34,7 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
     fixed = [line for line, override in zip(given, parsed, strict=True) if not sweeps(override)]
     added: set[str] = set()
     for number, chosen in enumerate(combinations(swept)):
-        # A key may be one of some options alone: which job lacks it is said.
+        # A key may be one of some options alone: which one lacks it is said.
         options = [line for line in chosen if line.partition("=")[0].lstrip("+") in groups]
         with in_the_job(options):
             composed = compose([*fixed, *chosen], config_dir)
@@ -54,11 +54,13 @@ def check_sweep(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
 
 @contextmanager
 def in_the_job(options: Sequence[str]) -> Iterator[None]:
-    """What is wrong is so with these options; of several sweeps with one value each, say."""
+    """What is wrong with a key of a group that is swept is so with this job's option of it."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{error} (with {' '.join(options)})" if options else str(error)) from None
+        groups = {line.partition("=")[0].lstrip("+"): line for line in options}
+        option = groups.get(str(error).partition(".")[0])
+        raise InputError(f"{error} (with {option})" if option else str(error)) from None
 
 
 def first_job(given: Sequence[str], config_dir: Path | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Images that look like one that is trained on: copies that no checksum finds.
+"""Images that look like one of another split: copies that no checksum finds.
 
 Saved anew, at another size, in another brightness, mirrored: 3.3% of CIFAR-10's test images have
 a twin in training (Barz and Denzler 2020, "Do We Train on Test Data? Purging CIFAR of Near-
@@ -16,8 +16,9 @@ ALIKE = 0.96  # correlation of colours; all 98 pairs of CIFAR-10's splits above 
 # The nearest must stand out: its distance against that of the tenth. Digits of one kind, or
 # X-rays, all look alike. Of 359 handwritten digits 3 are found so, with 0.25 many more.
 APART, NEIGHBOURS = 0.15, 10
+SAME = 0.995  # correlation from which a copy need not stand out: of one scene there may be many
 MOST = 1_000_000_000  # pairs of thumbnails: ten seconds on two cores
-AT_ONCE = 1000
+AT_ONCE = 50_000_000  # values in memory
 
 
 class NearCopy(NamedTuple):
@@ -30,26 +31,29 @@ class NearCopy(NamedTuple):
 
 
 def near_copies(pixels: np.ndarray, images: np.ndarray, others: np.ndarray) -> list[NearCopy]:
-    """Of `images` those that look like one of `others`, the most alike first.
+    """Of `images` those that look like one of `others`, the most alike first. One that ten others
+    resemble alike, as frames of a film do, is found where it is all but the same as the nearest.
 
     pixels: (N, S, S, 3) uint8. images, others: numbers of rows, at most `MOST` pairs of them.
     """
     if not len(images) or not len(others):
         return []
-    thumbnails, known = (_thumbnails(pixels, rows) for rows in (images, others))
+    thumbnails, known = _thumbnails(pixels, images), _normal(_thumbnails(pixels, others))
+    rows = max(1, AT_ONCE // len(others))
     best: dict[int, NearCopy] = {}
     for mirrored in (False, True):
         looked_for = thumbnails.flip(-1) if mirrored else thumbnails
-        for start in range(0, len(images), AT_ONCE):
-            part = _normal(looked_for[start : start + AT_ONCE])
-            likeness = part @ _normal(known).T  # (B, others)
+        for start in range(0, len(images), rows):
+            likeness = _normal(looked_for[start : start + rows]) @ known.T  # (B, others)
             near = likeness.topk(min(NEIGHBOURS, len(others)), dim=1)
             first, last = near.values[:, 0], near.values[:, -1]
-            for row in (1 - first < APART * (1 - last)).nonzero().flatten().tolist():
+            apart = 1 - first < APART * (1 - last)
+            for row in (apart | (first >= SAME)).nonzero().flatten().tolist():
                 image, of = int(images[start + row]), int(others[near.indices[row, 0]])
                 found = NearCopy(image, of, _likeness(pixels, image, of, mirrored), mirrored)
+                least = ALIKE if apart[row] else SAME
                 before = best[image].likeness + 1e-6 if image in best else 0.0
-                if found.likeness >= max(ALIKE, before):
+                if found.likeness >= max(least, before):
                     best[image] = found
     return sorted(best.values(), key=lambda pair: (-pair.likeness, pair.image))
 
@@ -57,8 +61,8 @@ def near_copies(pixels: np.ndarray, images: np.ndarray, others: np.ndarray) -> l
 def _thumbnails(pixels: np.ndarray, rows: np.ndarray) -> torch.Tensor:
     """(n, side, side) float32, grey."""
     parts = []
-    for start in range(0, len(rows), AT_ONCE):
-        some = torch.from_numpy(pixels[rows[start : start + AT_ONCE]]).float().mean(dim=-1)
+    for start in range(0, len(rows), 1000):
+        some = torch.from_numpy(pixels[rows[start : start + 1000]]).float().mean(dim=-1)
         parts.append(_shrunk(some[:, None], SMALL)[:, 0])
     return torch.cat(parts)
 

@@ -221,7 +221,7 @@ Window = list[tuple[float, float]]
 def _window(func: Any, args: Any, before: Sequence[int], after: Sequence[int]) -> Window | None:
     """None where each place sees its own. before, after: (H, W) of the maps."""
     name = func.overloadpacket.__name__
-    if func is aten.convolution.default:
+    if func is aten.convolution.default and args[1].ndim == 4:
         reach = [d * (f - 1) + 1 for d, f in zip(args[5], args[1].shape[-2:], strict=True)]
         if args[6]:  # transposed: every stride-th of the window falls on a place
             return [(math.ceil(r / s), 1 / s) for r, s in zip(reach, args[3], strict=True)]

@@ -32,7 +32,7 @@ def near_copy_pairs(pairs: Sequence[Pair], line: str, *, source: str) -> Picture
     pair, row = 2 * SIDE + GAP, SIDE + 3 * LINE + 0.2
     width = 2 * MARGIN + ACROSS * pair + (ACROSS - 1) * BETWEEN
     some = f"The {len(shown)} most alike" if len(shown) < len(pairs) else "All of them"
-    lines = [line, f"{some}: left the one that judges, right the one that is learned from."]
+    lines = [line, f"{some}: left the one that judges, right its twin in the other split."]
     height = math.ceil(len(shown) / ACROSS) * row
     page = Page(width, height, f"Near copies across the splits of {source}", lines)
     for place, one in enumerate(shown):
@@ -47,11 +47,12 @@ def near_copy_pairs(pairs: Sequence[Pair], line: str, *, source: str) -> Picture
     return Picture(
         page.figure,
         title="Near copies across splits",
-        reading="Images that validate or test, beside the one of training that they look like: "
-        "saved anew, resized, of another brightness, mirrored. A network that has learned the one "
-        "knows the other, and its accuracy is flattered. They were found by how alike they are "
-        "place by place: crops and turned copies are not found, and what is alike by nature may "
-        "be shown. Remove one of a pair, or keep both on one side by dataset.group_by.",
+        reading="Images that validate or test, beside the one of another split that they look "
+        "like: saved anew, resized, of another brightness, mirrored. A network that has learned "
+        "the one knows the other, and its accuracy is flattered. They were found by how "
+        "alike they are place by place: crops and turned copies are not found, and what is alike "
+        "by nature may be shown. Remove one of a pair, or keep both on one side by "
+        "dataset.group_by.",
         alt=f"{len(shown)} pairs of images that look alike. {line}",
         numbers={"pairs": len(pairs)},
     )

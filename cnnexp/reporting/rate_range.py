@@ -42,7 +42,8 @@ def rate_range(rates: Sequence[float], losses: Sequence[float]) -> RateRange | N
         return None
     x, y = x[: low + 1], y[: low + 1]
     half = min(DECADE, x[-1] - x[0]) / 2
-    centres = x[(x >= x[0] + half - 1e-9) & (x <= x[-1] - half + 1e-9)]
+    inside = (x >= x[0] + half - 1e-9) & (x <= x[-1] - half + 1e-9)
+    centres = x[inside] if inside.any() else x[len(x) // 2 :][:1]  # less than a decade: its middle
     near = [np.abs(x - centre) <= half + 1e-9 for centre in centres]
     slope = [np.polyfit(x[some], y[some], 1)[0] if some.sum() > 2 else 0.0 for some in near]
     return RateRange(float(10 ** centres[int(np.argmin(slope))]), float(10 ** x[low]))

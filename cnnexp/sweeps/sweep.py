@@ -100,6 +100,12 @@ def planned(
     identity: what makes it this sweep and no other.
     """
     parsed, trials = swept(given), config.search.trials
+    for one in parsed:
+        if sweeps(one) and re.match(PASSING, str(one.input_line)):
+            raise InputError(
+                f"{one.input_line}: says where jobs lie or how they are run, not what they are: "
+                "give one value"
+            )
     fixed = [str(one.input_line) for one in parsed if not sweeps(one)]
     space = search.space(parsed) if trials else {}
     jobs = [] if trials else grid(parsed)

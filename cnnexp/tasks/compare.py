@@ -53,7 +53,9 @@ def tell(comparison: Comparison, journal: Journal) -> None:
     each = [score.each for score in comparison.scores]
     alone = bool(told) and all(groups[v.first].one_seed or groups[v.second].one_seed for v in told)
     for verdict in told:
-        text = verdicts.sentence(verdict, groups, images, seeds=not alone, each=each)
+        family = next(f.members for f in comparison.families if verdict.first in f.members)
+        own = [runs if place in family else () for place, runs in enumerate(each)]
+        text = verdicts.sentence(verdict, groups, images, seeds=not alone, each=own)
         journal.topic("verdict", text)
     if not told:
         journal.topic("verdict", "all runs are one group's: there is nothing to compare")

@@ -82,7 +82,6 @@ class Classifier(pl.LightningModule):
         return self
 
     def on_fit_start(self) -> None:
-        self.every = int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if self.compile_mode is not None:
             # What other networks of this process have left counts towards a limit.
             torch._dynamo.reset()
@@ -210,6 +209,10 @@ class Classifier(pl.LightningModule):
         self.batches.set_epoch(self.current_epoch)
 
     @property
+    def every(self) -> int:
+        return int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
+
+    @property
     def batches(self) -> Batches:
         """What it is trained on."""
         loader = self.trainer.train_dataloader
@@ -254,9 +257,8 @@ class Classifier(pl.LightningModule):
                 self._log_epoch({"lr": self.rate})
 
     def _log_epoch(self, values: dict[str, Any]) -> None:
-        """At its last step, and at once: Lightning would log it at the step before that, and the
-        training's when the checkpoint is written, so that a run that goes on would lack them.
-        """
+        """At its last step, and at once: Lightning would do it a step early, and the training's
+        when the checkpoint is written: a run that goes on would lack them."""
         self.log_dict(values, logger=False, sync_dist=True)  # for callbacks
         if self.logger:
             self.logger.log_metrics({"epoch": self.current_epoch, **values}, step=self.global_step)
@@ -270,11 +272,6 @@ class Classifier(pl.LightningModule):
         optimizer = own.make_optimizer(parameter_groups(self.network, own.lr, self.phase.rates))
         epochs, steps = self.phase.epochs, int(self.trainer.estimated_stepping_batches)
         scheduler = own.make_scheduler(optimizer, epochs if own.by_epoch else steps, epochs)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {
-                "scheduler": scheduler,
-                "interval": "epoch" if own.by_epoch else "step",
-                "monitor": "val/loss",
-            },
-        }
+        interval = "epoch" if own.by_epoch else "step"
+        schedule = {"scheduler": scheduler, "interval": interval, "monitor": "val/loss"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}

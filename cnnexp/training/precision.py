@@ -24,7 +24,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def native_precision(precision: str, device: torch.device) -> str:
-    """The same where the device computes in it itself; else "32-true": emulated, it crawls."""
+    """The same where the device has it; else "32-true": emulated, bfloat16 crawls."""
     if precision == "16-mixed":
         return precision if device.type == "cuda" else "32-true"
     return precision if precision == resolve_precision("auto", device) else "32-true"

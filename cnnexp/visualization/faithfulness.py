@@ -109,7 +109,7 @@ def _ranks(values: torch.Tensor) -> torch.Tensor:
 
 def randomised(network: nn.Sequential, seed: int = 7_919_000_001) -> nn.Sequential:
     """A copy whose weights are drawn anew, as the layers draw them at first; on the same device.
-    Buffers stay, such as filters that whiten: they are of the images, not learned.
+    Batch norm's statistics begin anew, too; filters that whiten stay: they are of the images.
 
     seed: one that no run has, else these could be the weights that the network started from.
     """

@@ -1,10 +1,14 @@
 """What a verdict rests on, in words: `800 test images and 2 or 3 seeds`."""
 
+import csv
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import cnnexp
 from cnnexp.comparison.groups import Group
 from cnnexp.comparison.verdicts import Verdict, evidence, far_apart
 
@@ -35,4 +39,31 @@ def test_a_third_groups_seeds_that_lie_far_apart_are_named() -> None:
     said = far_apart(verdict, groups, [*near, wide])
     assert said == ", for all groups' seeds are pooled, and runs of c lie 7.0 points apart"
     assert far_apart(verdict, groups, near) == ""
+    images = Verdict(0, 1, 0.034, -0.1, 0.17, 0.5, 0.5)  # few of them: seeds are not the reason
+    assert far_apart(images, groups, [*near, wide]) == ""
     assert far_apart(verdict, groups, [*near, [0.05, 0.06, 0.055]]) == ""
+
+
+def test_f1_is_of_the_classes_that_were_tested(make_run: Callable[..., Path]) -> None:
+    """Of two emus that were predicted there is no image; as in the run's own test/f1.
+
+    Of 8 cats and 8 dogs all dogs, and of the cats six, are right: 2 * 6 / (8 + 6), 2 * 8 / 16.
+    """
+    folders = [make_run(), make_run(seed=1)]
+    lines = ["path,index,label,prediction,p_cat,p_dog,p_owl"]
+    for i in range(16):
+        label = "cat" if i < 8 else "dog"
+        said = "owl" if i < 2 else label
+        shares = ",".join("0.8" if name == said else "0.1" for name in ("cat", "dog", "owl"))
+        lines.append(f"{i}.png,{i},{label},{said},{shares}")
+    splits = ["path,sha256,class,split"]
+    splits += [f"{i}.png,{i:064x},{'cat' if i < 8 else 'dog'},test" for i in range(16)]
+    splits += [f"o{i}.png,{i + 99:064x},owl,train" for i in range(3)]
+    for folder in folders:
+        (folder / "predictions.csv").write_text("\n".join(lines) + "\n")
+        (folder / "splits.csv").write_text("\n".join(splits) + "\n")
+    cnnexp.run(["task=compare", f"runs=[{folders[0]},{folders[1]}]", "tracking=none"])
+    (path,) = Path("outputs").glob("**/table.csv")
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["f1"]) == pytest.approx((12 / 14 + 1) / 2, abs=1e-4)

@@ -69,5 +69,20 @@ def test_what_is_alike_by_nature_is_not_a_copy() -> None:
     """Handwritten digits: a half of them have another with a correlation of 0.96."""
     grey = (load_digits().images * 15.9).astype(np.uint8)
     pixels = np.repeat(grey[..., None], 3, axis=-1)
-    found = near_copies(pixels, np.arange(360), np.arange(360, len(pixels)))
-    assert len(found) < 0.03 * 360
+    assert near_copies(pixels, np.arange(360), np.arange(360, len(pixels))) == []
+
+
+def test_other_colours_are_another_image() -> None:
+    """In grey they are the same to the bit."""
+    scenes = [np.asarray(scene(seed)) for seed in range(30)]
+    pixels = np.stack([*scenes, scenes[7][..., ::-1]])
+    assert near_copies(pixels, np.array([30]), np.arange(30)) == []
+
+
+def test_many_copies_of_one_scene() -> None:
+    """As exact copies that are kept: none stands out. And one image beside one."""
+    pixels = rows(*(scene(seed) for seed in range(20)), *[scene(3)] * 15)
+    (pair,) = near_copies(pixels, np.array([3]), np.array([*range(3), *range(4, 35)]))
+    assert pair.of >= 20
+    assert len(near_copies(pixels, np.array([3]), np.array([34]))) == 1
+    assert near_copies(pixels, np.array([3]), np.array([4])) == []

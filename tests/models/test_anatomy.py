@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 
 from cnnexp.models.anatomy import anatomy, receptive_field
 from cnnexp.models.baseline import baseline
@@ -134,9 +135,17 @@ def test_receptive_field_is_where_the_gradient_reaches() -> None:
     assert field == int(rows.max() - rows.min()) + 1
 
 
+class Shrunk(nn.Module):
+    """To half the size, with antialiasing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True)
+
+
 CASES = {
     "enlarged": [nn.Conv2d(3, 4, 3, 4, 1), nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3)],
     "bilinear": [nn.Conv2d(3, 4, 3, 2), nn.UpsamplingBilinear2d(None, 2), nn.Conv2d(4, 4, 3)],
+    "shrunk": [nn.Conv2d(3, 4, 3), Shrunk(), nn.Conv2d(4, 4, 3)],
     "shuffled": [nn.Conv2d(3, 16, 3, 4, 1), nn.PixelShuffle(2), nn.Conv2d(4, 4, 3)],
     "unshuffled": [nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3), nn.Conv2d(4, 4, 3)],
     "transposed": [nn.Conv2d(3, 4, 3, 2), nn.ConvTranspose2d(4, 4, 2, 2), nn.Conv2d(4, 4, 3)],
@@ -145,6 +154,25 @@ CASES = {
     "uneven": [nn.Conv2d(3, 4, 3, (2, 1)), nn.AvgPool2d((3, 2), (2, 1)),
                nn.Conv2d(4, 4, 3, dilation=(2, 1))],
 }  # fmt: skip
+
+
+def test_convolutions_of_other_dimensions() -> None:
+    """Over channels, as in ECA (Wang et al. 2020), and over frames of one image."""
+
+    class Weighed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps, self.weigh = nn.Conv2d(3, 4, 3, padding=1), nn.Conv1d(1, 1, 3, padding=1)
+            self.deep = nn.Conv3d(1, 1, (1, 3, 3), padding=(0, 1, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            maps = self.maps(x)
+            weights = self.weigh(maps.mean((2, 3))[:, None])[:, 0, :, None, None]
+            return self.deep((maps * weights)[:, None])[:, 0]
+
+    rows = {row.name: row for row in anatomy(Weighed(), 16)}
+    assert rows["maps"].receptive_field == 3
+    assert (rows["weigh"].parameters, rows["deep"].parameters) == (4, 10)
 
 
 @pytest.mark.parametrize("name", CASES)

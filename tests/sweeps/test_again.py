@@ -63,6 +63,13 @@ def test_how_and_where_jobs_are_run_makes_no_others(
     assert len(list(tmp_path.glob("outputs/sweeps/*/jobs/*.json"))) == 2
 
 
+def test_where_jobs_lie_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^paths\.cache=a,b: says where jobs lie .* one value$"):
+        cnnexp.run([*SMALL, "sweep=seeds", "seed=0", "paths.cache=a,b"])
+    assert list(tmp_path.glob("outputs/**/*.json")) == []
+
+
 def test_what_is_typed_back_is_what_was_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +92,8 @@ def test_the_option_that_lacks_a_key_is_named(
         InputError, match=r"model\.dropout=0: unknown key; .* \(with model=lenet5\)$"
     ):
         cnnexp.run(["sweep=seeds", "seed=0", "model=baseline,lenet5", "model.dropout=0,0.2"])
+    with pytest.raises(InputError, match=r"max_epochs=-1: .* or null$"):  # whatever the model
+        cnnexp.run(["sweep=seeds", "seed=0", "model=baseline,lenet5", "trainer.max_epochs=-1"])
     assert list(tmp_path.iterdir()) == []
 
 
