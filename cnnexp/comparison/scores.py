@@ -8,7 +8,7 @@ import numpy as np
 from cnnexp.comparison.groups import Group
 from cnnexp.comparison.records import Run
 from cnnexp.comparison.test_images import Answers
-from cnnexp.reporting.statistics import Measured, accuracies
+from cnnexp.reporting.statistics import Measured, accuracies, confusion_counts, scores_of_classes
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,6 @@ def mean_of(group: Group, value: Callable[[Run], float | None]) -> float | None:
 
 def class_figures(answers: Answers, column: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Recall and F1 (K,) of one run; 0 for a class without images."""
-    said = answers.predictions[:, column]
-    hits = np.bincount(answers.labels[said == answers.labels], minlength=count)
-    true, predicted = (np.bincount(x, minlength=count) for x in (answers.labels, said))
-    return hits / np.maximum(true, 1), 2 * hits / np.maximum(true + predicted, 1)
+    counts = confusion_counts(answers.labels, answers.predictions[:, column], count)
+    _, recall, f1 = scores_of_classes(counts)
+    return recall, f1

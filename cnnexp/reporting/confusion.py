@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from cnnexp.reporting.page import MARGIN, Page, fitted, text_width
 from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.statistics import confusion_counts
 from cnnexp.reporting.style import INK, QUIET, house_style
 from cnnexp.reporting.units import percent
 
@@ -105,16 +106,6 @@ def confusion_matrix(
         "so that rare ones are seen; recall is the diagonal's share.",
         alt=f"{right:,} of {total:,} test images are right{often}.",
     )
-
-
-def confusion_counts(
-    labels: Sequence[int] | np.ndarray, predictions: Sequence[int] | np.ndarray, k: int
-) -> np.ndarray:
-    """(k, k) int64: how many images of class row were predicted as class column."""
-    true, said = np.asarray(labels, dtype=np.int64), np.asarray(predictions, dtype=np.int64)
-    counts = np.zeros((k, k), dtype=np.int64)
-    np.add.at(counts, (true, said), 1)
-    return counts
 
 
 def worst_pairs(counts: np.ndarray, most: int) -> list[tuple[int, int, int]]:

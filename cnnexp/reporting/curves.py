@@ -16,7 +16,7 @@ from cnnexp.reporting.style import BLUE, INK, ORANGE, QUIET, house_style
 BAND = 0.08  # of the height, at the top: the phases' names
 RATES = 1000  # points of a line
 APART = 10  # times the rate of another phase: the axis is logarithmic
-DECADES = 100  # below the lowest phase's rate: where a schedule goes to 0, its end is cut off
+BELOW = 100  # times: so far below the lowest phase's rate the axis begins, and cuts off a way to 0
 
 
 @house_style
@@ -74,7 +74,7 @@ def learning_curves(
                 highest += [max(rate for _, rate in part)] if part else []
             if max(highest) >= APART * min(highest) > 0:
                 axes.set_yscale("log")  # else the lower one would lie on the axis
-                axes.set_ylim(min(highest) / DECADES, 1.5 * max(highest))
+                axes.set_ylim(min(highest) / BELOW, 1.5 * max(highest))
             else:
                 axes.yaxis.set_major_locator(MaxNLocator(5))
                 axes.set_ylim(0, 1.05 * max(highest) or None)

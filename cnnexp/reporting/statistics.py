@@ -117,6 +117,25 @@ def accuracy_interval(right: int, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def confusion_counts(
+    labels: Sequence[int] | np.ndarray, predictions: Sequence[int] | np.ndarray, k: int
+) -> np.ndarray:
+    """(k, k) int64: how many images of class row were predicted as class column."""
+    true, said = np.asarray(labels, dtype=np.int64), np.asarray(predictions, dtype=np.int64)
+    counts = np.zeros((k, k), dtype=np.int64)
+    np.add.at(counts, (true, said), 1)
+    return counts
+
+
+def scores_of_classes(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K, K) of `confusion_counts` -> precision, recall, F1 (K,) each; 0 without images."""
+    right, true, said = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    return (
+        right / np.maximum(said, 1), right / np.maximum(true, 1),
+        2 * right / np.maximum(true + said, 1),
+    )  # fmt: skip
+
+
 def _shares_of_seeds(measured: Measured, among: Sequence[int]) -> np.ndarray:
     """(G, G): how much of each group's seed variance is in the variance of a group's mean."""
     own, seeds = measured.seed_variance, measured.seeds

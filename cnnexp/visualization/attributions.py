@@ -240,7 +240,7 @@ def attributions(
     lines = [part for line in lines for part in textwrap.wrap(line, int(width / 0.085))]
     title = f"Attribution{probe.of_chosen}"
     bars = HEAD + len(shown) * (CELL + BELOW) + 0.15
-    page = Page(width, bars + faithfulness.scores_height(probe.masks is not None), title, lines)
+    page = Page(width, bars + faithfulness.scores_height(references), title, lines)
     heads = ["image", *("\n".join(METHODS[name][1:]) for name in maps)]
     pixels = probe.images[:images]
     projection.draw_rows(page, CELL, heads, pixels, probe.labels, shares, probe.classes)

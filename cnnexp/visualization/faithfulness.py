@@ -232,9 +232,16 @@ ROWS = {
 ROW_HEIGHT = 0.52  # inches
 
 
-def scores_height(masks: bool) -> float:
-    """Inches that draw_scores takes, with masks or without."""
-    return ROW_HEIGHT * (len(ROWS) if masks else 3)
+def rows_of(references: Mapping[str, Scores]) -> list[str]:
+    """Of `ROWS` those that were measured: without masks there is no object."""
+    return [
+        row for row in ROWS if all(getattr(one, row) is not None for one in references.values())
+    ]
+
+
+def scores_height(references: Mapping[str, Scores]) -> float:
+    """Inches that draw_scores takes."""
+    return ROW_HEIGHT * len(rows_of(references))
 
 
 def draw_scores(
@@ -246,8 +253,7 @@ def draw_scores(
     A line across the bar is its reference; a score that is clearly worse has a cross.
     """
     shared = next(iter(references.values()))
-    rows = [row for row in ROWS if getattr(shared, row) is not None]
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows_of(references)):
         top = y + number * ROW_HEIGHT
         name, good, sign = ROWS[row]
         page.text(MARGIN, top, name, fontweight="bold")

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cnnexp.monitor import goodness
-from cnnexp.reporting.confusion import confusion_counts, confusion_matrix, worst_pairs
+from cnnexp.reporting.confusion import confusion_matrix, worst_pairs
 from cnnexp.reporting.curves import best_epoch, learning_curves, rates_of
 from cnnexp.reporting.picture import Picture, read_words, save_pictures
+from cnnexp.reporting.statistics import confusion_counts
 
 Legible = Callable[[Figure], None]
 

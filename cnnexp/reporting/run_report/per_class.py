@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from cnnexp.reporting.confusion import confusion_counts
 from cnnexp.reporting.page import numbered, told_apart
 from cnnexp.reporting.run_report.run_files import RunFiles
 from cnnexp.reporting.run_report.words import TABLE
-from cnnexp.reporting.statistics import accuracy_interval
+from cnnexp.reporting.statistics import accuracy_interval, confusion_counts, scores_of_classes
 from cnnexp.reporting.units import percent
 
 NONE = "–"  # of no image
@@ -23,8 +22,7 @@ def per_class(run: RunFiles) -> dict[str, Any] | None:
     )  # (K, K), rows are true
     right, true, said = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     there = true > 0
-    recall, precision = right / np.maximum(true, 1), right / np.maximum(said, 1)
-    f1 = 2 * right / np.maximum(true + said, 1)
+    precision, recall, f1 = scores_of_classes(counts)
     wrong = counts - np.diag(right)
     rows = []
     with told_apart(run.classes):
