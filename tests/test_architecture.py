@@ -28,7 +28,7 @@ COMMON = {
 ALLOWED = {
     "datasets": {"data.download"},
     "augmentations": set(),
-    "models": {"config.weights"},
+    "models": {"config.weights", "data.download"},
     "visualization": {
         "data.turns",
         "models.anatomy",  # of any network: what a layer sees

@@ -37,6 +37,7 @@ def download(
     sha256: str | None = None,
     fits: Callable[[Path], bool] | None = None,
     key: str = "dataset.root",
+    cache: str = "paths.cache",
     attempts: int = 3,
     wait_s: float = 1.0,
     timeout_s: float = 30.0,
@@ -44,9 +45,10 @@ def download(
     """`path` with the content of `url`; at once where it is there already.
 
     A broken download goes on from `path`.part, also in a later process; two processes do not
-    download the same file twice. fits: asked of a file that has no published checksum. attempts: in
-    a row without a new byte; wait_s doubles each time. key: the config key by which a copy from
-    elsewhere can be given; named in errors.
+    download the same file twice. sha256: hex, or how it begins. fits: asked of a file that has no
+    published checksum. attempts: in a row without a new byte; wait_s doubles each time. Named in
+    errors: key, the config key by which a copy from elsewhere can be given; cache, what says where
+    such files lie.
     """
     path = Path(path)
     if path.exists():
@@ -62,7 +64,7 @@ def download(
                 _tag(path).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
-            f"cannot write {path} ({error}); free some space or set paths.cache to another folder"
+            f"cannot write {path} ({error}); free some space or set {cache} to another folder"
         ) from error
     return path
 
@@ -149,7 +151,7 @@ def _check(url: str, path: Path, md5: str | None, sha256: str | None, key: str) 
         if expected is None:
             continue
         found = checksum(_part(path), name)
-        if found != expected:
+        if not found.startswith(expected):
             raise _wrong(url, path, f"with {name} {found}, expected {expected}", key)
 
 
@@ -171,7 +173,8 @@ def checksum(path: Path, name: str) -> str:
 def _cannot(url: str, path: Path, reason: str, key: str) -> InputError:
     return InputError(
         f"cannot download {url} ({' '.join(reason.split())}); fetch it elsewhere and put it at "
-        f"{path}, or name your copy: {key}=<path>"
+        f"{path}, or name your copy: {key}=<path>, or run `python scripts/prefetch.py` where there "
+        "is a network"
     )
 
 

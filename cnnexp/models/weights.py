@@ -1,9 +1,6 @@
 """Files of trained weights: found, read without running anything in them, put into a network."""
 
-import http.client
-import logging
 import re
-import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +9,13 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-from filelock import FileLock
 from safetensors.torch import load_file
 from torch import nn
 
 from cnnexp.config.weights import IMAGENET, KEY, weights_file
+from cnnexp.data.download import download
 from cnnexp.errors import InputError
 
-log = logging.getLogger("cnnexp")
 _downloads = True
 
 
@@ -48,9 +44,8 @@ def about_to_download(url: str, path: str | Path) -> None:
 
 
 def cached_file(url: str) -> Path:
-    """The file in torch.hub's cache (TORCH_HOME), downloaded where it is not there yet.
-
-    It appears there whole and with the hash that its name holds, or not at all.
+    """The file in torch.hub's cache (TORCH_HOME), downloaded where it is not there yet; of the hash
+    that its name holds.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
     if path.exists():
@@ -58,20 +53,9 @@ def cached_file(url: str) -> Path:
     about_to_download(url, path)
     sha256 = re.search(r"-([0-9a-f]{8,})\.", path.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):  # jobs that start together download it once
-            if not path.exists():
-                log.info("downloading %s to %s", url, path)
-                torch.hub.download_url_to_file(
-                    url, str(path), sha256 and sha256[1], progress=sys.stderr.isatty()
-                )
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise InputError(
-            f"{KEY}={IMAGENET}: cannot download {url} ({reason(error)}); fetch it elsewhere and "
-            f"put it at {path}, or name your copy: {KEY}=<path>, or run "
-            "`python scripts/prefetch.py` where there is a network"
-        ) from error
-    return path
+        return download(url, path, sha256=sha256 and sha256[1], key=KEY, cache="TORCH_HOME")
+    except InputError as error:
+        raise InputError(f"{KEY}={IMAGENET}: {error}") from error
 
 
 def reason(error: BaseException) -> str:

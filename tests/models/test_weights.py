@@ -164,9 +164,16 @@ def test_downloaded_once(server: Any, tmp_path: Path, monkeypatch: pytest.Monkey
     assert server.asked == 1
 
 
-@pytest.mark.parametrize("kind", ["interrupted", "another file"])
-def test_a_broken_download_leaves_nothing(
-    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between attempts."""
+    monkeypatch.setattr("cnnexp.data.download.time.sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize(("kind", "left"), [("interrupted", [".part"]), ("another file", [])])
+def test_no_half_of_a_download_is_taken(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, left: list[str]
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     whole = server.content
@@ -178,12 +185,13 @@ def test_a_broken_download_leaves_nothing(
     with pytest.raises(InputError, match="cannot download") as caught:
         cached_file(url)
     folder = tmp_path / "hub" / "checkpoints"
-    assert [p.name for p in folder.iterdir() if p.stat().st_size] == []
+    assert [p.suffix for p in folder.iterdir() if p.stat().st_size] == left
     assert str(folder / url.rpartition("/")[2]) in str(caught.value)
     server.cut, server.content = None, whole
     assert cached_file(url).read_bytes() == whole, "and the next attempt succeeds"
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_no_network_says_where_to_put_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +204,15 @@ def test_no_network_says_where_to_put_the_file(
                  "model.weights=<path>", "scripts/prefetch.py"):  # fmt: skip
         assert part in text
     assert "\n" not in text
+
+
+def test_no_room_for_weights_names_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hub").write_text("a file where the folder should be")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"model.weights=imagenet: cannot write .* set TORCH_HOME"):
+        cached_file("http://127.0.0.1:9/net-01234567.pth")
 
 
 def test_every_torchvision_file_can_be_checked() -> None:
