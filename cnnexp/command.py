@@ -64,6 +64,12 @@ def command(arguments: Namespace) -> int:
         say_twice(arguments.overrides)
     if many and arguments.cfg is None:
         return sweep(arguments.overrides, folder).exit_code
+    if arguments.cfg == "job" and names_sweep(arguments.overrides, ["suite"]):
+        from cnnexp.sweeps.suite import read_suite
+
+        suite = read_suite(arguments.overrides, folder)
+        print_yaml(OmegaConf.create({"suite": suite.as_config()}), arguments.package)
+        return 0
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":
         print_config(composed.config, composed.overrides, arguments)
@@ -130,12 +136,17 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
         # interpolations stay as they are written.
         epochs = {name: {"epochs": phase["epochs"]} for name, phase in plain["phases"].items()}
         config = cast(DictConfig, OmegaConf.merge(plain, config, {"phases": epochs}))
+    print_yaml(config, arguments.package)
+
+
+def print_yaml(config: DictConfig, package: str | None) -> None:
+    """The config, or what is at the key `package`. Raises InputError."""
     node = config
-    if arguments.package:
-        node = OmegaConf.select(config, arguments.package)
+    if package:
+        node = OmegaConf.select(config, package)
         if node is None:
             raise InputError(
-                f"--package {arguments.package}: no such key; allowed: {', '.join(plain)}"
+                f"--package {package}: no such key; allowed: {', '.join(map(str, config))}"
             )
     print(OmegaConf.to_yaml(node).rstrip() if OmegaConf.is_config(node) else node)
 

@@ -60,6 +60,19 @@ class Suite:
     steps: tuple[Step, ...]
     typed: tuple[str, ...]
 
+    def as_config(self) -> dict[str, Any]:
+        """As a suite's YAML, with the number of jobs; what was typed stands in each step."""
+        steps = {
+            step.name: {
+                "overrides": lines_of(self, step, {}, None),
+                **({"sweep": dict(step.sweep)} if step.sweep else {}),
+                **({"init_from": step.init_from} if step.init_from else {}),
+            }
+            for step in self.steps
+        }
+        jobs = len(self.seeds) * sum(len(step.settings()) for step in self.steps)
+        return {"name": self.name, "jobs": jobs, "seeds": list(self.seeds), "steps": steps}
+
 
 def read_suite(overrides: Sequence[str], config_dir: Path | None) -> Suite:
     """The suite that the command names. Raises InputError for what is wrong with its steps."""
@@ -184,9 +197,9 @@ def fetch_weights(suite: Suite, config_dir: Path | None) -> None:
                 raise InputError(f"suite={suite.name}, step {step.name}: {error}") from None
 
 
-def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int) -> list[str]:
+def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int | None) -> list[str]:
     """What is typed counts more than what the step says of the same key. A run is named after suite
-    and step.
+    and step. seed: None for the lines that all seeds have.
     """
     given = [line for line in suite.typed if not re.match(r"[+~]*hydra[./]", line)]
     keys = {line.partition("=")[0].lstrip("+") for line in given}
@@ -194,7 +207,8 @@ def lines_of(suite: Suite, step: Step, setting: Mapping[str, Any], seed: int) ->
     if not any(line.startswith("name=") for line in (*own, *given)):
         debug = next((f"_{line.partition('=')[2]}" for line in given if "debug=" in line), "")
         own.append(f"name={suite.name}_{step.name}{debug}")
-    return [*own, *given, *typed_settings(setting), f"seed={seed}"]
+    seeded = [] if seed is None else [f"seed={seed}"]
+    return [*own, *given, *typed_settings(setting), *seeded]
 
 
 def typed_settings(setting: Mapping[str, Any]) -> list[str]:

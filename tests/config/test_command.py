@@ -251,6 +251,18 @@ def test_cfg_job(run_main: Run, mine: Path) -> None:
     )
 
 
+def test_the_config_of_a_suite_is_its_steps(run_main: Run, tmp_path: Path) -> None:
+    """What is typed stands in each of them; it may be what only their datasets heed."""
+    typed = ("suite=cats_dogs", f"dataset.root={tmp_path}", "suite.seeds=[3,4]")
+    suite = composed(run_main, "task=suite", *typed)["suite"]
+    assert (suite["jobs"], suite["seeds"]) == (10, [3, 4])
+    assert suite["steps"]["block5"]["init_from"] == "frozen"
+    assert all(f"dataset.root={tmp_path}" in step["overrides"] for step in suite["steps"].values())
+    code, _, err = run_main("--cfg", "job", "suite=cats_dogs", "dataset.rot=photos.zip")
+    assert code == 2
+    assert "suite=cats_dogs, step scratch: dataset.rot=photos.zip: unknown key" in err
+
+
 @pytest.mark.parametrize("mode", ["-m", "-r"])
 @pytest.mark.parametrize("shown", [["--cfg", "job"], ["--cfg", "hydra"], ["--info", "searchpath"]])
 def test_what_is_shown_is_of_one_run(run_main: Run, mode: str, shown: list[str]) -> None:
