@@ -1,6 +1,5 @@
 """A finished run, from its folder alone."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from cnnexp.ancestry import read_before, read_splits
 from cnnexp.config.arguments import to_type
 from cnnexp.config.rerun import rerun
 from cnnexp.config.saved import edited, saved_config
@@ -78,17 +78,6 @@ def load_run(
     return FinishedRun(folder, merged, info, tuple(info["classes"]), network.eval(), precision)
 
 
-def read_splits(path: Path) -> list[tuple[str, str, str]]:
-    """(sha256, class, split) of each image of a run. Raises InputError."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [(row["sha256"], row["class"], row["split"]) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}); without it nobody knows what the run learned from"
-        ) from None
-
-
 def load_test_images(
     run: FinishedRun, note: Callable[[str], None], *, few: bool = False
 ) -> ImageSet:
@@ -114,7 +103,7 @@ def load_test_images(
         return images
     splits = read_splits(run.folder / "splits.csv")
     own = {sha256 for sha256, _, split in splits if split == "test"}
-    known = {sha256 for sha256, *_ in splits} - own
+    known = ({sha256 for sha256, *_ in splits} - own) | read_before(run.folder)
     first = {
         sha256: i for i, sha256 in reversed(list(enumerate(images.sha256)))
     }  # copies count once

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from cnnexp.ancestry import ancestors, check_unseen, write_before
 from cnnexp.augmenting import try_augmentation
 from cnnexp.config.identity import config_hash
 from cnnexp.config.own_folder import named_folder
@@ -77,8 +78,9 @@ def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase],
     phases = plan_phases(config, network)
     images = load_images(config, source)
     fit_to_images(network, images)
-    if line := try_augmentation(config, images):
-        journal.topic("note", line)
+    for line in (check_unseen(config, images), try_augmentation(config, images)):
+        if line:
+            journal.topic("note", line)
     check_parts(config, len(images.split["train"]))
     return network, phases, images
 
@@ -142,13 +144,6 @@ def own_folders() -> list[Path]:
     return [folder] if folder else []
 
 
-def ancestors(config: Config) -> int:
-    """How many runs, one after the other, led to the weights that this one starts from."""
-    if config["init_from"] is None:
-        return 0
-    return 1 + read_json(run_folder(config, "init_from") / "run.json").get("ancestors", 0)
-
-
 def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
     """A folder of its own, or its job's, and what run.json says so far."""
     info: dict[str, Any] = {
@@ -171,6 +166,7 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
     }
 
     def fill(folder: Path) -> None:
+        write_before(folder, config, images)
         write_run_files(folder, config, images, info)
 
     if "job" in config:

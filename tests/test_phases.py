@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import cnnexp
+from cnnexp.comparison.test_images import SplitFiles
 from cnnexp.errors import InputError
 from cnnexp.runs import Result, owned
 from cnnexp.training import precision
@@ -449,6 +450,29 @@ def test_a_start_from_another_runs_weights(capsys: pytest.CaptureFixture[str]) -
         cnnexp.run([*start, "model.widths=[[8],[24]]"])
     assert "block2.0.weight is (16, 8, 3, 3) there, (24, 8, 3, 3) here" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_weights_come_from_is_no_test_image(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor after a run on other images, which has seen none of them itself."""
+    first = cnnexp.run(SHORT)
+    shapes = ["dataset=shapes", "dataset.images=240", "dataset.image_size=32"]
+    second = cnnexp.run([f"init_from={first.folder}", *SHORT, *shapes])
+    for start in (first, second):
+        line = rf"init_from={start.folder}: its weights come from \d+ of these 359 test images"
+        with pytest.raises(InputError, match=line):
+            cnnexp.run([f"init_from={start.folder}", *SHORT, "dataset.split_seed=1"])
+    capsys.readouterr()
+    cnnexp.run([f"init_from={second.folder}", *SHORT, "dataset.fold=1", "name=fold"])
+    assert "validation images, on which figures are too good" in capsys.readouterr().out
+    with (first.folder / "splits.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] != "test"]
+    kept = (second.folder / "learned_before.txt").read_text().split()
+    assert kept == sorted(row["sha256"] for row in rows)
+    assert not (first.folder / "learned_before.txt").exists()
+    # Of two that were compared one has learned from them, though its own splits do not say so.
+    everything = [second.folder, cnnexp.run([*SHORT, *shapes]).folder]
+    splits = [SplitFiles().read(folder).learned for folder in everything]
+    assert splits[0] - splits[1] == set(kept)
 
 
 def test_a_phase_of_its_own_optimizer_and_warmup() -> None:

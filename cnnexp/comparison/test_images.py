@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from cnnexp.ancestry import read_before
 from cnnexp.errors import InputError, one_line
 
 Key = tuple[str, str]  # sha256 and class of an image
 
 
 class Split(NamedTuple):
-    """Of one splits.csv. test: path -> key. learned: sha256 of all that is in other splits.
-    train: how many images the training split has.
+    """Of one run. test: path -> key. learned: sha256 of all that is in other splits, and of what
+    the runs before it have learned from. train: how many images the training split has.
     """
 
     test: dict[str, Key]
@@ -48,7 +49,7 @@ class Answers(NamedTuple):
 
 
 class SplitFiles:
-    """splits.csv of runs; files with the same content are read once."""
+    """Of runs; files with the same content are read once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], Split] = {}
@@ -57,10 +58,11 @@ class SplitFiles:
         """Raises InputError."""
         path = folder / "splits.csv"
         try:
-            content = path.read_bytes()
-            digest = (len(content), hash(content))  # of 64 bits, and five times as fast as blake2
+            content, before = path.read_bytes(), read_before(folder)
+            # Of 64 bits, and five times as fast as blake2.
+            digest = (len(content), hash((content, before)))
             if digest not in self._known:
-                self._known[digest] = _split(content)
+                self._known[digest] = _split(content, before)
         except (OSError, pa.ArrowInvalid, KeyError) as error:
             problem = one_line(error)
             raise InputError(
@@ -141,7 +143,7 @@ def _columns(content: bytes, names: Sequence[str]) -> pa.Table:
     return csv.read_csv(io.BytesIO(content), parse_options=_PARSE, convert_options=options)
 
 
-def _split(content: bytes) -> Split:
+def _split(content: bytes, before: frozenset[str]) -> Split:
     names = ("path", "sha256", "class", "split")
     table = _columns(content, names)
     test, learned, train = {}, [], 0
@@ -151,7 +153,7 @@ def _split(content: bytes) -> Split:
         else:
             learned.append(sha)
             train += split == "train"
-    return Split(test, frozenset(learned), train)
+    return Split(test, before.union(learned), train)
 
 
 def _common(splits: Sequence[Split]) -> list[Key]:
