@@ -20,7 +20,7 @@ def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
     lines = size_lines(scores)[: len(PALETTE)]
     if not lines:
         return None
-    words = "test accuracy with its 95% interval over images and seeds"
+    words = "test accuracy with its 95% interval over images, and seeds where several ran"
     plot = LinesPage.of(TITLE, [words], "training images")
     axes = plot.axes
     axes.set_xscale("log")
@@ -48,9 +48,9 @@ def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
     return Picture(
         plot.page.figure,
         title=TITLE,
-        reading="A line that still rises at its right end would gain from more images; one that is "
-        "flat has what these images can teach it. Where two lines cross, which of them is better "
-        "depends on how many images there are. The number of epochs is that of the experiment, "
+        reading="Where a line still rises at its right end, by more than its bars are long, more "
+        "images would help; where it is flat, hardly. Where two lines cross, and their bars lie "
+        "apart on both sides, which of them is better depends on how many images there are. The number of epochs is that of the experiment, "
         "however many images it has: fewer images are fewer steps, too.",
         alt="; ".join(
             f"{line.label}: "

@@ -13,7 +13,7 @@ from cnnexp.comparison.flips import Flips, counted
 from cnnexp.comparison.matrix import difference_matrix
 from cnnexp.comparison.per_class import recall_per_class
 from cnnexp.comparison.tradeoffs import tradeoffs
-from cnnexp.comparison.verdicts import MOST_GROUPS, Verdict, points
+from cnnexp.comparison.verdicts import MOST_GROUPS, Verdict, called, points
 from cnnexp.reporting.embedded_picture import embed
 from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
@@ -151,8 +151,8 @@ def verdict_row(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
     alone = " for this pair alone" if verdict.low > 0 and not verdict.better else ""
     low, high = (points(end, sign=False) for end in (verdict.low, verdict.high))
     return {
-        "first": first.label,
-        "second": second.label,
+        "first": called(first) if verdict.better else first.label,
+        "second": called(second) if verdict.better else second.label,
         "better": verdict.better,
         "size": points(verdict.mean),
         "interval": f"{low} to {high}{alone}",

@@ -15,9 +15,10 @@ from cnnexp.reporting.statistics import Measured, accuracies, confusion_counts, 
 class Score:
     """Of a group, means over its seeds, on the common test images; None where a run does not say.
 
-    accuracy, low, high: with its 95% interval over images and seeds. deviation: standard deviation
-    of the seeds' accuracies, None for one seed. train_s, images_per_s, train_images: of one run,
-    the last the mean where folds differ.
+    accuracy, low, high: with its 95% interval over images and seeds; these are taken to lie as far
+    apart as those of groups with as many training images, if that is more. deviation: standard
+    deviation of the seeds' accuracies, None for one seed. train_s, images_per_s, train_images: of
+    one run, the last the mean where folds differ.
     """
 
     group: Group
@@ -41,7 +42,9 @@ def score_groups(
     groups: Sequence[Group], columns: Sequence[Sequence[int]], answers: Answers, measured: Measured
 ) -> list[Score]:
     """columns: the places of each group's runs in `answers`."""
-    intervals = accuracies(measured)
+    sizes = [float(answers.train[list(members)].mean()) for members in columns]
+    alike = [[i for i, own in enumerate(sizes) if own == size] for size in dict.fromkeys(sizes)]
+    intervals = accuracies(measured, alike)
     classes = groups[0].runs[0].classes
     own = answers.right.mean(0)
     there = np.unique(answers.labels)  # of the others F1 says nothing
@@ -64,7 +67,7 @@ def score_groups(
                 multiply_adds=mean_of(group, lambda run: run.metric("multiply_adds")),
                 train_s=mean_of(group, lambda run: run.metric("train_s")),
                 images_per_s=mean_of(group, lambda run: run.metric("images_per_s")),
-                train_images=float(answers.train[list(members)].mean()),
+                train_images=sizes[number],
                 each=tuple(each.tolist()),
                 recall=np.mean([recall for recall, _ in figures], axis=0),
             )

@@ -68,11 +68,11 @@ def tradeoffs(scores: Sequence[Score]) -> Picture | None:
         title="Accuracy and what it costs",
         reading="Up is better, left is cheaper: a group with another one above and left of it "
         "cost more and reached less, by however little; whether that is more than chance, the "
-        "verdicts say. Bars: 95% interval of the accuracy over test images and seeds. "
-        "Training time is that of the machine that was used, whatever else it was doing; compare "
-        "it only between runs of one machine. It counts neither the run whose weights were the "
-        "start nor frozen blocks' outputs that an earlier run had stored. Where the range is wide "
-        "the axis is logarithmic."
+        "verdicts say. Bars: 95% interval of the accuracy over test images, and seeds where "
+        "several ran. Training time is that of the machine that was used, whatever else it was "
+        "doing; compare it only between runs of one machine. It counts neither the run whose "
+        "weights were the start nor frozen blocks' outputs that an earlier run had stored. Where "
+        "the range is wide the axis is logarithmic."
         + (" Grey: groups beyond the sixth." if len(scores) > MOST else ""),
         alt=f"Test accuracy against {named}, a point per group: "
         + "; ".join(

@@ -34,7 +34,8 @@ class Verdict:
     """Of the pair (first, second), numbers of groups; first has the higher accuracy, or as high.
 
     mean, low, high: first minus second, as shares, with the 95% interval. p: of no difference;
-    corrected: Holm's, for all pairs of the comparison. better: whether first is.
+    corrected: Holm's, for all pairs of the comparison. low_of_images: of the interval that only
+    other images could give, were all seeds alike. better: whether first is.
     """
 
     first: int
@@ -44,6 +45,7 @@ class Verdict:
     high: float
     p: float
     corrected: float
+    low_of_images: float
 
     @property
     def better(self) -> bool:
@@ -53,18 +55,20 @@ class Verdict:
 def judge(measured: Measured, families: Sequence[Family]) -> list[Verdict]:
     """A verdict for each pair in a family, by the first's place there, then the second's."""
     found = []
+    alike = measured._replace(seed_variance=np.zeros_like(measured.seed_variance))
     for family in families:
         for place, first in enumerate(family.members[:-1]):
             others = family.members[place + 1 :]
             between = differences(measured, first, others, family.members)
+            of_images = differences(alike, first, others, family.members).low
             found += [
                 (first, other, *values)
-                for other, values in zip(others, zip(*between, strict=True), strict=True)
+                for other, *values in zip(others, *between, of_images, strict=True)
             ]
-    corrected = holm(np.array([pair[-1] for pair in found]))
+    corrected = holm(np.array([p for *_, p, _ in found]))
     return [
-        Verdict(a, b, float(mean), float(low), float(high), float(p), float(c))
-        for (a, b, mean, low, high, p), c in zip(found, corrected, strict=True)
+        Verdict(a, b, float(mean), float(low), float(high), float(p), float(c), float(of_images))
+        for (a, b, mean, low, high, p, of_images), c in zip(found, corrected, strict=True)
     ]
 
 
@@ -90,7 +94,7 @@ def sentence(
     size = f"{points(verdict.mean)} points"
     interval = f"{points(verdict.low, sign=False)} to {points(verdict.high, sign=False)}"
     if verdict.better:
-        text = f"{first.label} is better than {second.label}: {size} (95% interval {interval})"
+        text = f"{called(first)} is better than {called(second)}: {size} (95% interval {interval})"
     else:
         # Its own interval may lie beside zero: then chance among so many pairs explains it.
         many, own = (" and so many pairs", " for this pair alone") if verdict.low > 0 else ("", "")
@@ -103,11 +107,19 @@ def sentence(
     return f"{text}; {ONE_SEED}" if seeds and one else text
 
 
+def called(group: Group) -> str:
+    """In a verdict: of one seed it is that run's, not its config's."""
+    return f"one run of {group.label}" if group.one_seed else group.label
+
+
 def far_apart(verdict: Verdict, groups: Sequence[Group], each: Sequence[Sequence[float]]) -> str:
-    """Why a large difference tells so little: runs of one group that lie half as far apart, or so
-    few of them that nobody knows how far apart they lie. Of any difference: runs of a third group
-    of the family, with which their variance is pooled, lie as far apart as half of the interval.
+    """Why a large difference tells so little: few images; runs of one group that lie half as far
+    apart; or so few of them that nobody knows how far apart they lie. Of any difference: runs of a
+    third group of the family, with which their variance is pooled, lie as far apart as half of the
+    interval. Seeds are a reason only where images alone would tell.
     """
+    if verdict.low_of_images <= 0:
+        return ", for so few test images" if verdict.mean >= LARGE else ""
     everyone = {place: max(runs) - min(runs) for place, runs in enumerate(each) if len(runs) > 1}
     apart = {p: everyone[p] for p in (verdict.first, verdict.second) if p in everyone}
     widest = max(everyone, key=everyone.__getitem__, default=None)
@@ -174,8 +186,8 @@ def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: in
     beaten = [v for v in own if v.better]
     if len(beaten) == len(own):
         rest = "both others" if len(own) == 2 else f"all {len(own)} others"
-        rest = groups[own[0].second].label if len(own) == 1 else rest
-        return f"{best.label} is the best of {len(own) + 1}{of}: better than {rest}"
+        rest = called(groups[own[0].second]) if len(own) == 1 else rest
+        return f"{called(best)} is the best of {len(own) + 1}{of}: better than {rest}"
     equal = [groups[v.second].label for v in own if not v.better]
     names = enumerated(equal)
     tied = [groups[v.second].label for v in own if v.mean == 0 and not v.better]

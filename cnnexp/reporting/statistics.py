@@ -50,17 +50,21 @@ def measure(right: np.ndarray, groups: Sequence[Sequence[int]]) -> Measured:
     return Measured(shares.mean(1), covariance, np.array(spread), seeds, count)
 
 
-def accuracies(measured: Measured) -> Intervals:
-    """Of each group's accuracy, over images and its own seeds; p says nothing here.
+def accuracies(measured: Measured, alike: Sequence[Sequence[int]]) -> Intervals:
+    """Of each group's accuracy, over images and seeds; p says nothing here.
 
+    alike: each group is in one of them, whose seeds say how far seeds lie apart, see `differences`.
     Wilson's interval (1927) of as many images as would have given that variance (Korn and Graubard
-    1998), with Student's t: of one seed it is that of `accuracy_interval`.
+    1998), with Student's t: where no group has several seeds it is that of `accuracy_interval`.
     """
     mean, images = measured.mean, np.diag(measured.covariance)
-    own = measured.seed_variance / measured.seeds
-    variance = images + own
+    shares = np.zeros((len(mean), len(mean)))
+    for among in alike:
+        shares[list(among)] = _shares_of_seeds(measured, among)[list(among)]
+    variance = images + shares @ measured.seed_variance
+    squares = (shares * measured.seed_variance) ** 2 @ (1 / np.maximum(measured.seeds - 1, 1))
     # Wilson's own quantile is the normal curve's: degrees of freedom are the seeds' alone.
-    freedom = _freedom(variance, own**2 / np.maximum(measured.seeds - 1, 1))
+    freedom = _freedom(variance, squares)
     with np.errstate(divide="ignore", invalid="ignore"):
         count = np.where(variance > 0, mean * (1 - mean) / variance, measured.images)
     t = stdtrit(freedom, 1 - LEVEL / 2)

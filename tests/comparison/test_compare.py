@@ -167,6 +167,7 @@ def test_the_page(compared: Compared) -> None:
     page = Page(folder / "comparison.html")
     assert "good is the best of 3: better than both others" in page.text
     assert "good is better than poor optimizer.lr=0.001" in page.text
+    assert "good is better than one run of poor optimizer.lr=0.5" in page.text
     # Each group's command, with its seeds; how a sweep was run is no part of it.
     assert "python -m cnnexp -m name=good experiment=x seed=0,1,2" in page.text
     assert "python -m cnnexp -m name=poor seed=0,1" in page.text
@@ -232,7 +233,8 @@ def test_equals_before_others(make_run: MakeRun, capsys: pytest.CaptureFixture[s
     ("wide", "why"),
     [
         ((2, 18, 3), "for runs of wide lie 53.3 points apart"),
-        ((4, 5), "for so few seeds hardly tell how far apart runs lie; more would"),
+        ((6, 9), "for so few seeds hardly tell how far apart runs lie; more would"),
+        ((4, 5), "for so few test images"),
     ],
 )
 def test_why_a_large_difference_tells_little(

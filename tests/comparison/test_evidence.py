@@ -34,12 +34,14 @@ def test_seeds_and_folds_are_called_what_they_are(groups: list[Group], said: str
 def test_a_third_groups_seeds_that_lie_far_apart_are_named() -> None:
     """Their variance is pooled: without that group the verdict may be another."""
     groups = [Group(name, (), {}) for name in "abc"]
-    verdict = Verdict(0, 1, 0.034, -0.005, 0.074, 0.08, 0.08)
+    verdict = Verdict(0, 1, 0.034, -0.005, 0.074, 0.08, 0.08, 0.01)
     near, wide = ([0.13, 0.14, 0.135], [0.10, 0.102, 0.096]), [0.05, 0.12, 0.08]
     said = far_apart(verdict, groups, [*near, wide])
     assert said == ", for all groups' seeds are pooled, and runs of c lie 7.0 points apart"
     assert far_apart(verdict, groups, near) == ""
-    images = Verdict(0, 1, 0.034, -0.1, 0.17, 0.5, 0.5)  # few of them: seeds are not the reason
+    images = Verdict(
+        0, 1, 0.034, -0.1, 0.17, 0.5, 0.5, -0.09
+    )  # few of them: seeds are not the reason
     assert far_apart(images, groups, [*near, wide]) == ""
     assert far_apart(verdict, groups, [*near, [0.05, 0.06, 0.055]]) == ""
 

@@ -134,8 +134,8 @@ def test_as_many_training_images_are_judged() -> None:
     assert conclusions(verdicts, groups, families, 1000) == [
         "a 2400 has the highest accuracy with 2,400 training images, but with 1,000 test images "
         "it cannot be told from b 2400; one seed: others may differ",
-        "a 100 is the best of 3 with 100 training images: better than both others; one seed: "
-        "others may differ",
+        "one run of a 100 is the best of 3 with 100 training images: better than both others; one "
+        "seed: others may differ",
     ]
     one = families_of([scores[0], scores[3]])
     assert one == [Family("", [0, 1])]
