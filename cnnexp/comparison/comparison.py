@@ -18,15 +18,18 @@ from cnnexp.comparison.verdicts import Family, Verdict, conclusions, judge
 from cnnexp.config.saved import edited
 from cnnexp.errors import InputError
 from cnnexp.reporting.diagnosis.diagnose import LAGGING
-from cnnexp.reporting.statistics import measure
+from cnnexp.reporting.json_values import mapping
+from cnnexp.reporting.statistics import f1_of_images, measure
 
 FEWEST = 10  # common test images; fewer that are less than half of a run's say nothing
+BY_F1 = "val/f1"
 PAIRS = 3  # of groups whose flips are told: the best one with the next
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """groups, scores: by accuracy, the best first. columns: each group's places in `answers`.
+    """groups, scores: by what they are judged by, the best first. columns: each group's places in
+    `answers`. figures: (N, R) of each image and run, whose means are judged.
 
     families: of groups that are judged against each other; verdicts: of their pairs. shares:
     (N, G), of each group's seeds, how many are right. notes: lines that a person should read.
@@ -38,6 +41,7 @@ class Comparison:
     answers: Answers
     families: list[Family]
     verdicts: list[Verdict]
+    figures: np.ndarray
     shares: np.ndarray
     notes: list[str]
 
@@ -48,6 +52,16 @@ class Comparison:
     @property
     def images(self) -> int:
         return len(self.answers.labels)
+
+    @property
+    def metric(self) -> str:
+        """That is judged: "accuracy" or "F1"."""
+        return self.families[0].metric
+
+    @property
+    def each(self) -> list[tuple[float, ...]]:
+        """Of each group its runs' figures, of what is judged."""
+        return [tuple(self.figures[:, members].mean(0).tolist()) for members in self.columns]
 
     @property
     def conclusions(self) -> list[str]:
@@ -80,28 +94,70 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
     places = iter(range(len(counted)))
     columns = [[next(places) for _ in group.runs] for group in groups]
     right = answers.right
-    order = np.argsort([-right[:, members].mean() for members in columns], kind="stable").tolist()
+    metric = judged_by(counted)
+    figures = right if metric == "accuracy" else f1_figures(answers, len(counted[0].classes))
+    order = np.argsort([-figures[:, members].mean() for members in columns], kind="stable").tolist()
     groups, columns = [groups[i] for i in order], [columns[i] for i in order]
-    measured = measure(right, columns)
-    scores = score_groups(groups, columns, answers, measured)
-    families = families_of(scores)
+    scores = score_groups(groups, columns, answers, measure(right, columns))
+    families = [family._replace(metric=metric) for family in families_of(scores)]
     return Comparison(
         groups=groups,
         scores=scores,
         columns=columns,
         answers=answers,
         families=families,
-        verdicts=judge(measured, families),
+        verdicts=judge(measure(figures, columns), families),
+        figures=figures,
         shares=shares_right(answers, columns),
         notes=[
             *chosen.notes,
             *twice,
             *image_notes(answers),
+            *metric_notes(counted, metric),
+            *constant_notes(groups, columns, answers),
             *effort_notes(scores, families),
             *code_notes(groups),
             *config_notes(counted),
         ],
     )
+
+
+def judged_by(runs: Sequence[Run]) -> str:
+    """F1 where all runs were chosen by it, and so for classes of other sizes; else accuracy."""
+    return "F1" if {monitor_of(run) for run in runs} == {BY_F1} else "accuracy"
+
+
+def monitor_of(run: Run) -> Any:
+    return mapping(run.config.get("training")).get("monitor")
+
+
+def f1_figures(answers: Answers, classes: int) -> np.ndarray:
+    """(N, R)."""
+    columns = [f1_of_images(answers.labels, said, classes) for said in answers.predictions.T]
+    return np.stack(columns, axis=1)
+
+
+def metric_notes(runs: Sequence[Run], metric: str) -> list[str]:
+    if metric == "F1":
+        return [f"all runs were chosen by {BY_F1}: they are judged by the mean F1 of the classes"]
+    if BY_F1 in {monitor_of(run) for run in runs}:
+        return [f"not all runs were chosen by {BY_F1}: they are judged by accuracy"]
+    return []
+
+
+def constant_notes(
+    groups: Sequence[Group], columns: Sequence[Sequence[int]], answers: Answers
+) -> list[str]:
+    """Runs that have one answer for all images, which may look good where a class is common."""
+    notes = []
+    for group, members in zip(groups, columns, strict=True):
+        said = answers.predictions[:, list(members)]
+        alike = (said == said[0]).all(axis=0)
+        if alike.any() and len(said) > 1:
+            names = sorted({group.runs[0].classes[number] for number in said[0, alike]})
+            runs = f"in {alike.sum()} of {len(members)} runs " if len(members) > 1 else ""
+            notes.append(f"{group.label}: {runs}every image is taken for {' or '.join(names)}")
+    return notes
 
 
 def image_notes(answers: Answers) -> list[str]:

@@ -50,8 +50,9 @@ def accuracy_by_size(scores: Sequence[Score]) -> Picture | None:
         title=TITLE,
         reading="Where a line still rises at its right end, by more than its bars are long, more "
         "images would help; where it is flat, hardly. Where two lines cross, and their bars lie "
-        "apart on both sides, which of them is better depends on how many images there are. The number of epochs is that of the experiment, "
-        "however many images it has: fewer images are fewer steps, too.",
+        "apart on both sides, which of them is better depends on how many images there are. The "
+        "number of epochs is that of the experiment, however many images it has: fewer images are "
+        "fewer steps, too.",
         alt="; ".join(
             f"{line.label}: "
             + ", ".join(f"{percent(s.accuracy)} with {s.train_images:,.0f}" for s in line.scores)

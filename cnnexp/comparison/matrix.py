@@ -47,7 +47,7 @@ def difference_matrix(
     ]
     page = Page(
         max(left + WIDTH * count + MARGIN, 6.4), above + HEIGHT * count + 0.15,
-        f"Differences of accuracy{of}", words,
+        f"Differences of {family.metric}{of}", words,
     )  # fmt: skip
     axes = page.axes(left, above, WIDTH * count, HEIGHT * count)
     # One scale for all families; a point at least, or chance would look like a discovery.
@@ -81,7 +81,7 @@ def difference_matrix(
     surely = [v for v in shown if v.better]
     return Picture(
         page.figure,
-        title=f"Differences of accuracy{of}, pair by pair",
+        title=f"Differences of {family.metric}{of}, pair by pair",
         reading="Blue: the row's group is ahead; red: the column's. The interval says which true "
         "differences, over other test images and other seeds, would be compatible with these "
         "answers. ● and a colour: p below 0.05 after Holm's correction for all pairs; without them "

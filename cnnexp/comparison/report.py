@@ -121,6 +121,7 @@ def contents(
         or [f"{groups[0].label}: {percent(comparison.scores[0].accuracy)} over {runs} seeds"],
         "verdicts": [verdict_row(v, comparison) for v in told],
         "most_verdicts": MOST_GROUPS,
+        "metric": comparison.metric,
         "scale": scale(told),
         "pairs": len(comparison.verdicts),
         "one_seed": any(group.one_seed for group in groups),

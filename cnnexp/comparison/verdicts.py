@@ -22,16 +22,17 @@ ONE_SEED = "one seed: others may differ"
 class Family(NamedTuple):
     """Groups whose pairs are judged: all, or those with the same number of training images.
 
-    name: "" for all. members: by accuracy, the best first.
+    name: "" for all. members: the best first. metric: that they are judged by, "accuracy" or "F1".
     """
 
     name: str
     members: list[int]
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of the pair (first, second), numbers of groups; first has the higher accuracy, or as high.
+    """Of the pair (first, second), numbers of groups; first has the higher figure, or as high.
 
     mean, low, high: first minus second, as shares, with the 95% interval. p: of no difference;
     corrected: Holm's, for all pairs of the comparison. low_of_images: of the interval that only
@@ -85,13 +86,14 @@ def sentence(
     images: int,
     *,
     seeds: bool = True,
+    metric: str = "accuracy",
     each: Sequence[Sequence[float]] = (),
 ) -> str:
-    """seeds: say where there is one on a side. each: of each group its runs' accuracies, () of one
-    of another family.
+    """seeds: say where there is one on a side. metric: of the family. each: of each group its runs'
+    figures, () of one of another family.
     """
     first, second = groups[verdict.first], groups[verdict.second]
-    size = f"{points(verdict.mean)} points"
+    size = f"{points(verdict.mean)} points{'' if metric == 'accuracy' else f' of {metric}'}"
     interval = f"{points(verdict.low, sign=False)} to {points(verdict.high, sign=False)}"
     if verdict.better:
         text = f"{called(first)} is better than {called(second)}: {size} (95% interval {interval})"
@@ -168,19 +170,21 @@ def conclusions(
     for family in families:
         own = [v for v in verdicts if v.first == family.members[0]]
         if own:
-            of = f" {family.name}" if family.name else ""
-            found.append(_conclusion(own, groups, of, images))
+            found.append(_conclusion(own, groups, family, images))
     return found
 
 
-def _conclusion(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: int) -> str:
+def _conclusion(
+    own: Sequence[Verdict], groups: Sequence[Group], family: Family, images: int
+) -> str:
     """own: of the best group. Of one seed nothing is concluded without saying so."""
-    text = _ranked(own, groups, of, images)
+    text = _ranked(own, groups, family, images)
     members = [own[0].first, *(v.second for v in own)]
     return f"{text}; {ONE_SEED}" if any(groups[m].one_seed for m in members) else text
 
 
-def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: int) -> str:
+def _ranked(own: Sequence[Verdict], groups: Sequence[Group], family: Family, images: int) -> str:
+    of, metric = f" {family.name}" if family.name else "", family.metric
     best = groups[own[0].first]
     members = [best, *(groups[v.second] for v in own)]
     beaten = [v for v in own if v.better]
@@ -192,19 +196,19 @@ def _ranked(own: Sequence[Verdict], groups: Sequence[Group], of: str, images: in
     names = enumerated(equal)
     tied = [groups[v.second].label for v in own if v.mean == 0 and not v.better]
     if not beaten and tied:
-        text = f"{enumerated([best.label, *tied])} have the same accuracy{of}"
+        text = f"{enumerated([best.label, *tied])} have the same {metric}{of}"
         left = [label for label in equal if label not in tied]
         others = f"; with {images:,} test images they cannot be told from {enumerated(left)}"
         return text + (others if left else "")
     if not beaten:
         return (
-            f"{best.label} has the highest accuracy{of}, but with {evidence(members, images)} it "
+            f"{best.label} has the highest {metric}{of}, but with {evidence(members, images)} it "
             f"cannot be told from {names}"
         )
-    head = f"{best.label} has the highest accuracy{of}"
+    head = f"{best.label} has the highest {metric}{of}"
     if tied:
         equal = [label for label in equal if label not in tied]
-        head = f"{enumerated([best.label, *tied])} have the highest accuracy{of}, and the same"
+        head = f"{enumerated([best.label, *tied])} have the highest {metric}{of}, and the same"
     names = f"{len(equal)} others" if len(equal) > NAMED else enumerated(equal)
     verb = "is" if len(equal) == 1 else "are"
     near = f" with {evidence(members, images)} {names} {verb} not distinguishable from it,"

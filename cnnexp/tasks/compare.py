@@ -50,12 +50,12 @@ def tell(comparison: Comparison, journal: Journal) -> None:
         journal.say(line)
     journal.say()
     told = verdicts.told(comparison.verdicts, comparison.families)
-    each = [score.each for score in comparison.scores]
+    each, metric = comparison.each, comparison.metric
     alone = bool(told) and all(groups[v.first].one_seed or groups[v.second].one_seed for v in told)
     for verdict in told:
         family = next(f.members for f in comparison.families if verdict.first in f.members)
         own = [runs if place in family else () for place, runs in enumerate(each)]
-        text = verdicts.sentence(verdict, groups, images, seeds=not alone, each=own)
+        text = verdicts.sentence(verdict, groups, images, seeds=not alone, metric=metric, each=own)
         journal.topic("verdict", text)
     if not told:
         journal.topic("verdict", "all runs are one group's: there is nothing to compare")

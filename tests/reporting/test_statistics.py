@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 from scipy.stats import binomtest, norm, t, ttest_ind
+from sklearn.metrics import f1_score
 
 from cnnexp.reporting.statistics import (
     accuracies,
     accuracy_interval,
     differences,
+    f1_of_images,
     holm,
     measure,
 )
@@ -136,6 +138,19 @@ def test_an_accuracys_interval_has_the_seeds_in_it() -> None:
     found = accuracies(measure(right, [range(3)]), [[0]])
     half = t.ppf(0.975, 2) * rates.std(ddof=1) / np.sqrt(3)
     assert found.high[0] - found.low[0] == pytest.approx(2 * half, rel=0.05)
+
+
+def test_what_images_add_to_f1() -> None:
+    """Its mean is F1 as scikit-learn has it, its standard error that of the jackknife."""
+    generator = np.random.default_rng(0)
+    labels = np.where(generator.random(300) < 0.8, 0, generator.integers(1, 3, 300))
+    said = np.where(generator.random(300) < 0.7, labels, generator.integers(0, 3, 300))
+    found = f1_of_images(labels, said, 4)  # of the fourth class there is no image
+    assert found.mean() == pytest.approx(f1_score(labels, said, average="macro"))
+    without = [
+        f1_score(np.delete(labels, i), np.delete(said, i), average="macro") for i in range(300)
+    ]
+    assert found.std() / np.sqrt(300) == pytest.approx(np.std(without) * np.sqrt(299), rel=0.02)
 
 
 def test_holm() -> None:
