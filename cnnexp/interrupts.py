@@ -1,4 +1,4 @@
-"""Ctrl-C while modules are imported; signals that end a run or a sweep."""
+"""Ctrl-C while modules are imported; signals that end a run or a sweep, and when they may not."""
 
 import os
 import signal
@@ -67,3 +67,22 @@ def signals_leave() -> Iterator[None]:
         for number in ours:
             if signal.getsignal(number) != signal.SIG_IGN:  # it has done its work already
                 signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 are answered at the end of the context: what is raised in a callback of
+    matplotlib's can be swallowed there, or become another error.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    formers = {n: former for n in ENDS if main and callable(former := signal.getsignal(n))}
+    caught: list[int] = []
+    for number in formers:
+        signal.signal(number, lambda number, frame: caught.append(number))
+    try:
+        yield
+    finally:
+        for number, former in formers.items():
+            signal.signal(number, former)
+        if caught:
+            signal.raise_signal(caught[0])

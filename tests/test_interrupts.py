@@ -1,12 +1,17 @@
-"""Ctrl-C while modules are imported waits for them: within an import it can be lost, or hang."""
+"""Signals wait for imports, and for pictures: within they can be lost, or hang."""
 
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
-from cnnexp.interrupts import interrupts_wait
+from cnnexp.interrupts import interrupts_wait, signals_leave
+from cnnexp.reporting.picture import save_figure
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +85,19 @@ def test_a_thread_has_no_signals() -> None:
     thread.start()
     thread.join()
     assert entered == [True]
+
+
+def test_what_ends_a_run_comes_when_its_picture_is_whole(tmp_path: Path) -> None:
+    """Within a callback of matplotlib's it would be swallowed, and the run would go on."""
+
+    class Swallowing(Figure):
+        def savefig(self, file: Any, **_: Any) -> None:
+            with suppress(SystemExit):
+                signal.raise_signal(signal.SIGTERM)
+            file.write(b"whole")
+
+    with pytest.raises(SystemExit) as caught, signals_leave():
+        save_figure(Swallowing(), tmp_path / "a.png")
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.png", b"whole")]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

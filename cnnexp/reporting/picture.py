@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from cnnexp.files import whole_file
+from cnnexp.interrupts import signals_wait
 from cnnexp.reporting.style import DOTS_PER_INCH, MISSING_GLYPH
 
 WORDS = "pictures.json"
@@ -95,7 +96,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 2}},
         "svg": {"metadata": {"Date": None}},
     }
-    with whole_file(path, "wb") as file, warnings.catch_warnings():
+    with signals_wait(), whole_file(path, "wb") as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", MISSING_GLYPH)
         # Ids that are not drawn anew each time; images that stay apart, each in its own pixels.
         with rc_context({"svg.hashsalt": path.stem, "image.composite_image": False}):

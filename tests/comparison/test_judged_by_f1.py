@@ -29,7 +29,7 @@ def two(make_run: Callable[..., Path]) -> Callable[..., list[str]]:
                 classes=classes,
                 learned=range(200, 260),
                 training__monitor=by,
-            )  # fmt: skip
+            )
             for name, by in monitors.items()
         ]
         return ["task=compare", f"runs=[{','.join(map(str, folders))}]", "tracking=none"]
