@@ -19,7 +19,7 @@ from cnnexp.config.compose import compose, hydra_at, resolved
 from cnnexp.config.groups import listed
 from cnnexp.config.sweep import check_sweep, first_job, sweeps
 from cnnexp.errors import InputError
-from cnnexp.files import shown_path
+from cnnexp.files import shown_path, whole_file
 from cnnexp.interrupts import interrupts_wait, signals_leave
 from cnnexp.monitor import sign_of
 from cnnexp.runs import Result
@@ -30,7 +30,7 @@ from cnnexp.sweeps.ledger import DONE, PASSING, Entry, Ledger, in_order
 from cnnexp.sweeps.slurm_options import cluster_options
 from cnnexp.sweeps.suite import Suite, compare, fetch_weights, read_suite
 from cnnexp.sweeps.suite import batches as batches_of
-from cnnexp.sweeps.words import equal, jobs, ranked, table
+from cnnexp.sweeps.words import as_csv, equal, jobs, ranked, table
 from cnnexp.tracking.environment import mask
 
 NOT_AGAIN = re.compile(r"[+~]*(sweep|search|n_jobs|hydra|seed|dataset\.fold)(?=[=./])")
@@ -198,6 +198,8 @@ def typed(overrides: Sequence[str]) -> str:
 def summary(ledger: Ledger, command: str) -> int:
     """Who was best, what failed, and what to type next; the exit code."""
     entries = ledger.entries()
+    with whole_file(ledger.folder / "jobs.csv") as file:
+        file.write(as_csv(entries))
     for number, line in enumerate(table(ranked(entries))):
         print(f"{'' if number else 'ranking':<9} {line}")
     if pruned := [entry.label for entry in entries if entry.status == "PRUNED"]:
@@ -235,7 +237,7 @@ def last_words(ledger: Ledger, entries: Sequence[Entry], command: str) -> Iterat
         yield "so far" if open_ones else "best", to_type(*again(groups[0].jobs))
     folder = shown_path(ledger.folder)
     also = ", and the other sweeps that have some of them," if shared(ledger, entries) else ""
-    yield "saved", f"{folder}  (jobs/; delete it{also} to do all of them anew)"
+    yield "saved", f"{folder}  (jobs.csv; jobs/: delete it{also} to do all of them anew)"
     tested = [e for e in entries if any(name.startswith("test/") for name in e.metrics)]
     kinds = {json.dumps(e.config.get("dataset", {}).get("_target_")) for e in tested}
     if len(groups) > 1 and len(tested) > 1 and len(kinds) == 1:

@@ -1,5 +1,7 @@
 """What a sweep tells a person: a line as a job begins and ends, and at its end who was best."""
 
+import csv
+import io
 import math
 import re
 import shlex
@@ -82,6 +84,30 @@ def without_seed(label: str) -> str:
     again = re.compile(r"[+]*(seed|dataset\.fold)=")
     words = [word for word in shlex.split(label) if not again.match(word)]
     return shlex.join(words) or "the same config"
+
+
+def as_csv(entries: Sequence[Entry]) -> str:
+    """A row per job, for a figure of one's own: a column for each key that sets jobs apart, how it
+    ended, the monitored value on the validation images, seconds, and the run's folder.
+    """
+    labels = [_words(entry.label) for entry in entries]
+    keys = list(dict.fromkeys(key for words in labels for key in words))
+    monitors = list(dict.fromkeys(entry.monitor for entry in entries))
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["job", *keys, "status", *monitors, "seconds", "folder"])
+    for entry, words in zip(entries, labels, strict=True):
+        values = [entry.value if entry.monitor == name else None for name in monitors]
+        seconds = round(entry.seconds, 1) or None
+        own = [words.get(key) for key in keys]
+        rows.writerow([entry.number, *own, entry.status, *values, seconds, entry.folder])
+    return out.getvalue()
+
+
+def _words(label: str) -> dict[str, str]:
+    """`frozen seed=1` -> its keys; a suite's step has none."""
+    parts = [word.partition("=") for word in shlex.split(label)]
+    return {(key if sign else "step"): value if sign else key for key, sign, value in parts}
 
 
 def table(groups: Sequence[Group]) -> list[str]:

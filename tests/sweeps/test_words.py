@@ -1,5 +1,6 @@
 """A sweep's lines."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from optuna.distributions import FloatDistribution
 from cnnexp.sweeps import search
 from cnnexp.sweeps.ledger import Entry, Ledger
 from cnnexp.sweeps.sweep import last_words, summary
-from cnnexp.sweeps.words import ended, ranked, started, table, without_seed
+from cnnexp.sweeps.words import as_csv, ended, ranked, started, table, without_seed
 
 
 def job(number: int, label: str, value: float | None, **more: object) -> Entry:
@@ -32,6 +33,30 @@ def test_ranking_by_hand() -> None:
     assert (other.label, round(other.mean, 6)) == ("optimizer.lr=0.1", 0.85)
     lines = table([best, other])
     assert lines[1].split() == ["1", "optimizer.lr=0.2", "0.8600", "±", "0.0141", "2", "runs"]
+
+
+def test_the_table_of_jobs() -> None:
+    jobs = [
+        job(1, "frozen model.widths='[[8], [16]]' seed=0", 0.5, seconds=61.26, folder="outputs/a"),
+        job(2, "scratch seed=0", None),
+        job(3, "scratch seed=1", 0.25, monitor="val/loss", status="PRUNED"),
+    ]
+    assert list(csv.reader(as_csv(jobs).splitlines())) == [
+        [
+            "job",
+            "step",
+            "model.widths",
+            "seed",
+            "status",
+            "val/accuracy",
+            "val/loss",
+            "seconds",
+            "folder",
+        ],
+        ["1", "frozen", "[[8], [16]]", "0", "FINISHED", "0.5", "", "61.3", "outputs/a"],
+        ["2", "scratch", "", "0", "WAITING", "", "", "", ""],
+        ["3", "scratch", "", "1", "PRUNED", "", "0.25", "", ""],
+    ]  # fmt: skip
 
 
 def test_a_loss_is_good_where_it_is_low() -> None:
