@@ -1,6 +1,7 @@
 """A finished run meets its data again: moved, changed, or somebody else's."""
 
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from PIL import Image
 
 import cnnexp
+from cnnexp.ancestry import BEFORE
 from cnnexp.errors import InputError
 from cnnexp.runs import Result
 from cnnexp.tasks.evaluate import class_table
@@ -115,6 +117,22 @@ def test_other_images_are_all_tested_on(
     assert "14 images" in " ".join(capsys.readouterr().out.split())
     with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
         assert len(list(csv.DictReader(file))) == 14
+
+
+def test_images_that_a_run_before_learned_from_are_not_tested_on(
+    finished: tuple[Result, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, _ = finished
+    for name in ("left", "right"):
+        write_images(tmp_path / "others", name, 7, first=900)
+    seen = (tmp_path / "others" / "left" / "903.png").read_bytes()
+    (result.folder / BEFORE).write_text(f"{hashlib.sha256(seen).hexdigest()}\n")
+    where = f"dataset.root={tmp_path / 'others'}"
+    cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none", where])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of 14 images, 1 were trained or validated on and are left out" in said
+    with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
+        assert "left/903.png" not in {row["path"] for row in csv.DictReader(file)}
 
 
 @pytest.mark.parametrize("folder", ["", "test/"])
