@@ -1,13 +1,17 @@
 """Every augmentation: shape, range, repeatable, and different for each image of a batch."""
 
+import random
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from cnnexp.augmentations.crop_flip import CropFlip, reflect
 from cnnexp.augmentations.photo import Photo
+from cnnexp.augmenting import Augmented, try_augmentation
 from cnnexp.config.instantiate import call
 from cnnexp.errors import InputError
 
@@ -119,3 +123,55 @@ def test_photo_colours_by_hand() -> None:
     assert changed.min() >= 0.2
     assert changed.max() <= 0.6
     assert changed.mean().item() == pytest.approx(0.4, abs=0.02)
+
+
+def test_grey_is_luma() -> None:
+    """Of pure colours: what is between a colour and its grey, ITU-R BT.601."""
+    still = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "brightness": 0, "contrast": 0}
+    pure = torch.eye(3).view(3, 3, 1, 1).expand(3, 3, 8, 8).mul(255).byte()
+    found = Photo(**still, saturation=1.0)(pure.repeat(20, 1, 1, 1)).mean((2, 3)).view(20, 3, 3)
+    own = found.diagonal(dim1=1, dim2=2)  # (20, 3)
+    others = found.sum(2).sub(own) / 2
+    paler = others > 0.001
+    grey = (others / (1 - (own - others)))[paler]
+    wanted = torch.tensor([0.299, 0.587, 0.114]).expand(20, 3)[paler]
+    torch.testing.assert_close(grey, wanted, atol=2e-3, rtol=0)
+    assert paler.any(0).all()
+
+
+def test_a_crops_ratio_is_its_width_to_its_height() -> None:
+    """Twice as wide as high, of half the area: the whole width, half of the height."""
+    still = {"flip": 0, "brightness": 0, "contrast": 0, "saturation": 0}
+    columns = torch.arange(64).mul(4).byte().expand(8, 3, 64, 64)  # brighter from left to right
+    for image, whole in ((columns, True), (columns.transpose(2, 3), False)):
+        found = Photo(scale=(0.5, 0.5), ratio=(2, 2), **still)(image)
+        apart = found.amax((1, 2, 3)) - found.amin((1, 2, 3))
+        assert (apart > 0.9).all() if whole else (apart < 0.6).all()
+
+
+def test_contrast_is_about_the_images_mean() -> None:
+    """Of grey stripes, 0.4 and 0.6: their distance changes, their mean stays."""
+    still = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "brightness": 0, "saturation": 0}
+    stripes = torch.tensor([102, 153]).byte().repeat(50, 3, 8, 4)
+    found = Photo(**still, contrast=0.5)(stripes)
+    torch.testing.assert_close(found.mean((1, 2, 3)), torch.full((50,), 0.5), atol=1e-4, rtol=0)
+    apart = found.amax((1, 2, 3)) - found.amin((1, 2, 3))
+    assert 0.1 < apart.min() < 0.14
+    assert 0.26 < apart.max() < 0.3
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.1, 1.1])
+def test_values_that_no_image_has_are_refused(value: float) -> None:
+    images = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    own = Augmented(lambda x: torch.full(x.shape, value), "augmentation._target_=mine.odd")
+    with pytest.raises(InputError, match=r"^augmentation\._target_=mine\.odd: gives float32 from"):
+        own(images)
+
+
+def test_to_try_it_moves_no_generator() -> None:
+    images = SimpleNamespace(images=np.zeros((3, 8, 8, 3), np.uint8), split={"train": np.arange(3)})
+    config = {"augmentation": {"_target_": "cnnexp.augmentations.crop_flip.CropFlip"}}
+    before = torch.get_rng_state(), random.getstate()
+    assert try_augmentation(config, images) is None
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()

@@ -6,11 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cnnexp
 from cnnexp.comparison.groups import Group
-from cnnexp.comparison.verdicts import Verdict, evidence, far_apart
+from cnnexp.comparison.verdicts import Family, Verdict, evidence, far_apart, judge
+from cnnexp.reporting.statistics import holm, measure
 
 
 def group(count: int, fold: bool) -> Group:
@@ -69,3 +71,17 @@ def test_f1_is_of_the_classes_that_were_tested(make_run: Callable[..., Path]) ->
     with path.open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert float(row["f1"]) == pytest.approx((12 / 14 + 1) / 2, abs=1e-4)
+
+
+def test_verdicts_are_corrected_for_all_pairs_of_all_families() -> None:
+    """Alone each of two pairs would count (p about 0.04), of two such pairs none does."""
+    right = np.ones((400, 4), dtype=bool)
+    right[:14, 1] = right[:3, 0] = right[100:114, 3] = right[110:113, 2] = False
+    right[:3, 1] = right[110:113, 3] = True
+    measured = measure(right, [[0], [1], [2], [3]])
+    (one,) = judge(measured, [Family("", [0, 1])])
+    assert 0.025 < one.p < 0.05
+    assert one.better
+    both = judge(measured, [Family("50", [0, 1]), Family("100", [2, 3])])
+    assert [v.corrected for v in both] == pytest.approx(holm(np.array([v.p for v in both])))
+    assert not any(v.better for v in both)

@@ -86,3 +86,35 @@ def test_many_copies_of_one_scene() -> None:
     assert pair.of >= 20
     assert len(near_copies(pixels, np.array([3]), np.array([34]))) == 1
     assert near_copies(pixels, np.array([3]), np.array([4])) == []
+
+
+def test_they_are_found_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many are compared a few at a time."""
+    pixels = rows(*(scene(seed) for seed in range(60)), scene(17))
+    whole = near_copies(pixels, np.arange(31, 61), np.arange(31))
+    monkeypatch.setattr("cnnexp.data.near_copies.AT_ONCE", 31 * 7)
+    assert near_copies(pixels, np.arange(31, 61), np.arange(31)) == whole
+    assert [(pair.image, pair.of) for pair in whole] == [(60, 17)]
+
+
+def test_a_tint_that_both_have_makes_no_copy() -> None:
+    """Each colour around its own mean: red and blue are exchanged, in images that are all red."""
+    scenes = [np.asarray(scene(seed)) // 5 for seed in range(30)]
+    tinted = [some + np.uint8([200, 0, 0]) for some in [*scenes, scenes[7][..., ::-1]]]
+    assert near_copies(np.stack(tinted), np.array([30]), np.arange(30)) == []
+
+
+def test_one_of_many_frames_must_be_all_but_the_same() -> None:
+    """In grey the same as twelve frames, in colours at 0.98."""
+    generator = np.random.default_rng(0)
+    clean = np.asarray(scene(3)).astype(float)
+
+    def frame(noise: float) -> np.ndarray:
+        red = generator.normal(0, noise, (SIDE, SIDE))
+        change = np.stack([red, -red, 0 * red], axis=-1)
+        return (clean * 0.5 + 64 + change).clip(0, 255).astype(np.uint8)
+
+    pixels = np.stack(
+        [*(np.asarray(scene(seed)) for seed in range(20)), *(frame(9.0) for _ in range(13))]
+    )
+    assert near_copies(pixels, np.array([32]), np.arange(32)) == []

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cnnexp.data.check_source import check_source
+from cnnexp.data.decode import sha256_of
 from cnnexp.data.image_set import ImageSet
+from cnnexp.data.store import store_key
 from cnnexp.errors import InputError
 
 Shelf = Callable[..., Any]
@@ -313,3 +315,26 @@ def test_a_folder_too_high(
     notes = prepared(shelf(images).source(), tmp_path).notes
     said = "each class folder holds the folders x, y: if these are the classes, dataset.root"
     assert any(note.startswith(said) for note in notes) == told
+
+
+def test_of_a_copy_in_a_given_validation_split_training_loses_its_own(
+    shelf: Any, prepared: Any, tmp_path: Path
+) -> None:
+    books = shelf()
+    books.contents[0] = books.contents[7]  # of which cat/7 is given, though its path comes last
+    books.given = {f"{c}/{i}": "validation" for c in ("cat", "dog") for i in (6, 7)}
+    images = prepared(books.source(), tmp_path)
+    assert [(x.path, x.reason) for x in images.left_out] == [("cat/0", "exact duplicate of cat/7")]
+    given = {images.paths[i] for i in images.split["validation"]}
+    assert given == {"cat/6", "cat/7", "dog/6", "dog/7"}
+
+
+def test_other_labels_are_another_store(shelf: Any) -> None:
+    """So many of each class may have been read."""
+    source = shelf().source()
+    other = replace(source, labels=source.labels[::-1].copy())
+    assert store_key(source, 8, "crop", "") != store_key(other, 8, "crop", "")
+
+
+def test_arrays_of_one_content_and_other_sides_are_no_copies() -> None:
+    assert sha256_of(np.zeros((2, 8, 3), np.uint8)) != sha256_of(np.zeros((4, 4, 3), np.uint8))

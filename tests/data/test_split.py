@@ -248,3 +248,22 @@ def test_wrong_folds() -> None:
     groups = seeded_groups(["a", "b", "c", "d"], np.array([0, 0, 0, 0]), pools_of(None, 4), 0)
     with pytest.raises(InputError, match=r"dataset\.folds=5: class 'x' has 3 images"):
         divide(groups, np.ones(4, dtype=bool), ["x"], split, fold=0)
+
+
+def test_folds_are_of_one_size() -> None:
+    """Of ten classes with one image too many each no fold has all of these."""
+    labels = np.repeat(np.arange(10), 13)
+    groups = seeded_groups([f"{i:03d}" for i in range(130)], labels, pools_of(None, 130), 0)
+    split, names = {"train": 0.6, "validation": 0.2, "test": 0.2}, [*"abcdefghij"]
+    usable = np.ones(130, dtype=bool)
+    folds = [divide(groups, usable, names, split, fold=i, folds=3) for i in range(3)]
+    sizes = [len(found["validation"]) for found in folds]
+    assert max(sizes) - min(sizes) <= 1, sizes
+
+
+def test_per_class_may_be_all_that_there_is() -> None:
+    labels = np.repeat([0, 1], 10)
+    groups = seeded_groups([f"{i:02d}" for i in range(20)], labels, pools_of(None, 20), 0)
+    split, usable = {"train": 6, "validation": 2, "test": 2}, np.ones(20, dtype=bool)
+    found = divide(groups, usable, ["a", "b"], split, per_class=6)
+    assert len(found["train"]) == 12

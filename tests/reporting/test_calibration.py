@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
+from cnnexp.logits import to_probabilities
 from cnnexp.reporting.calibration import reliability_bins, reliability_diagram
 from cnnexp.reporting.metrics import classification_metrics
 
@@ -76,3 +77,11 @@ def test_an_edge_belongs_to_the_bin_above() -> None:
     edge = torch.linspace(0, 1, 16)[12].numpy()
     (found,) = reliability_bins(np.array([0]), np.array([[edge, 1 - edge]], dtype=np.float32))
     assert found.start == float(edge)
+
+
+def test_of_one_logit_the_loss_is_that_of_its_probabilities() -> None:
+    logits, labels = torch.tensor([[3.0], [-1.0], [0.5]]), torch.tensor([1, 0, 0])
+    shares = to_probabilities(logits)
+    found = classification_metrics(logits, shares, labels, ["a", "b"])
+    wanted = -shares[[0, 1, 2], labels].log().mean().item()
+    assert found["loss"] == pytest.approx(wanted)

@@ -236,3 +236,14 @@ def test_names_touch_nothing() -> None:
 @pytest.mark.parametrize(("wanted", "step"), [(0.9, 1), (1.0, 1), (1.1, 2), (23, 50), (60, 100)])
 def test_neat_steps(wanted: float, step: Any) -> None:
     assert neat_step(wanted) == pytest.approx(step)
+
+
+def test_a_heat_maps_numbers_are_against_the_mean() -> None:
+    scores = [replace(score(i, 1), recall=np.array([0.9 if i == 0 else 0.2])) for i in range(7)]
+    picture = recall_per_class(scores, ["cat"], np.zeros(50, dtype=np.int64))
+    axes = picture.figure.axes
+    said = [text.get_text() for one in axes for text in one.texts]
+    assert [text for text in said if text in ("+60", "−10")] == ["+60"] + ["−10"] * 6
+    shown = [np.asarray(image.get_array()) for one in axes for image in one.images]
+    (colours,) = [values for values in shown if values.shape == (1, 7)]
+    assert colours[0].tolist() == pytest.approx([60] + [-10] * 6)

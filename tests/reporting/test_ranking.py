@@ -100,3 +100,13 @@ def test_interval_of_boyd_by_hand() -> None:
     logit, error = np.log(a / (1 - a)), 1.96 / np.sqrt(3 * a * (1 - a))
     expected = [1 / (1 + np.exp(-x)) for x in (logit - error, logit + error)]
     assert (area.low, area.high) == pytest.approx(expected)
+
+
+def test_a_half_is_the_first_class_as_argmax_has_it() -> None:
+    scores = np.array([0.5, 0.9, 0.5, 0.1])
+    picture = roc_and_pr([1, 1, 0, 0], np.stack([1 - scores, scores], axis=1), ("cat", "dog"))
+    assert picture.numbers["at_0.5"] == {
+        "recall": 0.5,
+        "false_positive_rate": 0.0,
+        "precision": 1.0,
+    }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from cnnexp.errors import InputError
@@ -205,3 +206,8 @@ def test_a_trial_behind_the_median_is_given_up(tmp_path: Path) -> None:
     good, bad = study.ask(SPACE).number, study.ask(SPACE).number
     assert not search.stopper(ledger, good)(1, 0.65)
     assert search.stopper(ledger, bad)(1, 0.55)
+
+
+@pytest.mark.parametrize(("sign", "way"), [(1, "MAXIMIZE"), (-1, "MINIMIZE")])
+def test_a_loss_is_searched_downwards(tmp_path: Path, sign: int, way: str) -> None:
+    assert search.study_at(Ledger(tmp_path), sign).direction == StudyDirection[way]

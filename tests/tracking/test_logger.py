@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from cnnexp.tracking import store
 from cnnexp.tracking.logger import RunLogger
+from cnnexp.tracking.metrics_file import prepare
 from cnnexp.tracking.none import NullTracker
 from cnnexp.tracking.tracker import Tracker
 
@@ -176,3 +177,13 @@ def test_a_step_costs_microseconds(tmp_path: Path) -> None:
         times.append((time.process_time() - start) / 2000)
     logger.flush()
     assert min(times) < 50e-6  # of processor time; 5 to 10 in practice
+
+
+def test_what_was_logged_after_the_checkpoint_goes(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    prepare(path, None)
+    path.write_bytes(path.read_bytes() + b"1,1,lr,0.1\n")
+    kept = path.read_bytes()
+    path.write_bytes(kept + b"2,1,lr,0.1\n3,1,l")
+    prepare(path, len(kept))
+    assert path.read_bytes() == kept

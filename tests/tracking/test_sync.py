@@ -13,6 +13,7 @@ import cnnexp
 from cnnexp.__main__ import main
 from cnnexp.errors import InputError
 from cnnexp.tracking import store
+from cnnexp.tracking.sync import logged
 from cnnexp.tracking.tracker import Tracker
 
 SMALL = [
@@ -221,3 +222,11 @@ def test_a_server_that_asks_for_a_password() -> None:
                 store.ensure_store(f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
+
+
+def test_only_the_value_that_was_reached_is_at_step_0(tmp_path: Path) -> None:
+    rows = ["step,epoch,metric,value", "5,1,images_per_s,90.0", "10,2,images_per_s,100.0"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows) + "\n")
+    info = {"started": "2026-01-01T00:00:00+00:00", "metrics": {"images_per_s": 100.0}}
+    found = {place: value.value for place, value in logged(tmp_path, info).items()}
+    assert found == {("images_per_s", 5): 90.0, ("epoch", 5): 1.0, ("images_per_s", 0): 100.0}

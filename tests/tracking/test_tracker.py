@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from cnnexp.errors import InputError
-from cnnexp.tracking import store
+from cnnexp.tracking import lookup, store
 from cnnexp.tracking.entries import clean
 from cnnexp.tracking.none import NullTracker, ending
 from cnnexp.tracking.tracker import Tracker
@@ -429,3 +429,19 @@ def test_a_run_that_goes_on_sends_no_step_twice(uri: str) -> None:
     history = client.get_metric_history(str(first.run_id), "loss")
     assert sorted((m.step, m.value) for m in history) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert [m.step for m in client.get_metric_history(str(first.run_id), "lr")] == [2, 3]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_is_whole_only_where_all_was_sent(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """task=sync leaves out those that are: a file that could not be sent must be brought later."""
+    monkeypatch.setattr("cnnexp.tracking.outbox.PATIENCE_SECONDS", 0)
+    file = tmp_path / "report.html"
+    tracker = Tracker(uri, system_metrics=False, experiment="cats", folder=tmp_path)
+    if there:
+        file.touch()
+    tracker.log_file(file)
+    tracker.finish()
+    tags = store.connect(tracker.uri).get_run(str(tracker.run_id)).data.tags
+    assert (tags.get(lookup.WHOLE_TAG) == "true") == there

@@ -151,3 +151,13 @@ def test_a_planted_change_in_a_frozen_block_is_caught(what: str) -> None:
         chain.state_dict()[what].view(-1)[0] += 1e-6
     with pytest.raises(InputError, match=r"phase finetune: layer2 was frozen"):
         check_frozen(chain, prints, "finetune")
+
+
+def test_a_fingerprint_tells_names_and_shapes_apart() -> None:
+    one, other, third = nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False), nn.Embedding(2, 3)
+    named = nn.Module()
+    named.register_buffer("other", torch.zeros(3, 2))
+    for block in (one, other, third):
+        nn.init.zeros_(block.weight)
+    found = [fingerprints(nn.Sequential(b))["0"] for b in (one, other, named)]
+    assert len(set(found)) == 3

@@ -109,8 +109,7 @@ def test_what_no_key_knows_is_found_out(make: Callable[..., Prefix], tmp_path: P
         {"content": ["other images"]},
         {"precision": "bf16-mixed"},
         {"blocks": nn.Sequential(Counted(3, 5, 3))},
-        {"augment": lambda images: images, "views": 2},
-        {"augment": lambda images: images, "seed": 3},
+        {"augment": lambda images: images},
     ],
 )
 def test_the_key_names_all_that_matters(make: Callable[..., Prefix], change: dict) -> None:
@@ -269,3 +268,11 @@ def test_an_index_names_types_not_code(make: Callable[..., Prefix], tmp_path: Pa
     index.write_text(json.dumps(values))
     assert stored_outputs(make(), tmp_path, GIGABYTE) is not None
     assert json.loads(index.read_text())["dtype"] == "torch.float32"
+
+
+def test_of_augmented_images_the_key_names_views_and_seed(make: Callable[..., Prefix]) -> None:
+    """Against another augmented one: without augmentation neither counts."""
+    own = {"augment": lambda images: images, "views": 2, "seed": 0}
+    keys = {make(**own | more).key() for more in ({}, {"views": 3}, {"seed": 3})}
+    assert len(keys) == 3
+    assert make(seed=3).key() == make(seed=0).key()

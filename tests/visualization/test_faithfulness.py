@@ -10,12 +10,14 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from cnnexp.models.fast import ShiftedBatchNorm
+from cnnexp.reporting.page import Page
 from cnnexp.visualization.faithfulness import (
     STEPS,
     Curves,
     Scores,
     blurred,
     curve_ends,
+    draw_scores,
     fails,
     mass_inside,
     measure,
@@ -258,3 +260,13 @@ def test_one_logit(make_network: Make, images: torch.Tensor) -> None:
         expected = torch.sigmoid(network(floats)[:, 0])
     assert torch.allclose(one.deletion[:, 0], expected, atol=1e-6)
     assert torch.allclose(zero.deletion + one.deletion, torch.ones(5, 4), atol=1e-6)
+
+
+def test_a_cross_is_for_what_is_clearly_worse() -> None:
+    """By more than 0.05: deletion where it is higher, insertion where it is lower."""
+    reference = Scores(0.5, 0.5, 0.0)
+    scores = {"as good": Scores(0.54, 0.46, 0.1), "worse": Scores(0.56, 0.44, -0.6)}
+    page = Page(8, 4, "", [])
+    draw_scores(page, 0, {"as good": 3, "worse": 5}, 1, scores, dict.fromkeys(scores, reference))
+    said = {text.get_text() for text in page.figure.texts}
+    assert {"0.54", "0.46", "0.10", "0.56 ✗", "0.44 ✗", "−0.60 ✗"} <= said

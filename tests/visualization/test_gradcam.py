@@ -8,7 +8,7 @@ from torch import nn
 
 from cnnexp.errors import InputError
 from cnnexp.models.normalize import Normalize
-from cnnexp.visualization.gradcam import gradcam_maps
+from cnnexp.visualization.gradcam import _targets, gradcam_maps
 
 
 def hand_network(weights: list[list[float]], *, pool: bool = False) -> nn.Sequential:
@@ -151,3 +151,10 @@ def test_wrong_layers(make_network, images: torch.Tensor, layer: str, parts: lis
     assert "\n" not in str(error.value)
     for part in parts:
         assert part in str(error.value)
+
+
+def test_a_class_that_is_named_is_the_target() -> None:
+    shares, labels = torch.eye(3), torch.tensor([2, 0, 1])
+    found = {t: _targets(t, shares, labels, ("a", "b", "c")).tolist()
+             for t in ("c", "predicted", "label")}  # fmt: skip
+    assert found == {"c": [2, 2, 2], "predicted": [0, 1, 2], "label": [2, 0, 1]}
