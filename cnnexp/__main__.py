@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from cnnexp import __version__
 from cnnexp.config.arguments import parse
@@ -43,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
+        from cnnexp.files import refused_by_disk
+
+        if why := refused_by_disk(error, Path.cwd()):
+            print(f"error: {why}, and try again", file=sys.stderr)
+            return 2
         from traceback import print_exception
 
         from cnnexp.own_code import own_part

@@ -82,6 +82,11 @@ def refused_by_disk(problem: BaseException, folder: Path) -> str:
     return f"{problem.filename or folder}: {problem.strerror}: {MENDABLE[problem.errno]}"
 
 
+def printable(name: str) -> str:
+    r"""Of a name that is no UTF-8 the odd bytes as \udc.. escapes: it can be printed and saved."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def shown_path(path: Path) -> str:
     """From the working folder, if it lies there."""
     try:

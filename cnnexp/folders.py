@@ -41,6 +41,12 @@ def check_run(folder: Path) -> dict[str, Any]:
     info, place, files = read_json(folder / "run.json"), shown_path(folder), "<phase>/best.ckpt"
     if "classes" not in info:
         raise InputError(f"run={place}: the run ended before its network was built")
+    classes, kinds = info["classes"], {"precision": str, "data": dict, "phases": dict}
+    odd = [name for name, kind in kinds.items() if not isinstance(info.get(name), kind)]
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        odd = ["classes", *odd]
+    if odd:
+        raise InputError(f"run={place}: its run.json has no {odd[0]} as cnnexp writes them")
     if any((folder / "checkpoints").glob("*/best.ckpt")):
         return info
     if info.get("status") == "FINISHED":

@@ -3,7 +3,10 @@
 import csv
 import hashlib
 import json
+import os
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -268,3 +271,41 @@ def test_classes_have_rows_where_they_have_figures() -> None:
     metrics = {f"test/{kind}/a": 0.5 for kind in ("precision", "recall", "f1")}
     assert class_table(metrics, ["a", "b"]).row_count == 1
     assert class_table({"test/accuracy": 0.1}, [str(k) for k in range(300)]).row_count == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode there")
+def test_a_name_that_is_no_utf8_is_answered_as_others_are(
+    finished: tuple[Result, Path], tmp_path: Path
+) -> None:
+    result, data = finished
+    image = (data / "left" / "000.png").read_bytes()
+    Path(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9.png")).write_bytes(image)
+    cnnexp.run(["task=predict", f"run={result.folder}", f"input={tmp_path}"])
+    (table,) = Path("outputs/predict").glob("*.csv")
+    with table.open(encoding="utf-8", newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == [f"{tmp_path}/caf\\udce9.png"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("run.json", "[" * 100_000, "run.json cannot be read"),
+        ("run.json", "[]", "run.json cannot be read"),
+        ("run.json", {"classes": 5}, "its run.json has no classes as cnnexp writes them"),
+        ("run.json", {"classes": [0, 1]}, "its run.json has no classes as cnnexp writes them"),
+        ("run.json", {"precision": None}, "its run.json has no precision as cnnexp writes them"),
+        ("config.yaml", "x: " + "[" * 5000, "its config.yaml cannot be read"),
+        ("config.yaml", "zz: &z [*z]", "its config.yaml cannot be read"),
+    ],
+    ids=str,
+)
+def test_a_strangers_run_is_refused_in_one_line(
+    finished: tuple[Result, Path], file: str, content: str | dict[str, object], said: str
+) -> None:
+    result, data = finished
+    path = result.folder / file
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_text()) | content)
+    path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(said)):
+        cnnexp.run(["task=predict", f"run={result.folder}", f"input={data}"])

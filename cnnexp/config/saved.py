@@ -20,7 +20,7 @@ def record(folder: Path) -> dict[str, Any]:
     """A run's run.json; {} where it cannot be read: later steps say why."""
     try:
         known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
 
@@ -58,9 +58,10 @@ def saved_config(folder: Path, key: str = "run") -> dict[str, Any]:
     check_not_several(folder, key)
     try:
         saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        json.dumps(saved, default=str)  # ValueError where it holds itself, by YAML's aliases
     except FileNotFoundError:
         raise InputError(f"{key}={folder}: is not a run's folder: it has no config.yaml") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         problem = one_line(error)
         raise InputError(
             f"{key}={folder}: is not a run's folder: its config.yaml cannot be read ({problem})"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnnexp.errors import InputError, nearest
+from cnnexp.files import printable
 
 LARGEST = 64 << 20  # bytes of one file; a photograph has 0.01 to 20 MiB
 HIDDEN_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
@@ -115,9 +116,8 @@ def _walk(
     if name:
         yield path, name, None
     for entry in entries:
-        # Names that are no UTF-8 get \udc.. escapes, so that they can be printed and saved.
-        printable = entry.name.encode("utf-8", "backslashreplace").decode()
-        below = f"{name}/{printable}" if name else printable
+        own = printable(entry.name)
+        below = f"{name}/{own}" if name else own
         try:
             kind = entry.stat()
         except OSError:
@@ -145,7 +145,7 @@ def _list_zip(root: Path) -> FileList:
     listed: dict[str, str] = {}
     for member in archive.infolist():
         name = member.filename.replace("\\", "/")  # some Windows programs write backslashes
-        name = name.encode("utf-8", "backslashreplace").decode()
+        name = printable(name)
         parts = name.rstrip("/").split("/")
         hidden = next((k for k, part in enumerate(parts[:-1]) if _is_hidden(part)), None)
         if name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name):

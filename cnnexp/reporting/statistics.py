@@ -144,6 +144,15 @@ def accuracy_interval(right: int, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def exact_test(right: int, count: int) -> float:
+    """p, two-sided, of a half: of `count` images that only one of two models gets right, `right`
+    are one's (McNemar 1947, exact).
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(right, count).pvalue)
+
+
 def confusion_counts(
     labels: Sequence[int] | np.ndarray, predictions: Sequence[int] | np.ndarray, k: int
 ) -> np.ndarray:

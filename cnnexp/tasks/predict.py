@@ -17,7 +17,7 @@ from cnnexp.data.gate import quiet
 from cnnexp.data.given_files import find_files, read_files
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of
-from cnnexp.files import shown_path
+from cnnexp.files import printable, shown_path
 from cnnexp.finished import load_run
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.journal import Journal
@@ -54,7 +54,7 @@ def predict(config: Mapping[str, Any]) -> Result:
                 )
                 shares.append(to_probabilities(logits).numpy())
         for path, reason in left_out:
-            journal.topic("left out", f"{path}: {reason}")
+            journal.topic("left out", printable(f"{path}: {reason}"))
         if not good:
             raise InputError(
                 f"input={config['input']}: none of {len(paths)} files is a readable image"
@@ -67,7 +67,7 @@ def predict(config: Mapping[str, Any]) -> Result:
         write_predictions(
             target,
             classes=run.classes,
-            paths=[str(path) for path in good],
+            paths=[printable(str(path)) for path in good],
             indices=np.arange(len(good)),
             probabilities=table,
             labels=None,
@@ -101,7 +101,10 @@ def show(
     for path, row in list(zip(paths, probabilities, strict=True))[:SHOWN]:
         first, second = np.argsort(-row)[:2]
         table.add_row(
-            str(path), classes[first], f"{row[first]:.3f}", f"{classes[second]} {row[second]:.3f}"
+            printable(str(path)),
+            classes[first],
+            f"{row[first]:.3f}",
+            f"{classes[second]} {row[second]:.3f}",
         )
     journal.console.print(table)
     if len(paths) > SHOWN:

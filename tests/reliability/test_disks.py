@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,19 @@ def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
             assert results(folder) == results(whole), tenth
             assert [p for p in folder.rglob("*") if p.name.endswith(".part")] == []
     assert stopped >= 5
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["task=anatomy"], ["-m", "seed=0,1", *SMALL, "tracking=none"]],
+    ids=["task", "sweep"],
+)
+def test_a_full_disk_is_one_line_everywhere(
+    command: list[str], disk: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = disk(1 << 16)
+    with suppress(OSError), (place / "full").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    assert main([*command, f"paths.outputs={place}"]) == 2
+    assert "No space left on device: make room there, and try again\n" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnexp.reporting.diagnosis.finding import Finding
-from cnnexp.reporting.statistics import accuracy_interval
+from cnnexp.reporting.statistics import LEVEL, accuracy_interval, exact_test
 
 
 def never_predicted(
@@ -43,19 +43,24 @@ def one_answer(predictions: np.ndarray, classes: Sequence[str]) -> Finding | Non
 def no_better_than_one_class(
     labels: np.ndarray, predictions: np.ndarray, train_counts: Sequence[int], classes: Sequence[str]
 ) -> Finding | None:
-    """The accuracy's 95% interval reaches down to what one class for all images would give: the
-    class that is most frequent in training (in the test set, if training's counts are unknown).
-    Of an accuracy ten points above that the test set says too little, not the network.
+    """What one class for all images would give is not shown to be less: the class that is most
+    frequent in training (in the test set, if training's counts are unknown). McNemar's exact test
+    of the images that only one of both gets right. Of an accuracy ten points above that the test
+    set says too little, not the network.
     """
     counts = train_counts if len(train_counts) else np.bincount(labels, minlength=len(classes))
     major = int(np.argmax(counts))
     share = float((labels == major).mean())
-    right = int((labels == predictions).sum())
-    low, high = accuracy_interval(right, len(labels))
-    if low > share or right > (share + 0.1) * len(labels):
+    hits, constant = labels == predictions, labels == major
+    right = int(hits.sum())
+    if right > (share + 0.1) * len(labels):
         return None
+    gained, lost = int((hits & ~constant).sum()), int((constant & ~hits).sum())
+    if gained > lost and exact_test(gained, gained + lost) < LEVEL:
+        return None
+    low, high = accuracy_interval(right, len(labels))
     return Finding(
-        "No better than one class for all",
+        "Not shown to be better than one class for all",
         f"Accuracy is {100 * right / len(labels):.1f}% (95% interval {100 * low:.1f}% to "
         f"{100 * high:.1f}%); always answering {classes[major]} gives {100 * share:.1f}%.",
         "See whether the network can learn a few images by heart, and weigh classes equally:",

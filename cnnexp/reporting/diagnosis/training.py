@@ -14,6 +14,7 @@ LAST = 3  # epochs whose mean is "at the end": single epochs are noisy
 # A change of the loss that matters: 5% of it, and 0.01 nats, for then the right classes'
 # probabilities are 1% lower in the geometric mean, which nobody sees in an accuracy.
 RELATIVE, NATS = 0.05, 0.01
+CLEAR = 3  # standard errors: the best of many epochs is lucky
 
 
 def series(rows: Rows, *keys: str) -> np.ndarray:
@@ -235,8 +236,8 @@ def swinging(rows: Rows, rate: float | None = None, batch: float | None = None) 
 def worse_than_before(
     name: str, rows: Rows, before: Mapping[str, Rows], images: int, scale: float | None
 ) -> Finding | None:
-    """The phase's best validation accuracy is below an earlier phase's, by more than the standard
-    error on the validation `images`: less would be a tie. scale: the phase's lr_scale, if a number.
+    """The phase's best validation accuracy is below an earlier phase's, clearly, on the validation
+    `images`: less would be a tie. scale: the phase's lr_scale, if a number.
     """
     best = {n: series(r, "val/accuracy")[1].max(initial=0) for n, r in before.items()}
     reached = series(rows, "val/accuracy")[1].max(initial=0)
@@ -244,13 +245,12 @@ def worse_than_before(
         return None
     first = max(best, key=best.__getitem__)
     error = math.sqrt(max(best[first] * (1 - best[first]), 0) / images)
-    if best[first] - reached <= error:
+    if best[first] - reached <= CLEAR * error:
         return None
     return Finding(
         f"Worse than before it, phase {name}",
         f"Its best epoch is right on {100 * reached:.1f}% of the validation images; phase {first} "
-        f"had reached {100 * best[first]:.1f}%. What it changed in the blocks cost more than it "
-        "gave.",
+        f"had reached {100 * best[first]:.1f}%.",
         "Smaller steps, a warm-up, or fewer blocks that train:",
         (f"phases.{name}.lr_scale={scale / 10:g}",) if scale else (f"phases.{name}.warmup=1",),
     )
@@ -259,15 +259,15 @@ def worse_than_before(
 def contradiction(rows: Rows, images: int = 0) -> Finding | None:
     """The loss rises again while accuracy still does: at the most accurate epoch it is over 10%
     (and 0.01 nats) above its minimum, an earlier one, and the accuracy is higher than there by more
-    than its standard error on the validation `images`: less would be a tie. 0: unknown, then 1%.
+    than `CLEAR` standard errors on the validation `images`. 0: unknown, then one is 1%.
     """
     epochs, loss, accuracy = series(rows, "val/loss", "val/accuracy")
     if len(epochs) < 2:
         return None
     a, b = int(accuracy.argmax()), int(loss.argmin())
     share = accuracy[b]
-    error = math.sqrt(max(share * (1 - share), 0) / images) if images else 0.01
-    if a < b or loss[a] - loss[b] <= max(0.1 * loss[b], NATS) or accuracy[a] - share <= error:
+    more = CLEAR * (math.sqrt(max(share * (1 - share), 0) / images) if images else 0.01)
+    if a < b or loss[a] - loss[b] <= max(0.1 * loss[b], NATS) or accuracy[a] - share <= more:
         return None
     return Finding(
         "Loss and accuracy disagree",
