@@ -162,11 +162,14 @@ def _common(splits: Sequence[Split]) -> list[Key]:
     tests = [dict.fromkeys(split.test.values()) for split in distinct]
     common = [key for key in tests[0] if key[0] not in learned and all(key in t for t in tests)]
     if not common:
-        sizes = ", ".join(f"{len(test):,}" for test in tests)
-        raise InputError(
-            f"runs: no image is in all of their test splits (of {sizes} images) and learned from "
-            "by none; give runs with the same data and dataset.split_seed"
+        sizes = " and ".join(f"{size:,}" for size in sorted({len(test) for test in tests}))
+        shared = any(all(key in test for test in tests) for key in tests[0])
+        why = (
+            "of the test images that they share each was learned from by one of them"
+            if shared
+            else f"their test splits, of {sizes} images, share none"
         )
+        raise InputError(f"runs: {why}; give runs with the same data and dataset.split_seed")
     return common
 
 

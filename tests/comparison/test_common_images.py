@@ -48,9 +48,16 @@ def test_the_order_of_rows_does_not_matter(make_run: MakeRun) -> None:
     assert np.argwhere(~read_answers([a, b], CLASSES).right).tolist() == [[3, 0], [4, 1]]
 
 
-def test_no_common_image(make_run: MakeRun) -> None:
-    runs = [make_run(), make_run(images=range(40, 50))]
-    with pytest.raises(InputError, match=r"^runs: no image is in all .* \(of 30, 10 images\)"):
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"images": range(40, 50)}, "their test splits, of 10 and 30 images, share none"),
+        ({"images": range(5), "learned": range(5)}, "that they share each was learned from by one"),
+    ],
+)
+def test_no_common_image(make_run: MakeRun, other: dict[str, range], why: str) -> None:
+    runs = [make_run(), make_run(**other)]
+    with pytest.raises(InputError, match=rf"^runs: .*{why}"):
         read_answers(runs, CLASSES)
 
 

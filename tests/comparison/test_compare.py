@@ -375,7 +375,7 @@ def test_unlike_effort_is_told(
         ),
         (["runs=[outputs/made]"], ["one tested run is left"]),
         (["runs=[outputs/made,outputs/other]"], ["the classes differ", "cow", "cat"]),
-        (["runs=[outputs/made,outputs/far]"], ["no image is in all of their test splits"]),
+        (["runs=[outputs/made,outputs/far]"], ["their test splits, of ", " share none"]),
         (["runs=[outputs/made,outputs/edge]"], ["only 2 of 30 test images or more are in all"]),
         (["runs=[outputs/made]", "model=lenet5"], ["model=lenet5: task=compare takes runs, task"]),
         (["runs=[outputs/made]", "a=x"], ["a=x: only task=diff"]),

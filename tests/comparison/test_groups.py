@@ -157,7 +157,7 @@ def test_keys_that_came_later_have_their_defaults(make_run: MakeRun, grouped: An
         ("config.yaml", "- 1", "is not a config"),
         ("config.yaml", "!!python/object/apply:os.getcwd []", "cannot be read"),
         ("run.json", '{"status": "FINISHED"}', "names no classes"),
-        ("run.json", "[1]", "names no classes"),
+        ("run.json", "[1]", "run.json cannot be read"),
     ],
 )
 def test_a_broken_run(
