@@ -26,9 +26,9 @@ def check_unseen(config: Config, images: ImageSet) -> str:
     """A line on validation images that the runs before have trained on; "" where there are none.
 
     Raises InputError where they have learned from test images: by training, or by validation,
-    which chose their weights.
+    which chose their weights. A run that goes on was asked as it began.
     """
-    if config["init_from"] is None:
+    if config["init_from"] is None or config["resume"] is not None:
         return ""
     folder = run_folder(config, "init_from")
     splits = read_splits(folder / "splits.csv")
