@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NoReturn
 
 import numpy as np
 
@@ -24,7 +24,13 @@ log = logging.getLogger("cnnexp")
 Contents = Callable[[], Iterator[tuple[str, IO[bytes]]]]
 
 URL = "https://www.cs.toronto.edu/~kriz/"
+LONGEST = 64 << 10  # bytes of a file's long name, or of what else an archive says of it
+READ_WHOLE = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 LARGEST = 256 << 20  # bytes of one batch; the largest official one has 155 MB
+MEMBERS = 1000  # of an archive; an official one has 9
 # variant -> archive, its md5 (from that page), folder, batches, meta file, keys of names and labels
 VARIANTS = {
     "cifar10": (
@@ -154,6 +160,22 @@ def _contents(
     return path, partial(_from_archive, path, wanted)
 
 
+class _Header(tarfile.TarInfo):
+    """tarfile reads long names, and lists of what a sparse file has, whole into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in READ_WHOLE and header.size > LONGEST:
+            raise tarfile.ReadError(f"a name of {header.size:,} bytes")
+        return header
+
+    def _proc_sparse(self, *_: object) -> NoReturn:
+        raise tarfile.ReadError("a sparse file, which no batch is")
+
+    _proc_gnusparse_10 = _proc_sparse
+
+
 def _from_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     for name in wanted:
         if (folder / name).is_file():
@@ -164,15 +186,18 @@ def _from_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[
 
 def _from_archive(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     try:
-        with tarfile.open(path, "r|*") as archive:  # as a stream: once through, nothing unpacked
-            for member in archive:
+        # As a stream: once through, nothing unpacked.
+        with tarfile.open(path, "r|*", tarinfo=_Header) as archive:
+            for number, member in enumerate(archive):
+                if number == MEMBERS:  # `archive` keeps them all
+                    raise tarfile.ReadError(f"it has more than {MEMBERS:,} files")
                 name = member.name.rsplit("/", 1)[-1]
                 if member.isfile() and name in wanted:
                     _check_size(path, name, member.size)
                     file = archive.extractfile(member)
                     assert file is not None  # it is a regular file
                     yield name, file
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, RecursionError, zlib.error) as error:
         raise InputError(
             f"{path} is not CIFAR's archive, a whole tar.gz ({error}); download it again, or set "
             "dataset.root to where it is"

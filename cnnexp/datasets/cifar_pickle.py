@@ -5,7 +5,9 @@ use (protocol 2; dicts, lists, ints, byte strings, one uint8 array) leads to a s
 keeps what it is given; any other name is refused.
 """
 
+import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from cnnexp.errors import InputError, one_line
 
+MOST = 2_000_000  # steps of one pickle; CIFAR-100's 50,000 images take 300,000
 ROW = 3 * 32 * 32  # bytes of one image: 1024 red, 1024 green, 1024 blue
 
 
@@ -53,6 +56,17 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside itself")
 
 
+def _check_sizes(content: bytes) -> None:
+    """Before the unpickler makes room for what a pickle says that it has.
+
+    `genops` itself raises ValueError for a string that is longer than what follows.
+    """
+    for number, (step, argument, _) in enumerate(pickletools.genops(content)):
+        sizes = step.name in ("PUT", "BINPUT", "LONG_BINPUT", "FRAME")  # of its memo, of a part
+        if number > MOST or (sizes and argument is not None and argument > len(content)):
+            raise pickle.UnpicklingError("it asks for more room than its bytes can fill")
+
+
 def read_batch(file: IO[bytes], key: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (N, 3072) uint8 and labels (N,) int64; InputError naming `where`."""
     batch = _load(file, where)
@@ -89,7 +103,9 @@ def read_names(file: IO[bytes], key: bytes, where: str) -> tuple[str, ...]:
 
 def _load(file: IO[bytes], where: str) -> dict:
     try:
-        batch = _Unpickler(file, encoding="bytes").load()
+        content = file.read()
+        _check_sizes(content)
+        batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # damaged pickles raise nearly anything
         raise InputError(
             f"{where} is not an official CIFAR batch ({one_line(error)}); download it again"

@@ -1,5 +1,6 @@
 """CIFAR's official form, with tiny batches written opcode by opcode as Python 2 wrote them."""
 
+import gzip
 import io
 import logging
 import pickle
@@ -164,7 +165,10 @@ def global_(module: str, name: str, *arguments: object) -> bytes:
         (files()["test_batch"][:2000], "not an official"),
         (b"", "not an official"),
         (b"<html>not found</html>", "not an official"),
-        (b"\x80\x02r\xff\xff\xff\x7f.", "not an official"),  # wants a memo of 2 billion entries
+        (b"\x80\x02}r\xff\xff\xff\x3f.", "more room than"),  # wants a memo of a billion entries
+        (b"\x80\x04\x95" + struct.pack("<Q", 1 << 34) + b".", "more room than"),
+        (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 34) + b"abc.", "but only 4 remain"),
+        (b"\x80\x02(" + b"]" * 2_000_001 + b"l.", "more room than"),
     ],
 )
 def test_bad_batches(
@@ -218,3 +222,30 @@ def test_links_in_the_archive_are_not_followed(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     refusal(["data_batch_5"], root=path)
+
+
+def member(kind: bytes, size: int, **pax: str) -> bytes:
+    """A header, which may say of itself what is not so."""
+    found = tarfile.TarInfo("data_batch_1")
+    found.type, found.size, found.pax_headers = kind, size, pax
+    return found.tobuf(tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT)
+
+
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (member(tarfile.GNUTYPE_LONGNAME, 6 << 30), "a name of 6,442,450,944 bytes"),
+        (member(tarfile.XHDTYPE, 1 << 30), "a name of 1,073,741,824 bytes"),
+        (member(tarfile.GNUTYPE_LONGNAME, 512) * 2000, "recursion"),
+        (member(tarfile.REGTYPE, 512, **SPARSE) + b"1\n" * 256, "a sparse file"),
+        (member(tarfile.GNUTYPE_SPARSE, 512), "a sparse file"),
+        (member(tarfile.DIRTYPE, 0) * 1001, "more than 1,000 files"),
+    ],
+)
+def test_archives_that_would_fill_the_memory(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "cifar-10-python.tar.gz"
+    path.write_bytes(gzip.compress(content + bytes(10240)))
+    refusal(["is not CIFAR's archive", words], root=path)
