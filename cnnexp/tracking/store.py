@@ -1,5 +1,6 @@
 """MLflow's store: a SQLite file that is made once, or a server."""
 
+import glob
 import logging
 import os
 import shutil
@@ -119,6 +120,8 @@ def _make(path: Path) -> None:
     from sqlalchemy.engine import Engine
     from sqlalchemy.exc import DBAPIError
 
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[a-z0-9_]' * 8}"):
+        shutil.rmtree(left, ignore_errors=True)  # of a process that was killed: the lock is ours
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     new = folder / path.name
     # Its 67 migrations wait seconds for the disk; here the file need be on it at the end only.

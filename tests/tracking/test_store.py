@@ -66,6 +66,16 @@ def test_four_processes_on_a_fresh_store(tmp_path: Path) -> None:
     assert left <= {"mlflow.db", "mlflow.db.lock"}
 
 
+def test_what_a_killed_process_left_of_a_store_goes(tmp_path: Path) -> None:
+    for name in (".mlflow.db.a1b2_3c4", ".mlflow.db.mine", ".other.db.a1b2_3c4"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mlflow.db").write_bytes(bytes(100))
+    store.ensure_store(f"sqlite:///{tmp_path}/mlflow.db")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".mlflow.db.mine", ".other.db.a1b2_3c4", "mlflow.db", "mlflow.db.lock",
+    ]  # fmt: skip
+
+
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     path = tmp_path / "new" / "runs.db"
     path.parent.mkdir()
