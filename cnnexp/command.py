@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -128,7 +129,7 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
         check_per_class(plain, parsed(overrides))
         check_heeded(config, overrides)
     if arguments.resolve or takes_run(composed) or composed.get("resume") is not None:
-        config = OmegaConf.create(plain)
+        print_yaml(plain, arguments.package)
     else:
         with open_dict(config):
             del config["hydra"]
@@ -136,19 +137,38 @@ def print_config(config: DictConfig, overrides: Sequence[str], arguments: Namesp
         # interpolations stay as they are written.
         epochs = {name: {"epochs": phase["epochs"]} for name, phase in plain["phases"].items()}
         config = cast(DictConfig, OmegaConf.merge(plain, config, {"phases": epochs}))
-    print_yaml(config, arguments.package)
+        print_yaml(config, arguments.package)
 
 
-def print_yaml(config: DictConfig, package: str | None) -> None:
-    """The config, or what is at the key `package`. Raises InputError."""
-    node = config
-    if package:
+def print_yaml(config: DictConfig | dict[str, Any], package: str | None) -> None:
+    """The config, or what is at the key `package`. Raises InputError.
+
+    Of a plain one nothing is resolved: a run's may be a stranger's, and ask for the environment.
+    """
+    node: Any = config
+    if package and isinstance(config, DictConfig):
         node = OmegaConf.select(config, package)
-        if node is None:
-            raise InputError(
-                f"--package {package}: no such key; allowed: {', '.join(map(str, config))}"
-            )
-    print(OmegaConf.to_yaml(node).rstrip() if OmegaConf.is_config(node) else node)
+    elif package:
+        node = at_key(config, package)
+    if node is None:
+        raise InputError(
+            f"--package {package}: no such key; allowed: {', '.join(map(str, config))}"
+        )
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_yaml(node).rstrip()
+    elif isinstance(node, dict | list):
+        node = yaml.safe_dump(node, sort_keys=False, allow_unicode=True).rstrip()
+    print(node)
+
+
+def at_key(tree: Any, key: str) -> Any:
+    """`a.b[0]` of plain dicts and lists; None where there is none."""
+    for part in re.findall(r"[^.\[\]]+", key):
+        if isinstance(tree, list):
+            tree = dict(enumerate(tree)).get(int(part) if part.isdecimal() else -1)
+        else:
+            tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree
 
 
 def hydra_main(arguments: Namespace, overrides: Sequence[str]) -> int:

@@ -187,3 +187,27 @@ def test_what_a_config_asks_the_environment_for(
     assert "k3y-0f" not in said.out + said.err
     files = [path for path in Path().rglob("*") if path.is_file()]
     assert not [path for path in files if b"k3y-0f" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("asks", ["${oc.env:PRIVATE}", "${", "a ${oc.env:PRIVATE} b"])
+def test_a_runs_config_is_shown_as_it_stands(
+    asks: str,
+    give: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PRIVATE", "k3y-0f-th3-h0us3")
+    path = give("visualize") / "config.yaml"
+    picture = {"_target_": "cnnexp.visualization.gradcam.gradcam", "layer": asks}
+    config = {**yaml.safe_load(path.read_text()), "visualization": {"gradcam": picture}}
+    path.write_text(yaml.safe_dump(config))
+    shows = ["--cfg", "job", "task=visualize", "run=given"]
+    capsys.readouterr()
+    assert main(shows) == 0
+    whole = yaml.safe_load(capsys.readouterr().out)
+    assert whole["visualization"]["gradcam"]["layer"] == asks
+    assert main([*shows, "--package", "visualization.gradcam.layer"]) == 0
+    assert capsys.readouterr().out == f"{asks}\n"
+    assert main([*shows, "--package", "visualization.gradcam"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["layer"] == asks
+    assert main([*shows, "--package", "visualization.gradcam.lyer"]) == 2
