@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
+from scipy.special import stdtrit
 from scipy.stats import rankdata
 from sklearn.metrics import (
     average_precision_score,
@@ -16,14 +17,16 @@ from sklearn.metrics import (
 
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
+from cnnexp.reporting.statistics import LEVEL, wilson
 from cnnexp.reporting.style import BLUE, INK, QUIET, house_style
 
 SIDE, BETWEEN = 3.5, 0.95  # inches
-Z = 1.96  # 95%
 
 
 class Area(NamedTuple):
-    """low, high: a 95% interval; both None where the area is 0 or 1, for which there is none."""
+    """low, high: a 95% interval; both None where one of the classes has a single image, which says
+    nothing of how far others of its class would lie apart.
+    """
 
     value: float
     low: float | None
@@ -31,15 +34,18 @@ class Area(NamedTuple):
 
     def __str__(self) -> str:
         if self.low is None:
-            return f"{self.value:.3f}"
+            return f"{self.value:.3f} (one image: no interval)"
         return f"{self.value:.3f} (95%: {self.low:.3f} to {self.high:.3f})"
 
 
 def roc_area(positive: np.ndarray, scores: np.ndarray) -> Area:
     """The area under the ROC curve. positive: (N,) bool, some of each. scores: (N,).
 
-    Its variance: DeLong et al. 1988, by midranks as Sun and Xu 2014 have it; the interval is
-    computed for the logit of the area, so that it stays within 0 and 1.
+    Its variance, by DeLong et al. 1988, is that of the two classes' placements; by midranks as Sun
+    and Xu 2014 have it. Of few images it is often too small by luck, for an area of 1 it is 0. So
+    it is taken to be no smaller than that of two exponential distributions, with the mean of m and
+    n for either (Newcombe 2006, "Confidence intervals for an effect size measure based on the
+    Mann-Whitney statistic", part 2, method 5).
     """
     value = float(roc_auc_score(positive, scores))
     m, n = int(positive.sum()), int((~positive).sum())
@@ -47,27 +53,51 @@ def roc_area(positive: np.ndarray, scores: np.ndarray) -> Area:
     # How many of the other class each image is ranked above, as a share.
     above = (ranks[positive] - rankdata(scores[positive])) / n
     below = 1 - (ranks[~positive] - rankdata(scores[~positive])) / m
-    variances = [float(v.var(ddof=1)) / len(v) if len(v) > 1 else np.inf for v in (above, below)]
-    return _interval(value, sum(variances))
+    overlap = (1 - value) / (2 - value) + value / (1 + value)
+    return _interval(value, above, below, (1 + ((m + n) / 2 - 1) * overlap) / (m * n))
 
 
 def average_precision(positive: np.ndarray, scores: np.ndarray) -> Area:
     """The area under the precision-recall curve, by steps. Arguments as for `roc_area`.
 
-    The logit interval of Boyd, Eng, Page 2013, "Area under the Precision-Recall Curve: Point
-    Estimates and Confidence Intervals", equation 2: n is the number of positive images.
+    It is the mean over positive images of k / (k + f): k positive ones and f others are ranked as
+    high as it, or above. Its variance is that of what each image adds, to first order: a positive
+    one its own share, and f / (k + f)^2 to each one below; another takes k / (k + f)^2 off those
+    (the delta method, as DeLong's for the ROC curve). It is taken to be no smaller than that of a
+    share of as many images as the rarer class has, which Boyd, Eng, Page 2013 take for it, "Area
+    under the Precision-Recall Curve: Point Estimates and Confidence Intervals", equation 2.
     """
     value = float(average_precision_score(positive, scores))
-    return _interval(value, value * (1 - value) / int(positive.sum()))
+    hits, others = np.sort(scores[positive]), np.sort(scores[~positive])
+    m, n = len(hits), len(others)
+    k, f = m - np.searchsorted(hits, hits), n - np.searchsorted(others, hits)
+
+    def below(weights: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Sum of the weights of the positive images that are ranked no higher than each score."""
+        return np.append(0, np.cumsum(weights))[np.searchsorted(hits, at, side="right")]
+
+    gain = k / (k + f) + below(f / (k + f) ** 2, hits)
+    loss = n / m * below(k / (k + f) ** 2, others)
+    return _interval(value, gain, loss, 1 / min(m, n))
 
 
-def _interval(value: float, variance: float) -> Area:
-    spread = value * (1 - value)  # the inverse of the logit's slope
-    if spread < 1e-12 or not np.isfinite(variance):
+def _interval(value: float, first: np.ndarray, second: np.ndarray, least: float) -> Area:
+    """95% interval of a mean over two classes. first, second: what their images add.
+
+    Wilson's, of as many images as would have given its variance (Korn and Graubard 1998), with
+    Student's t and the degrees of freedom of Brunner and Munzel 2000. least: the smallest variance
+    in parts of value (1 - value), so that perfect rankings have an interval.
+    """
+    if min(len(first), len(second)) < 2:
         return Area(value, None, None)
-    logit, error = np.log(value / (1 - value)), Z * np.sqrt(variance) / spread
-    low, high = (float(1 / (1 + np.exp(-x))) for x in (logit - error, logit + error))
-    return Area(value, low, high)
+    variances = np.array([part.var(ddof=1) / len(part) for part in (first, second)])
+    freedoms = np.array([len(first) - 1, len(second) - 1])
+    total, spread = variances.sum(), value * (1 - value)
+    certain = total < 1e-12 or spread < 1e-12
+    freedom = freedoms.min() if certain else total**2 / (variances**2 / freedoms).sum()
+    count = 1 / max(least, 0 if certain else total / spread)
+    low, high = wilson(value, count, stdtrit(freedom, 1 - LEVEL / 2))
+    return Area(value, float(low), float(high))
 
 
 @house_style

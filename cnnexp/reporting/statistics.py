@@ -6,7 +6,7 @@ that differences are paired.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -91,9 +91,7 @@ def accuracies(measured: Measured, alike: Sequence[Sequence[int]]) -> Intervals:
     with np.errstate(divide="ignore", invalid="ignore"):
         count = np.where(variance > 0, mean * (1 - mean) / variance, measured.images)
     t = stdtrit(freedom, 1 - LEVEL / 2)
-    centre = (mean + t**2 / (2 * count)) / (1 + t**2 / count)
-    half = t * np.sqrt(mean * (1 - mean) / count + (t / (2 * count)) ** 2) / (1 + t**2 / count)
-    low, high = (centre - half).clip(0, 1), (centre + half).clip(0, 1)
+    low, high = wilson(mean, count, t)
     return Intervals(mean, low, high, np.zeros(len(mean)))
 
 
@@ -136,21 +134,32 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
+def wilson(mean: Any, count: Any, quantile: Any) -> tuple[Any, Any]:
+    """Interval of a share that is the mean of `count` zeros and ones (Wilson 1927); numbers or
+    arrays, quantile: 1.96 for 95%, or Student's. Of shares of 0 and 1 it is an interval, too.
+    """
+    grown = 1 + quantile**2 / count
+    centre = (mean + quantile**2 / (2 * count)) / grown
+    half = quantile * np.sqrt(mean * (1 - mean) / count + (quantile / (2 * count)) ** 2) / grown
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p value of two networks' answers to the same images. gained, lost: on how
+    many the first, or the second, alone is right; were they equally good, each such image would be
+    either's with probability 1/2 (McNemar 1947).
+    """
+    from scipy.stats import binomtest  # as below
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
 def accuracy_interval(right: int, count: int) -> tuple[float, float]:
     """95% interval of an accuracy of `right` out of `count` images (Wilson 1927)."""
     from scipy.stats import binomtest  # a second to import, which not everybody need wait for
 
     interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
-
-
-def exact_test(right: int, count: int) -> float:
-    """p, two-sided, of a half: of `count` images that only one of two models gets right, `right`
-    are one's (McNemar 1947, exact).
-    """
-    from scipy.stats import binomtest
-
-    return float(binomtest(right, count).pvalue)
 
 
 def confusion_counts(

@@ -3,8 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy import stats
 
-from cnnexp.reporting.ranking import average_precision, roc_and_pr, roc_area
+from cnnexp.reporting.ranking import Area, average_precision, roc_and_pr, roc_area
 
 POSITIVE = np.array([True, False, True, True, False, False])
 SCORES = np.array([0.9, 0.8, 0.7, 0.4, 0.4, 0.1])
@@ -17,34 +18,58 @@ def test_areas_by_hand() -> None:
     assert average_precision(POSITIVE, SCORES).value == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
 
 
-def test_variance_of_delong_by_hand() -> None:
+def wilson(share: float, count: float, t: float) -> list[float]:
+    centre = (share + t**2 / (2 * count)) / (1 + t**2 / count)
+    half = t * np.sqrt(share * (1 - share) / count + t**2 / (4 * count**2)) / (1 + t**2 / count)
+    return [centre - half, centre + half]
+
+
+def test_interval_of_delong_by_hand() -> None:
     """Each positive ranks above 3, 2, 1.5 of 3 negatives; each negative is below 1, 2.5, 3 of 3."""
     area = roc_area(POSITIVE, SCORES)
     above, below = np.array([3, 2, 1.5]) / 3, np.array([1, 2.5, 3]) / 3
-    error = np.sqrt(above.var(ddof=1) / 3 + below.var(ddof=1) / 3)
-    a = 6.5 / 9
-    logit, spread = np.log(a / (1 - a)), 1.96 * error / (a * (1 - a))
-    expected = [1 / (1 + np.exp(-x)) for x in (logit - spread, logit + spread)]
+    parts = np.array([above.var(ddof=1), below.var(ddof=1)]) / 3
+    a, freedom = 6.5 / 9, parts.sum() ** 2 / (parts**2 / 2).sum()
+    delong = parts.sum() / (a * (1 - a))
+    newcombe = (1 + 2 * ((1 - a) / (2 - a) + a / (1 + a))) / 9
+    expected = wilson(a, 1 / max(delong, newcombe), stats.t.ppf(0.975, freedom))
     assert (area.low, area.high) == pytest.approx(expected)
 
 
-def test_intervals_hold_what_they_promise() -> None:
-    """The truth (d' = 1: 0.7602) is inside for about 95% of 300 draws of 40 + 60 images."""
+@pytest.mark.parametrize("area", [roc_area, average_precision])
+@pytest.mark.parametrize(("m", "n", "shift"), [(40, 60, 1.0), (5, 50, 1.0), (5, 50, 2.5)])
+def test_intervals_hold_what_they_promise(
+    area: Callable[..., Area], m: int, n: int, shift: float
+) -> None:
+    """The truth is inside for about 95% of 300 draws or more; of 5 positives the logit's interval,
+    which it was, held it in 85% (d' = 1) and in 80% or less (2.5).
+    """
     generator = np.random.default_rng(0)
-    positive = np.arange(100) < 40
-    inside = 0
-    for _ in range(300):
-        area = roc_area(positive, generator.normal(size=100) + positive)
-        inside += area.low < 0.7602 < area.high
-    assert 0.91 < inside / 300 < 0.98
+    grid = (np.arange(100_000) + 0.5) / 100_000  # the share of positives that rank lower
+    false = stats.norm.sf(stats.norm.ppf(grid) + shift)
+    truth = float((m * (1 - grid) / (m * (1 - grid) + n * false)).mean())
+    if area is roc_area:
+        truth = float(stats.norm.cdf(shift / np.sqrt(2)))
+    positive = np.arange(m + n) < m
+    drawn = [area(positive, generator.normal(size=m + n) + shift * positive) for _ in range(300)]
+    assert sum(each.low <= truth <= each.high for each in drawn) / 300 > 0.93
 
 
-def test_perfect_and_hopeless_rankings_have_no_interval() -> None:
-    assert roc_area(POSITIVE, POSITIVE.astype(float)) == (1, None, None)
-    assert roc_area(POSITIVE, -POSITIVE.astype(float)) == (0, None, None)
-    assert str(average_precision(POSITIVE, POSITIVE.astype(float))) == "1.000"
+def test_perfect_and_hopeless_rankings_have_an_interval() -> None:
+    """Of 3 + 3 images, two degrees of freedom, and the smallest variance there is."""
+    best = roc_area(POSITIVE, POSITIVE.astype(float))
+    t = stats.t.ppf(0.975, 2)
+    assert best == pytest.approx((1, *wilson(1, 9 / (1 + 2 / 2), t)))
+    worst = roc_area(POSITIVE, -POSITIVE.astype(float))
+    assert worst == pytest.approx((0, 1 - best.high, 1 - best.low))
+    precise = average_precision(POSITIVE, POSITIVE.astype(float))
+    assert precise == pytest.approx((1, *wilson(1, 3, t)))
+
+
+def test_one_image_of_a_class_has_no_interval_and_the_figure_says_why() -> None:
     one = np.array([True, False, False])
     assert roc_area(one, np.array([0.5, 0.6, 0.4])) == (0.5, None, None)
+    assert str(average_precision(one, -1.0 * one)) == "0.333 (one image: no interval)"
 
 
 def test_curves_by_hand() -> None:
@@ -84,21 +109,24 @@ def test_three_classes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["dog", "a rather long name of a class that goes on " * 3])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
+@pytest.mark.parametrize("share", [0.0025, 0.02, 0.5, 0.97])
 def test_legible(name: str, share: float, legible: Callable[[Figure], None]) -> None:
     generator = np.random.default_rng(0)
-    labels = (generator.random(400) < share).astype(int)
+    labels = (generator.permutation(400) < 400 * share).astype(int)  # 0.0025: a single one
     scores = 1 / (1 + np.exp(-generator.normal(size=400) - labels))
     figure = roc_and_pr(labels, np.stack([1 - scores, scores], 1), ("cat", name)).figure
     legible(figure)
 
 
-def test_interval_of_boyd_by_hand() -> None:
-    """Three positives: the logit's standard error is 1 / sqrt(3 a (1 - a))."""
+def test_interval_of_average_precision_by_hand() -> None:
+    """0.7 and 0.4 gain by 0.9, as do 0.4 and itself by 0.7: k, f are 1, 0; 2, 1; 3, 2."""
     area = average_precision(POSITIVE, SCORES)
-    a = (1 + 2 / 3 + 3 / 5) / 3
-    logit, error = np.log(a / (1 - a)), 1.96 / np.sqrt(3 * a * (1 - a))
-    expected = [1 / (1 + np.exp(-x)) for x in (logit - error, logit + error)]
+    gain = np.array([1 + 1 / 9 + 2 / 25, 2 / 3 + 1 / 9 + 2 / 25, 3 / 5 + 2 / 25])
+    loss = np.array([2 / 9 + 3 / 25, 3 / 25, 0])  # of 0.8, 0.4, 0.1
+    parts = np.array([gain.var(ddof=1), loss.var(ddof=1)]) / 3
+    a, freedom = (1 + 2 / 3 + 3 / 5) / 3, parts.sum() ** 2 / (parts**2 / 2).sum()
+    count = 1 / max(parts.sum() / (a * (1 - a)), 1 / 3)
+    expected = wilson(a, count, stats.t.ppf(0.975, freedom))
     assert (area.low, area.high) == pytest.approx(expected)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnexp.reporting.diagnosis.finding import Finding
-from cnnexp.reporting.statistics import LEVEL, accuracy_interval, exact_test
+from cnnexp.reporting.statistics import LEVEL, accuracy_interval, mcnemar
 
 
 def never_predicted(
@@ -43,28 +43,35 @@ def one_answer(predictions: np.ndarray, classes: Sequence[str]) -> Finding | Non
 def no_better_than_one_class(
     labels: np.ndarray, predictions: np.ndarray, train_counts: Sequence[int], classes: Sequence[str]
 ) -> Finding | None:
-    """What one class for all images would give is not shown to be less: the class that is most
-    frequent in training (in the test set, if training's counts are unknown). McNemar's exact test
-    of the images that only one of both gets right. Of an accuracy ten points above that the test
-    set says too little, not the network.
+    """The network is not significantly more often right than one class for all images is: the
+    class that is most frequent in training (in the test set, if training's counts are unknown).
+    Paired, for it is right on most of the images that class has: `mcnemar`, two-sided, at 5%.
+    Of an accuracy ten points above that the test set says too little, not the network.
     """
     counts = train_counts if len(train_counts) else np.bincount(labels, minlength=len(classes))
     major = int(np.argmax(counts))
-    share = float((labels == major).mean())
-    hits, constant = labels == predictions, labels == major
-    right = int(hits.sum())
-    if right > (share + 0.1) * len(labels):
+    right, constant = labels == predictions, labels == major
+    gained, lost = int((right & ~constant).sum()), int((constant & ~right).sum())
+    advice = "See whether the network can learn a few images by heart, and weigh classes equally:"
+    overrides = ("debug=overfit", "training.class_weights=balanced")
+    if only := one_answer(predictions, classes):
+        share = (
+            f" The accuracy is that class's share of the test images, {100 * right.mean():.1f}%."
+        )
+        return Finding(only.title, only.text + share, advice, overrides)
+    p = mcnemar(gained, lost)
+    if (gained > lost and p < LEVEL) or gained - lost > 0.1 * len(labels):
         return None
-    gained, lost = int((hits & ~constant).sum()), int((constant & ~hits).sum())
-    if gained > lost and exact_test(gained, gained + lost) < LEVEL:
-        return None
-    low, high = accuracy_interval(right, len(labels))
+    test = (
+        f"; of the {gained + lost:,} images on which one of the two alone is right the network has "
+        f"{gained:,} (exact McNemar test: p = {p:.2g}). More test images may show it"
+    )
     return Finding(
         "Not shown to be better than one class for all",
-        f"Accuracy is {100 * right / len(labels):.1f}% (95% interval {100 * low:.1f}% to "
-        f"{100 * high:.1f}%); always answering {classes[major]} gives {100 * share:.1f}%.",
-        "See whether the network can learn a few images by heart, and weigh classes equally:",
-        ("debug=overfit", "training.class_weights=balanced"),
+        f"Accuracy is {100 * right.mean():.1f}%; always answering {classes[major]} gives "
+        f"{100 * constant.mean():.1f}%{test if gained > lost else ''}.",
+        advice,
+        overrides,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnexp.config.loss_options import SOFTENS
 from cnnexp.config.overlay import laid_over, rate_key
-from cnnexp.reporting.diagnosis import answers, training
+from cnnexp.reporting.diagnosis import accuracies, answers, training
 from cnnexp.reporting.diagnosis.finding import Finding, narrowed
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.statistics import accuracy_interval
@@ -80,8 +80,8 @@ def diagnose(
             )
             if last and not early  # which advises to train longer, too
             else None,
-            training.swinging(rows, rate, batch),
-            training.contradiction(rows, validation_images),
+            training.swinging(rows, rate, batch, validation_images),
+            accuracies.contradiction(rows, validation_images),
         ]
         found += [
             replace(one, title=f"{one.title}, phase {name}") if several else one
@@ -159,7 +159,7 @@ def worse_than_before(
     """Of the last phase, whose network is the run's."""
     *before, name = phases or ("",)
     scale = ((config.get("phases") or {}).get(name) or {}).get("lr_scale", 1.0)
-    return training.worse_than_before(
+    return accuracies.worse_than_before(
         name,
         phases.get(name, ()),
         {one: phases[one] for one in before},
