@@ -96,15 +96,29 @@ def write_run_files(
     folder: Path, config: Mapping[str, Any], images: ImageSet, info: dict[str, Any]
 ) -> None:
     """What a run is made of, before it starts; its data is found again from any folder."""
-    root = config["dataset"].get("root")
-    if root is not None:
-        place = str(Path(root).expanduser().absolute())
-        config = {**config, "dataset": {**config["dataset"], "root": place}}
+    config = {**config, "dataset": {**config["dataset"], **places(config["dataset"])}}
     with whole_file(folder / "config.yaml") as file:
         file.write(mask(yaml.safe_dump(lasting(config), sort_keys=False)))
     write_data_files(folder, images)
     info["config_digest"] = digest(folder / "config.yaml")
     write_json(folder / RUN, info)  # last: with it the run has begun
+
+
+def places(dataset: Mapping[str, Any]) -> dict[str, str]:
+    """Where images, and a table of them, are, named so that they are found from any folder: the
+    table from the images, where it lies there, so that both can be moved.
+    """
+    root, table = dataset.get("root"), dataset.get("table")
+    if root is None:
+        return {}
+    place = Path(root).expanduser().absolute()
+    found = {"root": str(place)}
+    if isinstance(table, str):
+        outside = Path(table).expanduser()
+        path = place / outside if (place / outside).is_file() else outside.absolute()
+        if path.is_file():  # else it is in an archive
+            found["table"] = str(path.relative_to(place) if path.is_relative_to(place) else path)
+    return found
 
 
 def write_data_files(folder: Path, images: ImageSet) -> None:

@@ -67,7 +67,7 @@ def find_images(config: Config, download: bool = True) -> Source:
 def check_apart(config: Config, classes: Sequence[str]) -> None:
     """The runs' folder must not become a class of its own: `dataset.root=.` the second time."""
     given, outputs = config["dataset"].get("root"), Path(config["paths"]["outputs"]).expanduser()
-    if given is None:
+    if given is None or "table" in config["dataset"]:  # there rows are images, and not folders
         return
     root = Path(given).expanduser().resolve()
     below = outputs.resolve().is_relative_to(root)

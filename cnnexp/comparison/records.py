@@ -23,7 +23,7 @@ from cnnexp.runs import read_json
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was compiled
 # Beside PASSING, what may differ between seeds of one experiment, or says where the images lie.
 OF_A_SEED = ("seed", "run", "runs", "input", "format", "task", "visualization")
-PLACES = ("dataset.root", "dataset.download")
+PLACES = ("dataset.root", "dataset.table", "dataset.download")
 DEEPEST = 5  # runs that began from runs that began from runs …
 
 

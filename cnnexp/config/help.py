@@ -88,6 +88,7 @@ examples:
   python -m cnnexp model=lenet5 trainer.max_epochs=5 seed=1   another network, shorter, another seed
   python -m cnnexp experiment=cifar10_baseline debug=smoke    try an experiment out in seconds
   python -m cnnexp dataset=image_folder dataset.root=photos   your images, one folder per class
+  python -m cnnexp dataset=csv dataset.root=leaves            … or a table that tells the classes
   python -m cnnexp task=data dataset=image_folder dataset.root=photos augmentation=photo
   python -m cnnexp model=torchvision model.name=resnet50 phases=finetune   the head first, then more
   python -m cnnexp -m model=baseline,lenet5 seed=0,1,2        six runs

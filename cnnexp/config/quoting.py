@@ -18,6 +18,7 @@ TEXTS = frozenset(
         "input",
         "name",
         "dataset.root",
+        "dataset.table",
         "paths.outputs",
         "paths.cache",
         "tracking.uri",

@@ -15,6 +15,7 @@ from cnnexp.errors import InputError
 
 AUTO = "auto"
 WHERE = ("paths", "tracking")  # what may have changed meanwhile
+IMAGES = ("dataset.root", "dataset.table")
 
 
 def resumed(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def gone_on_with(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
     folder, lines = config["resume"], typed(overrides)
     for line in lines:
         group = line.key_or_group.partition(".")[0]
-        if group not in (*WHERE, "resume", "task") and line.key_or_group != "dataset.root":
+        if group not in (*WHERE, "resume", "task") and line.key_or_group not in IMAGES:
             raise InputError(
                 f"{(line.input_line or '').lstrip('+')}: the run goes on with its own config; "
                 "leave it out"
@@ -55,8 +56,9 @@ def gone_on_with(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
         )
     merged = {**saved, **{key: copy.deepcopy(config[key]) for key in WHERE}}
     merged["resume"] = str(Path(folder).expanduser().absolute())
-    if any(line.key_or_group == "dataset.root" for line in lines):
-        merged["dataset"] = {**saved["dataset"], "root": config["dataset"]["root"]}
+    for key in (line.key_or_group for line in lines if line.key_or_group in IMAGES):
+        name = key.partition(".")[2]
+        merged["dataset"] = {**merged["dataset"], name: config["dataset"][name]}
     own = {key: value for key, value in merged.items() if key != "overrides"}
     try:
         checked = validate(own)
@@ -75,5 +77,5 @@ def found_again(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str
     same = [folder for folder in begun if record(folder).get("config_hash") == own]
     if not same:
         return new
-    where = [line for line in overrides if line.lstrip("+").partition("=")[0] == "dataset.root"]
+    where = [line for line in overrides if line.lstrip("+").partition("=")[0] in IMAGES]
     return gone_on_with({**config, "resume": str(same[-1])}, where)

@@ -64,7 +64,7 @@ def check_comparison(config: Mapping[str, Any], typed: Mapping[str, str]) -> Non
             "(outputs/<name>, a sweep's), globs (outputs/cifar10_*)"
         )
     check_value(get_type_hints(Config)["runs"], config.get("runs"), "runs")
-    allowed = (*own, "task", "dataset.root", "paths", "tracking", "trainer")
+    allowed = (*own, "task", "dataset.root", "dataset.table", "paths", "tracking", "trainer")
     for key, line in typed.items():
         if not f"{key}.".startswith(tuple(f"{one}." for one in allowed)):
             raise InputError(

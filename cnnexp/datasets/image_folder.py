@@ -6,6 +6,7 @@ from pathlib import Path
 from cnnexp.datasets.archive import FileList, list_files, natural
 from cnnexp.datasets.class_folders import children, from_folders, holds_images
 from cnnexp.datasets.source import Source
+from cnnexp.datasets.table_file import TABLES
 from cnnexp.errors import InputError
 
 LAYOUT = "<root>/<class>/<image>, or <root>/{train,validation,test}/<class>/<image>"
@@ -86,8 +87,10 @@ def _classes(files: FileList, places: list[str]) -> list[str]:
         what = f"one class folder ({classes[0]})" if classes else "no class folders"
         where = f" in {places[0]}" if places[0] else ""
         count = len(files.names)
+        tables = [name for name in files.names if name.casefold().endswith(TABLES)]
+        table = f"; if {tables[0]} has the classes, use dataset=csv" if tables else ""
         raise InputError(
             f"dataset.root={files.root} holds {what}{where}, with {count:,} "
-            f"file{'s' * (count != 1)} in all; two classes are needed: {LAYOUT}"
+            f"file{'s' * (count != 1)} in all; two classes are needed: {LAYOUT}{table}"
         )
     return classes

@@ -129,7 +129,7 @@ def test_two_thousand_shapes_are_quick() -> None:
 def test_torch_stays_outside() -> None:
     script = (
         "import sys; from cnnexp.data import prepare, download, summary; "
-        "from cnnexp.datasets import digits, shapes, cifar10, cats_dogs, image_folder; "
+        "from cnnexp.datasets import digits, shapes, cifar10, cats_dogs, csv_table; "
         "print([name for name in ('torch', 'sklearn', 'hydra') if name in sys.modules])"
     )
     found = subprocess.run(

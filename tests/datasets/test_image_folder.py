@@ -126,6 +126,10 @@ def test_images_without_folders(refusal: Refusal, make: Make) -> None:
     )
 
 
+def test_a_table_beside_the_images(refusal: Refusal, make: Make) -> None:
+    refusal(lambda: image_folder(make(["1.jpg", "train.csv"])), "if train.csv", "dataset=csv")
+
+
 def test_nothing_at_all(refusal: Refusal, make: Make) -> None:
     refusal(lambda: image_folder(make(["cats/", "dogs/"])), "holds no files")
 

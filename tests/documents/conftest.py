@@ -35,9 +35,13 @@ def write_mine(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """photos/, new/, digits/, mine/; in outputs/ two finished runs, and one that was stopped."""
+    """photos/, leaves/, new/, digits/, mine/; in outputs/ two finished runs, one that stopped."""
     folder = tmp_path_factory.mktemp("world")
     write_photos(folder / "photos", 32)  # as many as debug=smoke takes
+    shutil.copytree(folder / "photos", folder / "leaves" / "images")
+    named = [path.relative_to(folder / "leaves/images") for path in folder.glob("leaves/*/*/*")]
+    rows = [f"{path.with_suffix('')},{path.parent}" for path in named]
+    (folder / "leaves" / "train.csv").write_text("\n".join(["id,label", *rows]))
     write_mine(folder / "mine")
     for name, kind in (("new", "jpg"), ("digits", "png")):
         (folder / name).mkdir()
