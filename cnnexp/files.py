@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, renamed; and how paths are shown."""
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -41,6 +42,15 @@ def whole_file(path: Path | str, mode: Literal["w", "wb"] = "w") -> Iterator[IO[
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def files_named(wanted: str) -> Iterator[Path]:
+    """A file, all below a folder or those of a glob (** goes into folders); no hidden ones."""
+    path = Path(wanted).expanduser()
+    inside = Path(glob.escape(str(path))) / "**" / "*"
+    names = glob.iglob(str(inside if path.is_dir() else path), recursive=True)
+    places = [path] if path.is_file() else map(Path, names)
+    return (place for place in places if place.is_file())
 
 
 def nearest_there(path: Path) -> Path:

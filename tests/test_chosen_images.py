@@ -129,6 +129,14 @@ def test_the_first_images_are_shown_whatever_lies_before_them(run: Path, tmp_pat
     assert any(words[stem]["alt"] == "Heat maps over 1 image." for stem in words)
 
 
+@pytest.mark.parametrize("task", ["predict", "visualize"])
+def test_an_empty_folder_is_called_so(task: str, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / ".DS_Store").touch()
+    with pytest.raises(InputError, match=r"^input=/.*: the folder holds no images$"):
+        cnnexp.run([f"task={task}", f"run={run}", "tracking=none", f"input={tmp_path}"])
+
+
 def test_what_is_not_there_is_refused(run: Path) -> None:
     with (run / "predictions.csv").open(newline="") as file:
         name = next(csv.DictReader(file))["path"]

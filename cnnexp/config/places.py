@@ -1,6 +1,5 @@
 """What a command names on this disk: images, runs, weights, the folder for new runs."""
 
-import glob
 import os
 import re
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from cnnexp.config.schema import NEEDS_RUN, TAKES_RUNS
 from cnnexp.config.signature import target_signature
 from cnnexp.config.weights import IMAGENET, weights_file
 from cnnexp.errors import InputError, nearest
-from cnnexp.files import nearest_there
+from cnnexp.files import files_named, nearest_there
 
 DOES = {  # and takes no run
     "train": "starts a new run",
@@ -63,13 +62,10 @@ def check_paths(config: Mapping[str, Any]) -> None:
             f"init_from={start}: no such folder, and no MLflow id or its beginning "
             f"(hexadecimal digits){newest(config, start)}"
         )
-    pattern = None if given is None else str(Path(given).expanduser())
     # task=visualize takes names of test images, too.
-    if pattern is not None and task == "predict" and not Path(pattern).exists():
-        if not set(pattern) & set("*?["):
-            raise InputError(f"input={given}: no such file or folder")
-        if next(glob.iglob(pattern, recursive=True), None) is None:
-            raise InputError(f"input={given}: no file matches")
+    files = given is not None and (task == "predict" or Path(given).expanduser().exists())
+    if files and next(files_named(given), None) is None:
+        raise InputError(f"input={given}: {nothing_in(given)}")
     # task=predict reads none of the run's images; they may be on another machine.
     root = config["dataset"].get("root") if task != "predict" else None
     if isinstance(root, str) and not Path(root).expanduser().exists():
@@ -82,6 +78,16 @@ def check_paths(config: Mapping[str, Any]) -> None:
         )
     if task in MAKES_FOLDERS and config["resume"] is None:
         check_outputs(Path(config["paths"]["outputs"]))
+
+
+def nothing_in(given: str) -> str:
+    """Why no image can be there."""
+    place = Path(given).expanduser()
+    if place.is_dir():
+        return "the folder holds no images"
+    if place.exists():
+        return "is neither a file nor a folder"
+    return "no file matches" if set(given) & set("*?[") else "no such file or folder"
 
 
 def check_outputs(outputs: Path) -> None:

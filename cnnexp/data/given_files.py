@@ -1,6 +1,5 @@
 """Image files that a person names, as a run's network takes them."""
 
-import glob
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,19 +20,6 @@ class GivenFiles(NamedTuple):
     paths: list[Path]
     pixels: list[np.ndarray]
     left_out: list[tuple[Path, str]]
-
-
-def find_files(wanted: str) -> list[Path]:
-    """A file, all files below a folder, or a glob (** goes into folders), sorted; hidden ones
-    not. [] where there is none.
-    """
-    path = Path(wanted).expanduser()
-    if path.is_file():
-        return [path]
-    inside = Path(glob.escape(str(path))) / "**" / "*"
-    pattern = str(inside if path.is_dir() else path)
-    found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
-    return [file for file in found if file.is_file()]
 
 
 def read_files(paths: Sequence[Path], options: Mapping[str, Any]) -> GivenFiles:

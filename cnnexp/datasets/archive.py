@@ -38,7 +38,7 @@ def list_files(root: Path | str, expected: str) -> FileList:
     root = Path(root).expanduser()
     if root.is_dir():
         return _list_folder(root)
-    if zipfile.is_zipfile(root):
+    if root.is_file() and zipfile.is_zipfile(root):  # a pipe would be waited for
         return _list_zip(root)
     if root.exists():
         raise InputError(

@@ -14,10 +14,10 @@ from rich.table import Table
 from cnnexp.config.arguments import to_type
 from cnnexp.data.batches import Batches
 from cnnexp.data.gate import quiet
-from cnnexp.data.given_files import find_files, read_files
+from cnnexp.data.given_files import read_files
 from cnnexp.errors import InputError
 from cnnexp.experiment import device_of
-from cnnexp.files import printable, shown_path
+from cnnexp.files import files_named, printable, shown_path
 from cnnexp.finished import load_run
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.journal import Journal
@@ -31,12 +31,7 @@ AT_ONCE = 256  # images decoded and in memory together
 
 def predict(config: Mapping[str, Any]) -> Result:
     with Journal() as journal, quiet():
-        paths = find_files(config["input"])
-        if not paths:
-            raise InputError(
-                f"input={config['input']}: no such file, and no file matches; quote a glob: "
-                "'input=a/*.jpg'"
-            )
+        paths = sorted(files_named(config["input"]))
         run = load_run(config, partial(journal.topic, "note"))
         good: list[Path] = []
         shares: list[np.ndarray] = []

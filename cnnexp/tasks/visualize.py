@@ -14,11 +14,11 @@ import torch
 from cnnexp.answers import answer
 from cnnexp.config.groups import listed
 from cnnexp.data.gate import quiet
-from cnnexp.data.given_files import find_files, read_files
+from cnnexp.data.given_files import read_files
 from cnnexp.data.image_set import ImageSet
 from cnnexp.drawing import check_pictures, draw
 from cnnexp.errors import InputError, nearest
-from cnnexp.files import shown_path
+from cnnexp.files import files_named, shown_path
 from cnnexp.finished import FinishedRun, load_run, load_test_images
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.run_report.report import write_report
@@ -82,7 +82,7 @@ def choose(wanted: str, run: FinishedRun, images: ImageSet, note: Callable[[str]
     out. Raises InputError where nothing is left.
     """
     name = short_name(wanted)
-    if files := find_files(wanted):
+    if files := sorted(files_named(wanted)):
         paths: list[Path] = []
         pixels: list[np.ndarray] = []
         while files and len(paths) < SHOWN:

@@ -203,6 +203,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "a pattern that matches nothing": (
         f"task=predict run={RUN} input=*.bmp", ["input=*.bmp", "no file matches"],
     ),
+    "a device for an image": (
+        f"task=predict run={RUN} input=/dev/zero", ["input=/dev/zero: is neither a file nor a"],
+    ),
     "no such input": (f"task=predict run={RUN} input=no.jpg", ["input=no.jpg", "no such file"]),
     "images are not named": ("dataset=image_folder", ["dataset.root", "folder or file"]),
     "own images for a set that has its own": (

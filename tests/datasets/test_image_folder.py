@@ -1,5 +1,7 @@
 """Own images, in folders and zips of every layout that people have."""
 
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,6 +163,14 @@ def test_root_of_another_kind(zip_up: LayOut, refusal: Refusal, tmp_path: Path) 
     cut = zip_up(tmp_path / "pets.zip", PETS).read_bytes()[:-30]
     (tmp_path / "pets.zip").write_bytes(cut)
     refusal(lambda: image_folder(tmp_path / "pets.zip"), "neither a folder nor a whole zip")
+
+
+def test_a_pipe_is_not_waited_for(
+    refusal: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(zipfile, "is_zipfile", lambda place: pytest.fail(f"{place} is opened"))
+    refusal(lambda: image_folder(tmp_path / "pipe"), "neither a folder nor a whole zip")
 
 
 def test_an_encrypted_zip(zip_up: LayOut, refusal: Refusal, tmp_path: Path) -> None:
