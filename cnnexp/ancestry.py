@@ -30,10 +30,8 @@ def check_unseen(config: Config, images: ImageSet) -> str:
     """
     if config["init_from"] is None or config["resume"] is not None:
         return ""
-    folder = run_folder(config, "init_from")
-    splits = read_splits(folder / "splits.csv")
-    before = read_before(folder)
-    learned = before | {sha256 for sha256, _, split in splits if split != "test"}
+    start = run_folder(config, "init_from")
+    learned = learned_by(start, "train", "validation")
     test = [images.sha256[i] for i in images.split["test"]]
     if seen := sum(sha256 in learned for sha256 in test):
         raise InputError(
@@ -41,7 +39,7 @@ def check_unseen(config: Config, images: ImageSet) -> str:
             f"{len(test):,} test images; split the images as that run did (dataset.split_seed, "
             "dataset.split), or give others"
         )
-    trained = before | {sha256 for sha256, _, split in splits if split == "train"}
+    trained = learned_by(start, "train")
     validation = [images.sha256[i] for i in images.split["validation"]]
     if not (seen := sum(sha256 in trained for sha256 in validation)):
         return ""
@@ -57,13 +55,19 @@ def write_before(folder: Path, config: Config, images: ImageSet) -> None:
     """
     if config["init_from"] is None:
         return
-    start = run_folder(config, "init_from")
-    before = read_before(start)
-    before |= {sha256 for sha256, _, split in read_splits(start / "splits.csv") if split != "test"}
-    before -= {images.sha256[i] for name in ("train", "validation") for i in images.split[name]}
+    own = {images.sha256[i] for name in ("train", "validation") for i in images.split[name]}
+    before = learned_by(run_folder(config, "init_from"), "train", "validation") - own
     if before:
         with whole_file(folder / BEFORE) as file:
             file.writelines(f"{sha256}\n" for sha256 in sorted(before))
+
+
+def learned_by(folder: Path, *splits: str) -> frozenset[str]:
+    """sha256 of the images of these splits of a run, and of all that the runs before it have
+    learned from.
+    """
+    rows = read_splits(folder / "splits.csv")
+    return read_before(folder).union(sha256 for sha256, _, split in rows if split in splits)
 
 
 def read_before(folder: Path) -> frozenset[str]:

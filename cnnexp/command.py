@@ -69,7 +69,7 @@ def command(arguments: Namespace) -> int:
         from cnnexp.sweeps.suite import read_suite
 
         suite = read_suite(arguments.overrides, folder)
-        print_yaml(OmegaConf.create({"suite": suite.as_config()}), arguments.package)
+        print_yaml({"suite": suite.as_config()}, arguments.package)
         return 0
     composed = compose(arguments.overrides, folder)
     if arguments.cfg == "job":

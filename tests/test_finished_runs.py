@@ -108,34 +108,31 @@ def test_images_that_the_run_learned_from_are_not_tested_on(
     assert not tested & learned
 
 
+@pytest.mark.parametrize("seen", [[], ["left/903.png"]], ids=["none seen", "one seen before"])
 def test_other_images_are_all_tested_on(
-    finished: tuple[Result, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A folder that nobody has split: not a part of it, drawn by chance."""
+    finished: tuple[Result, Path], tmp_path: Path, seen: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A folder that nobody has split: not a part of it, drawn by chance; but for those that a run
+    before this one has learned from.
+    """
     result, _ = finished
+    others = tmp_path / "others"
     for name in ("left", "right"):
-        write_images(tmp_path / "others", name, 7, first=900)
-    where = f"dataset.root={tmp_path / 'others'}"
-    cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none", where])
-    assert "14 images" in " ".join(capsys.readouterr().out.split())
-    with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
-        assert len(list(csv.DictReader(file))) == 14
-
-
-def test_images_that_a_run_before_learned_from_are_not_tested_on(
-    finished: tuple[Result, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    result, _ = finished
-    for name in ("left", "right"):
-        write_images(tmp_path / "others", name, 7, first=900)
-    seen = (tmp_path / "others" / "left" / "903.png").read_bytes()
-    (result.folder / BEFORE).write_text(f"{hashlib.sha256(seen).hexdigest()}\n")
-    where = f"dataset.root={tmp_path / 'others'}"
-    cnnexp.run(["task=evaluate", f"run={result.folder}", "tracking=none", where])
+        write_images(others, name, 7, first=900)
+    learned = [hashlib.sha256((others / name).read_bytes()).hexdigest() for name in seen]
+    (result.folder / BEFORE).write_text("\n".join(learned))
+    run = [f"run={result.folder}", "tracking=none", f"dataset.root={others}"]
+    cnnexp.run(["task=evaluate", *run])
     said = " ".join(capsys.readouterr().out.split())
-    assert "of 14 images, 1 were trained or validated on and are left out" in said
+    if seen:
+        assert "of 14 images, 1 were trained or validated on and are left out" in said
+    else:
+        assert "learned from none of these 14 images" in said
     with next(result.folder.glob("evaluation_*/predictions.csv")).open() as file:
-        assert "left/903.png" not in {row["path"] for row in csv.DictReader(file)}
+        paths = {row["path"] for row in csv.DictReader(file)}
+    assert len(paths) == 14 - len(seen)
+    assert not paths & {*seen}
 
 
 @pytest.mark.parametrize("folder", ["", "test/"])

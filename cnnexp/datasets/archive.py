@@ -144,8 +144,8 @@ def _list_zip(root: Path) -> FileList:
     folders: set[str] = set()
     listed: dict[str, str] = {}
     for member in archive.infolist():
-        name = member.filename.replace("\\", "/")  # some Windows programs write backslashes
-        name = printable(name)
+        # Some Windows programs write backslashes.
+        name = printable(member.filename.replace("\\", "/"))
         parts = name.rstrip("/").split("/")
         hidden = next((k for k, part in enumerate(parts[:-1]) if _is_hidden(part)), None)
         if name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name):
