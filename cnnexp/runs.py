@@ -20,6 +20,8 @@ from cnnexp.files import PART, whole_file
 if TYPE_CHECKING:  # a command that only reads runs need not wait for these
     from torch import nn
 
+LOCK = ".lock"  # in a run's folder: held by the process that works on it
+
 
 @dataclass(frozen=True)
 class Result:
@@ -78,7 +80,7 @@ def create_run_folder(
 def owned(folder: Path) -> Iterator[None]:
     """In the context the run is this process's alone; one that dies lets go of it."""
     try:
-        lock = filelock.FileLock(folder / ".lock").acquire(timeout=0)
+        lock = filelock.FileLock(folder / LOCK).acquire(timeout=0)
     except filelock.Timeout:
         raise InputError(f"resume={folder}: another process is training it") from None
     with lock:
@@ -86,7 +88,22 @@ def owned(folder: Path) -> Iterator[None]:
             yield
         finally:
             with suppress(OSError):  # what ended the run is said, not this
-                (folder / ".lock").unlink()
+                (folder / LOCK).unlink()
+
+
+def died(folder: Path) -> bool:
+    """Whether the run's process is no more, and could not write how it ended: killed by `kill -9`
+    or for the memory it took, or the machine went off. InputError where run.json cannot be read.
+    """
+    if (folder / LOCK).exists():
+        lock = filelock.FileLock(folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except (filelock.Timeout, OSError):  # one that may not be opened: somebody else's run
+            return False
+        lock.release()
+    # Read now: one that ended a moment ago has written so before it let go.
+    return read_json(folder / "run.json").get("status") == "RUNNING"
 
 
 def now() -> str:

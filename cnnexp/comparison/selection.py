@@ -13,6 +13,7 @@ from cnnexp.config.places import RUN_ID, newest
 from cnnexp.errors import InputError, nearest
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
+from cnnexp.runs import died
 
 NAMED = 3  # runs that a note names; of more it says how many
 
@@ -159,8 +160,10 @@ def not_tested(folder: Path) -> str:
         status = str(info.get("status") or "unknown")
     except (OSError, ValueError, AttributeError):
         return "run.json cannot be read"
+    if status == "RUNNING":
+        return "killed" if died(folder) else "still running"
     if status != "FINISHED":
-        return {"RUNNING": "not finished", "KILLED": "interrupted"}.get(status, status.lower())
+        return {"KILLED": "interrupted"}.get(status, status.lower())
     if not (folder / "predictions.csv").is_file():
         return "not tested (no predictions.csv)"
     return ""

@@ -5,8 +5,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from cnnexp.config.arguments import to_type
+from cnnexp.config.saved import record
 from cnnexp.doctor.finding import Finding, note, ok, problem
-from cnnexp.files import nearest_there
+from cnnexp.files import nearest_there, shown_path
+from cnnexp.runs import died
 
 GB = 1e9
 NEEDED, WISHED = 0.1 * GB, 2 * GB  # bytes: a small run; checkpoints and pictures of several
@@ -28,6 +31,22 @@ def folder(path: Path, key: str) -> Finding:
     if free < NEEDED:
         return problem(text, f"make room, or {elsewhere}")
     return note(text, f"make room, or {elsewhere}") if free < WISHED else ok(text)
+
+
+def runs(outputs: Path) -> Finding:
+    """Whether one of the runs in there was killed, and nobody has gone on with it."""
+    begun = sorted(path.parent for path in outputs.glob("*/*/run.json"))
+    running = [folder for folder in begun if record(folder).get("status") == "RUNNING"]
+    dead = [folder for folder in running if died(folder)]
+    if not dead:
+        return ok(f"{len(begun):,}, none of them killed" if begun else "none yet")
+    shown = [shown_path(folder) for folder in dead]
+    what = f"{shown[-1]} was" if len(dead) == 1 else f"{len(dead)} runs were, {shown[-1]} the last,"
+    return note(
+        f"{what} killed (kill -9, out of memory, or the machine went off)",
+        f"go on: {to_type(f'resume={shown[-1]}')}; or let MLflow know: "
+        f"{to_type('task=sync', 'runs=[' + ','.join(shown) + ']')}",
+    )
 
 
 def container(folders: Mapping[str, Path], environment: Mapping[str, str]) -> Finding:

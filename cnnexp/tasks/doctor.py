@@ -72,6 +72,7 @@ def looks(config: Config) -> dict[str, Callable[[], Findings]]:
         "shm": machine.shared_memory,
         "outputs": lambda: places.folder(outputs, "paths.outputs"),
         "cache": lambda: places.folder(cache, "paths.cache"),
+        "runs": lambda: places.runs(outputs),
         "data": lambda: data(config, find),
         "network": lambda: network(config, find),
         "store": lambda: store(config),

@@ -19,13 +19,14 @@ from cnnexp.files import shown_path
 from cnnexp.finished import load_run
 from cnnexp.recording import BEGUN, ENDED, RUN, flat, log_data, log_files, own_keys, tags_of
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, read_json, write_json
+from cnnexp.runs import Result, died, read_json, write_json
 from cnnexp.sweeps import parent
 from cnnexp.sweeps.ledger import Entry, Ledger
 from cnnexp.tracking import hints, store
 from cnnexp.tracking.sync import Clock, find_run, logged, missing, times, whole
 from cnnexp.tracking.tracker import Tracker
 
+KILLED = "its process ended without a word: kill -9, out of memory, or the machine went off"
 Jobs = dict[tuple[str, ...], tuple[Ledger, Entry]]  # by the last two parts of a run's folder
 
 
@@ -93,12 +94,18 @@ def parent_tags(
 def bring_in(
     config: Mapping[str, Any], folder: Path, uri: str, journal: Journal, jobs: Jobs
 ) -> str:
-    """What was to be done: new, completed, there, running. Raises InputError."""
+    """What was to be done: new, completed, there, running. One that died is KILLED from now on.
+
+    Raises InputError.
+    """
     info, saved = read_json(folder / "run.json"), saved_config(folder)
     if info.get("status") == "RUNNING":
         where = shown_path(folder)
-        journal.topic("running", f"{where} (if it was killed: {to_type(f'resume={where}')})")
-        return "running"
+        if not died(folder):
+            journal.topic("running", where)
+            return "running"
+        journal.topic("killed", f"{where}; to go on: {to_type(f'resume={where}')}")
+        info |= {"status": "KILLED", "problem": KILLED}
     run = find_run(store.connect(uri), folder, info.get("mlflow_run_id"))
     if run is not None and whole(run):
         return "there"

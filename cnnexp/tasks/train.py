@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,8 @@ def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) 
     check_store(config)
     new = config["resume"] is None
     folder, info = new_run(config, images) if new else interrupted_run(config, images, journal)
-    if "job" not in config:  # whose run that is, its sweep's ledger knows
+    with suppress(InputError) if "job" in config else nullcontext():
+        # Whose run a job's is, its sweep's ledger knows: a node that is off may still hold it.
         to_the_end.enter_context(owned(folder))
     clear_parts(folder)
     return Begun(network, phases, images, folder, info)

@@ -9,6 +9,7 @@ import pytest
 
 from cnnexp.comparison.selection import select_runs
 from cnnexp.errors import InputError
+from cnnexp.runs import owned
 
 MakeRun = Callable[..., Path]
 Command = Callable[..., dict[str, Any]]
@@ -53,14 +54,17 @@ def test_only_the_finished_jobs_of_a_sweep(make_run: MakeRun, command: Command, 
 
 def test_what_is_not_tested_is_left_out(make_run: MakeRun, command: Command) -> None:
     good = [make_run(seed=seed) for seed in range(2)]
-    running, failed, untested = (
-        make_run(status="RUNNING"), make_run(status="FAILED"), make_run(),
+    running, killed, failed, untested = (
+        make_run(status="RUNNING"), make_run(status="RUNNING"), make_run(status="FAILED"),
+        make_run(),
     )  # fmt: skip
     (untested / "predictions.csv").unlink()
-    found = select_runs(command("outputs/made"))
+    with owned(running):
+        found = select_runs(command("outputs/made"))
     assert found.folders == good
     assert found.notes == [
-        f"left out, not finished: outputs/made/{running.name}",
+        f"left out, still running: outputs/made/{running.name}",
+        f"left out, killed: outputs/made/{killed.name}",
         f"left out, failed: outputs/made/{failed.name}",
         f"left out, not tested (no predictions.csv): outputs/made/{untested.name}",
     ]

@@ -58,7 +58,7 @@ def test_a_healthy_machine_and_nothing_written(
     assert code == 0, found
     assert list(found) == [
         "python", "packages", "torch", "gpu", "precision", "cpu", "memory", "shm", "outputs",
-        "cache", "data", "network", "store", "slurm", "container",
+        "cache", "runs", "data", "network", "store", "slurm", "container",
     ]  # fmt: skip
     assert found["data"] == [("ok", "digits: 1,797 images, 10 classes")]
     assert found["store"] == [("ok", f"{tmp_path}/mlflow.db: made by the first run")]

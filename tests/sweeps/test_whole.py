@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from cnnexp.config.saved import record
+from cnnexp.runs import died
 from cnnexp.sweeps.ledger import Ledger
 from cnnexp.sweeps.words import ranked
 from cnnexp.tracking.store import connect
@@ -44,11 +46,13 @@ def finished(folder: Path) -> int:
     return sum(job["status"] == "FINISHED" for job in jobs(folder))
 
 
+def runs(folder: Path) -> list[Path]:
+    return [path.parent for path in folder.glob("outputs/small/*/run.json")]
+
+
 def statuses(folder: Path) -> list[str]:
     """Of the runs, as their folders have it."""
-    return [
-        json.loads(path.read_text())["status"] for path in folder.glob("outputs/small/*/run.json")
-    ]
+    return [record(run)["status"] for run in runs(folder)]
 
 
 def until_begun(folder: Path, count: int, times: int = 1) -> None:
@@ -93,12 +97,15 @@ def check_whole(folder: Path, count: int) -> None:
 def test_a_killed_sweep_goes_on(tmp_path: Path, count: int, after: int) -> None:
     command = ["-m", f"optimizer.lr={','.join(f'0.{i + 1:03d}' for i in range(count))}"]
     sweep = start(tmp_path, *command)
-    until = time.monotonic() + 600
+    until, at_work = time.monotonic() + 600, 0
     while finished(tmp_path) < after and time.monotonic() < until:
         assert sweep.poll() is None, sweep.communicate()[0]
+        at_work += any(record(r)["status"] == "RUNNING" and not died(r) for r in runs(tmp_path))
         time.sleep(0.05)
+    assert at_work > 10
     os.killpg(sweep.pid, signal.SIGKILL)
     sweep.communicate()
+    assert [record(run)["status"] for run in runs(tmp_path) if died(run)] in ([], ["RUNNING"])
     before = {job["folder"] for job in jobs(tmp_path) if job["status"] == "FINISHED"}
     assert after <= len(before) < count
     told, _ = start(tmp_path, *command).communicate()

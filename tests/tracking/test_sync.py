@@ -2,7 +2,10 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -187,12 +190,6 @@ def test_what_cannot_be_brought_in(work: Path) -> None:
     assert folder is not None
     with pytest.raises(InputError, match="tracking=none: task=sync needs a store"):
         cnnexp.run(["task=sync", f"runs=[{folder}]", "tracking=none"])
-    info = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(info | {"status": "RUNNING"}))
-    result = cnnexp.run(["task=sync", f"runs=[{folder}]"])
-    assert result.metrics["sync/running"] == 1
-    assert runs() == []
-    (folder / "run.json").write_text(json.dumps(info))
     other = cnnexp.run([*SMALL, "tracking=none", "seed=1"]).folder
     assert other is not None
     next(folder.glob("checkpoints/*/best.ckpt")).unlink()
@@ -203,6 +200,43 @@ def test_what_cannot_be_brought_in(work: Path) -> None:
         1,
     )
     assert [Path(run.data.tags["cnnexp.folder"]) for run in runs()] == [other], "and no other"
+
+
+def test_a_run_that_was_killed_without_a_word(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-m", "cnnexp", *SMALL, HERE]
+    process = subprocess.Popen([*command, "trainer.max_epochs=2000"], stdout=subprocess.DEVNULL)
+    try:
+        while not (begun := [*work.glob("outputs/small/*/checkpoints/*/last.ckpt")]):
+            assert process.poll() is None
+            time.sleep(0.1)
+        folder = begun[0].parents[2]
+        found = f"runs=[{folder}]"
+        assert cnnexp.run(["task=sync", found, HERE]).metrics["sync/running"] == 1
+        assert "runs      ok      1, none of them killed" in doctor(capsys)
+    finally:
+        process.kill()
+        process.wait()
+    shown = f"outputs/small/{folder.name}"
+    assert (
+        f"runs      note    {shown} was killed (kill -9, out of memory, or the machine went off); "
+        f"go on: python -m cnnexp resume={shown}; or let MLflow know: "
+        f"python -m cnnexp task=sync 'runs=[{shown}]'"
+    ) in doctor(capsys)
+    assert [run.info.status for run in runs()] == ["RUNNING"]
+    assert cnnexp.run(["task=sync", found, HERE]).metrics["sync/completed"] == 1
+    (run,) = runs()
+    assert (run.info.status, run.info.end_time is None) == ("KILLED", False)
+    assert json.loads((folder / "run.json").read_text())["status"] == "KILLED"
+    assert "1, none of them killed" in doctor(capsys)
+
+
+def doctor(capsys: pytest.CaptureFixture[str]) -> str:
+    """What it says, its findings' own lines as they are."""
+    capsys.readouterr()
+    main(["task=doctor", HERE])
+    return capsys.readouterr().out
 
 
 def test_a_server_that_asks_for_a_password() -> None:
