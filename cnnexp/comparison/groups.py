@@ -28,11 +28,11 @@ class Group:
 
 def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
     """Groups in the order of their first runs, and notes. Of a seed that is there twice with the
-    same config the newest run counts.
+    same config the newest run counts, but not before one that it only repeats (task=reproduce).
     """
     members: dict[str, dict[Any, Run]] = {}
     notes = []
-    for run in sorted(runs, key=lambda r: r.folder.name):
+    for run in sorted(runs, key=lambda r: ("reproduces" not in r.info, r.folder.name)):
         own = members.setdefault(digest_of(run.keys), {})
         if run.seed in own:
             older, name = shown_path(own[run.seed].folder), run.folder.name

@@ -16,7 +16,7 @@ from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.processes import place, several, start
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, read_json
+from cnnexp.runs import Result, read_json, write_json
 from cnnexp.sources import find_images
 from cnnexp.tasks.diff import section_lines
 from cnnexp.tasks.train import train
@@ -25,7 +25,9 @@ from cnnexp.training.checkpoints import network_state, start_from
 
 
 def reproduce(config: Mapping[str, Any]) -> Result:
-    """The new run is one like any other, in a folder of its own. Exit code 1 where it differs."""
+    """The new run is one like any other, in a folder of its own; its run.json names the one that it
+    reproduces. Exit code 1 where it differs.
+    """
     folder = run_folder(config)
     info, saved = read_json(folder / "run.json"), saved_config(folder)
     if info.get("status") != "FINISHED":
@@ -44,6 +46,8 @@ def reproduce(config: Mapping[str, Any]) -> Result:
     result = train(same)
     if result is None or result.folder is None:  # of several processes the first one compares
         return Result()
+    own_info = read_json(result.folder / "run.json") | {"reproduces": folder.name}
+    write_json(result.folder / "run.json", own_info)
     before, again = (read_run(one, config) for one in (folder, result.folder))
     parts = compare_parts(folder, result.folder, list(info["phases"]), info["classes"])
     differing = [part for part in parts if part.apart]

@@ -11,6 +11,7 @@ from cnnexp.comparison.groups import Group, differing_keys, group_runs, telling_
 from cnnexp.comparison.provenance import commands, key_table
 from cnnexp.comparison.records import read_run
 from cnnexp.errors import InputError
+from cnnexp.runs import read_json, write_json
 
 MakeRun = Callable[..., Path]
 Command = Callable[..., dict[str, Any]]
@@ -118,6 +119,11 @@ def test_of_a_seed_that_is_there_twice_the_newest_counts(make_run: MakeRun, grou
     groups, notes = grouped(newer, other, older)
     assert [run.folder for run in groups[0].runs] == [newer, other]
     assert notes == [f"seed 1 is there twice: {newer.name} counts, not outputs/made/{older.name}"]
+    info = read_json(newer / "run.json")
+    write_json(newer / "run.json", info | {"reproduces": older.name})
+    groups, notes = grouped(newer, other, older)
+    assert [run.folder for run in groups[0].runs] == [older, other], "of which it is a repetition"
+    assert notes == [f"seed 1 is there twice: {older.name} counts, not outputs/made/{newer.name}"]
 
 
 def test_runs_that_began_from_the_same_experiments_seeds(make_run: MakeRun, grouped: Any) -> None:
