@@ -117,6 +117,7 @@ def result_section(a: Run, b: Run) -> Section:
             "test accuracy": accuracy_text(run),
             "test loss": text("test/loss", lambda v: f"{v:.4f}"),
             "F1": text("test/f1", lambda v: f"{v:.4f}"),
+            "AUROC": text("test/auroc", lambda v: f"{v:.4f}"),
             "best epoch": text("best/epoch", lambda v: f"{v:.0f}"),
             "epochs": str(len(run.history) or ""),
             "best validation": "" if run.best_validation is None else percent(run.best_validation),

@@ -27,6 +27,7 @@ class Score:
     high: float
     deviation: float | None
     f1: float
+    auroc: float | None
     loss: float | None
     best_validation: float | None
     parameters: float | None
@@ -61,6 +62,7 @@ def score_groups(
                 high=float(intervals.high[number]),
                 deviation=float(each.std(ddof=1)) if len(each) > 1 else None,
                 f1=float(np.mean([f1[there].mean() for _, f1 in figures])),
+                auroc=mean_of(group, lambda run: run.metric("test/auroc")) if whole else None,
                 loss=mean_of(group, lambda run: run.metric("test/loss")) if whole else None,
                 best_validation=mean_of(group, lambda run: run.best_validation),
                 parameters=mean_of(group, lambda run: run.metric("parameters")),

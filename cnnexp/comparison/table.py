@@ -26,6 +26,7 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("sd", "accuracy_sd", lambda s: s.deviation, lambda v: f"{100 * v:.2f}"),
     Column("F1", "f1", lambda s: s.f1, lambda v: f"{v:.3f}"),
+    Column("AUROC", "auroc", lambda s: s.auroc, lambda v: f"{v:.3f}"),
     Column("loss", "loss", lambda s: s.loss, lambda v: f"{v:.3f}"),
     Column("best val.", "best_validation_accuracy", lambda s: s.best_validation, percent),
     Column("params", "parameters", lambda s: s.parameters, short_count),

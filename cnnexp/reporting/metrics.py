@@ -9,6 +9,7 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
     multiclass_precision,
     multiclass_recall,
+    multilabel_auroc,
 )
 
 from cnnexp.reporting.predictions import MOST_CLASSES
@@ -17,12 +18,13 @@ from cnnexp.reporting.predictions import MOST_CLASSES
 def classification_metrics(
     logits: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]
 ) -> dict[str, float]:
-    """Loss, accuracy, top5 (K > 5), calibration error; precision, recall and f1: macro, and of each
-    of up to 256 classes, where it has images.
+    """Loss, accuracy, top5 (K > 5), calibration error, auroc where two classes have images;
+    precision, recall and f1: macro, and of each of up to 256 classes, where it has images.
 
     logits: (N, K) or (N, 1). probabilities: (N, K), each row sums to 1. labels: (N,) int64. The
     loss is the mean negative log-likelihood in nats; the calibration error is the expected one
-    over 15 bins (Guo et al. 2017), 0 to 1. A class without predictions has precision 0.
+    over 15 bins (Guo et al. 2017), 0 to 1. auroc is the mean area under the ROC curves of each
+    class that has images against all others. A class without predictions has precision 0.
     """
     count = len(classes)
     there = torch.bincount(labels, minlength=count) > 0
@@ -41,6 +43,11 @@ def classification_metrics(
     if count > 5:
         values["top5"] = float(
             multiclass_accuracy(probabilities, labels, count, top_k=5, average="micro")
+        )
+    if there.sum() > 1:
+        own_label = torch.nn.functional.one_hot(labels, count)[:, there]
+        values["auroc"] = float(
+            multilabel_auroc(probabilities[:, there], own_label, int(there.sum()))
         )
     scores = {
         "precision": multiclass_precision,

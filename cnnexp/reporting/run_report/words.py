@@ -18,6 +18,7 @@ TABLE = 20  # classes with a line of their own; more are folded away
 FIGURES = {  # of merit beside the accuracy: key -> (name, decimals)
     "test/loss": ("loss", 4),
     "test/f1": ("F1, mean of classes", 3),
+    "test/auroc": ("area under the ROC curve", 3),
     "test/top5": ("top-5 accuracy", 3),
     "test/calibration_error": ("calibration error", 3),
 }
