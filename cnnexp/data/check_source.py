@@ -79,7 +79,8 @@ def check_source(source: Source) -> None:
             f"dataset {source.name} has labels outside 0..{k - 1}: image {source.paths[wrong]!r} "
             f"has {source.labels[wrong]}; a label is an index into classes, from 0"
         )
-    for what, values in (("given", source.given), ("masks", source.masks)):
+    for what in ("given", "groups", "masks"):
+        values = getattr(source, what)
         if values is not None and len(values) != n:
             raise InputError(
                 f"dataset {source.name}: its {what} has {len(values)} entries, for {n} images"

@@ -11,41 +11,56 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cnnexp.data.split import Groups, Sizes, check_per_class, refuse_empty
-from cnnexp.datasets.source import SPLITS
+from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.errors import InputError
 
 KEY = "dataset.group_by"
 
 
-def group_names(pattern: str, paths: Sequence[str], split: Sizes) -> tuple[np.ndarray, int]:
-    """(N,) of each image's group: what the regular expression finds in its path, or what its
-    parentheses hold; of an image in which it finds nothing its path. And how many of those are.
+def group_names(pattern: str | None, source: Source, split: Sizes) -> tuple[np.ndarray, int] | None:
+    """(N,) of each image's group, of an image of no group its path; and how many of those are.
+    None: nothing belongs together.
 
-    Raises InputError where it is none, or keeps no two images together, or where `split` counts
-    images.
+    pattern: a regular expression; a group is what it finds in a path, or what its parentheses hold.
+    None: the groups that the dataset brings. Raises InputError where both are there, where no two
+    images stay together, or where `split` counts images.
     """
+    if pattern is not None:
+        key, missing, each = f"{KEY}={pattern}", "is found in no image's path", "is another in each"
+        if source.groups is not None:
+            raise InputError(f"{key}: the dataset says itself what belongs together; leave it out")
+        own = found_in(pattern, source.paths)
+    elif source.groups is not None:
+        key, missing, each = f"dataset {source.name}: its groups", "there are none", "all differ"
+        own = [str(name) for name in source.groups]
+    else:
+        return None
     if isinstance(split["train"], int):
         raise InputError(
-            f"{KEY}: whole groups cannot make up so many images of each class; give fractions, "
+            f"{key}: whole groups cannot make up so many images of each class; give fractions, "
             "'dataset.split={train: 0.7, validation: 0.15, test: 0.15}'"
         )
+    names = [name or path for name, path in zip(own, source.paths, strict=True)]
+    alone = own.count("")
+    if len(set(names)) == len(names):
+        without = "" if pattern is None else f" ({KEY}=null goes without)"
+        raise InputError(
+            f"{key}: {missing if alone == len(names) else each}, such as {source.paths[0]}; "
+            f"nothing stays together{without}"
+        )
+    return np.array(names), alone
+
+
+def found_in(pattern: str, paths: Sequence[str]) -> list[str]:
+    """What the regular expression finds in each path, or its parentheses hold; "" for nothing."""
     try:
         found = [re.search(pattern, path) for path in paths]
     except re.error as error:
         raise InputError(f"{KEY}={pattern}: not a regular expression: {error}") from None
-    own = [
+    return [
         "" if match is None else " ".join(filter(None, match.groups())) or match[0]
         for match in found
     ]
-    names = [name or path for name, path in zip(own, paths, strict=True)]
-    alone = own.count("")
-    if len(set(names)) == len(paths):
-        what = "is found in no image's path" if alone == len(paths) else "is another in each"
-        raise InputError(
-            f"{KEY}={pattern}: {what}, such as {paths[0]}; nothing stays together ({KEY}=null goes "
-            "without)"
-        )
-    return np.array(names), alone
 
 
 def divide_groups(
@@ -105,9 +120,9 @@ def divide_groups(
                 raise InputError(
                     f"class {name!r} has no image in the {target} split: its images are of "
                     + (
-                        f"one group ({KEY}), which cannot be parted"
+                        "one group, which cannot be parted"
                         if several == 1
-                        else f"{several} groups ({KEY}); {fewer}add images, make that split larger "
+                        else f"{several} groups; {fewer}add images, make that split larger "
                         "or try another dataset.split_seed"
                     )
                 )
@@ -165,7 +180,7 @@ def group_notes(names: np.ndarray, alone: int, chosen: Mapping[str, np.ndarray])
     images = "image" if most == 1 else "images"
     line = f"{len(counts):,} groups of {sizes} {images} stay together"
     if alone:
-        line += f"; {alone:,} images in whose path {KEY} finds nothing are each one of their own"
+        line += f"; {alone:,} images of no group are each one of their own"
     notes = [line]
     where = [set(names[chosen[name]].tolist()) for name in SPLITS]
     parted = (where[0] & where[1]) | (where[0] & where[2]) | (where[1] & where[2])

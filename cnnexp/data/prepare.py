@@ -52,11 +52,11 @@ def prepare(
     needed, in the split's seeded order. None: nothing is trained; those that are given for testing
     test, else all. N may exceed what is split: copies that were left out, and
     images that the split did not ask for, stay in the store. group_by: a regular expression; images
-    with the same match in their paths stay on one side of the split. spot_check: some images are
+    with the same match in their paths stay on one side of the split, as those of one of `source`'s
+    own groups do. spot_check: some images are
     compared with what was stored: the code that makes or reads them may have been edited.
     """
-    if split is not None and group_by is not None:
-        names, alone = group_names(group_by, source.paths, split)
+    named_groups = None if split is None else group_names(group_by, source, split)
     labels = source.labels
     pools = pools_of(source.given, len(labels))
     groups = seeded_groups(source.paths, labels, pools, split_seed)
@@ -87,9 +87,10 @@ def prepare(
     if split is None:
         chosen = untrained(usable, pools)
     else:
-        if group_by is None:
+        if named_groups is None:
             chosen = divide(groups, usable, source.classes, split, per_class, fold, folds, named)
         else:
+            names, alone = named_groups
             chosen = divide_groups(
                 names, labels, pools, groups, usable, source.classes, split, split_seed, per_class,
                 fold, folds, named,

@@ -10,6 +10,7 @@ from bisect import bisect
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,19 @@ LABELS = ("label", "class", "target", "category")
 NEAR = 12  # names before and after, where one that is meant is looked for
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 
+
+class Row(NamedTuple):
+    """split, group: "" for none. number: in the table, from 1."""
+
+    label: str
+    split: str
+    group: str
+    number: int
+
+    def said(self) -> str:
+        return " ".join(filter(None, (self.label, self.split, self.group)))
+
+
 Find = Callable[[str], list[int]]  # what a table calls a file -> the files that this may be
 
 
@@ -34,6 +48,7 @@ def csv_table(
     image: str | None = None,
     label: str | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
 ) -> Source:
     """N images of `root`, a folder or zip, that the rows of a table name; K classes.
 
@@ -42,6 +57,7 @@ def csv_table(
         ends so; without extension, too. None: the column that names most files.
     label: the column with the classes; None: the only other one, or the one of `LABELS`.
     split_column: with train, validation or test, or nothing, as folders are spelt; None: no split.
+    group_column: with what belongs together, a patient's number, say, or nothing.
     Raises InputError for rows that say no class, or no file that is there, or two classes of one.
     """
     if root is None:
@@ -55,31 +71,35 @@ def csv_table(
     read = read_table(files, table)
     find = _finder(files)
     at = {"image": _image_column(read, image, find, files)}
-    if split_column is not None:
-        at["split_column"] = _named(read, "split_column", split_column)
+    for key, column in (("split_column", split_column), ("group_column", group_column)):
+        if column is not None:
+            at[key] = _named(read, key, column)
     at["label"] = _label_column(read, label, list(at.values()))
     rows = _rows(read, at, find, files)
-    classes = _classes(read, [name for name, _, _ in rows.values()])
+    classes = _classes(read, [row.label for row in rows.values()])
     number = {name: i for i, name in enumerate(classes)}
     index = sorted(rows)
     # Not of the table's bytes: a remark in it, or other rows first, make no other images.
-    lines = (f"{files.names[i]}\0{files.stamps[i]}\0{rows[i][0]}\0{rows[i][1]}\n" for i in index)
+    lines = (
+        f"{files.names[i]}\0{files.stamps[i]}\0{rows[i].label}\0{rows[i].split}\n" for i in index
+    )
     digest = hashlib.sha256("".join(lines).encode("utf-8", "backslashreplace")).hexdigest()
     others = [
         (name, "not in the table")
         for i, name in enumerate(files.names)
         if i not in rows and not name.casefold().endswith(TABLES)
     ]
-    given = [rows[i][1] for i in index]
+    given = [rows[i].split for i in index]
     place = files.root.resolve()
     return Source(
         name=(place.name if place.is_dir() else place.stem) or "csv",
         classes=tuple(classes),
         paths=[files.names[i] for i in index],
-        labels=np.array([number[rows[i][0]] for i in index], dtype=np.int64),
+        labels=np.array([number[rows[i].label] for i in index], dtype=np.int64),
         read=lambda i: files.read(index[i]),
         fingerprint=digest,
         given=np.array(given) if any(given) else None,
+        groups=None if group_column is None else np.array([rows[i].group for i in index]),
         listed=tuple(sorted([*files.listed, *others])),
     )
 
@@ -170,11 +190,9 @@ def _label_column(table: Table, label: str | None, taken: list[int]) -> int:
     )
 
 
-def _rows(
-    table: Table, at: dict[str, int], find: Find, files: FileList
-) -> dict[int, tuple[str, str, int]]:
-    """File -> (class, given split or "", row's number)."""
-    found: dict[int, tuple[str, str, int]] = {}
+def _rows(table: Table, at: dict[str, int], find: Find, files: FileList) -> dict[int, Row]:
+    """By file."""
+    found: dict[int, Row] = {}
     lost = [(number, row[at["image"]]) for number, row in table.rows if not find(row[at["image"]])]
     if lost:
         number, name = lost[0]
@@ -197,11 +215,13 @@ def _rows(
                 "write the path below dataset.root, or let that be the folder that is meant"
             )
         split = _split(table, number, row[at["split_column"]]) if "split_column" in at else ""
-        before = found.setdefault(first, (label, split, number))
-        if before[:2] != (label, split):
+        group = row[at["group_column"]] if "group_column" in at else ""
+        own = Row(label, split, group, number)
+        before = found.setdefault(first, own)
+        if before[:3] != own[:3]:
             raise table.wrong(
-                f"row {number}: {files.names[first]} is {' '.join([label, split]).strip()}, and in "
-                f"row {before[2]} {' '.join(before[:2]).strip()}; keep one of them"
+                f"row {number}: {files.names[first]} is {own.said()}, and in row {before.number} "
+                f"{before.said()}; keep one of them"
             )
     return found
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cnnexp.data.grouping import divide_groups, group_names, parts_of
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.split import pools_of, seeded_groups
+from cnnexp.datasets.source import Source
 from cnnexp.errors import InputError
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
@@ -31,6 +32,18 @@ def patients(sizes: list[int], classes: int = 2) -> list[tuple[str, int]]:
     ]
 
 
+def named(
+    pattern: str | None, paths: list[str], split: Any = SPLIT, groups: list[str] | None = None
+) -> tuple[np.ndarray, int]:
+    source = Source(
+        "made", ("a", "b"), paths, np.zeros(len(paths), dtype=np.int64), lambda i: b"", "digest",
+        groups=None if groups is None else np.array(groups),
+    )  # fmt: skip
+    found = group_names(pattern, source, split)
+    assert found is not None
+    return found
+
+
 def divided(
     items: list[tuple[str, int]], where: dict[str, str] | None = None, **more: Any
 ) -> dict[str, list[str]]:
@@ -38,7 +51,7 @@ def divided(
     paths, labels = [path for path, _ in items], np.array([label for _, label in items])
     pools = pools_of(np.array([where.get(p, "") for p in paths]) if where else None, len(paths))
     split = more.pop("split", SPLIT)
-    names, _ = group_names(r"p\d+", paths, split)
+    names, _ = named(r"p\d+", paths, split)
     seed = more.pop("split_seed", 0)
     classes = [str(k) for k in range(labels.max() + 1)]
     usable = np.ones(len(paths), dtype=bool)
@@ -172,9 +185,9 @@ def test_a_part_that_is_to_have_nothing_gets_nothing() -> None:
 
 def test_what_is_found() -> None:
     paths = ["a/x_P1_s2.png", "b/x_P1_s3.png", "a/y_P1_s2.png", "a/other.png"]
-    names, alone = group_names(r"P\d", paths, SPLIT)
+    names, alone = named(r"P\d", paths, SPLIT)
     assert (len(set(names)), alone) == (2, 1)
-    names, _ = group_names(r"([xy])_(P\d)", paths, SPLIT)
+    names, _ = named(r"([xy])_(P\d)", paths, SPLIT)
     assert names[0] == names[1] != names[2]
     for pattern, said in (
         ("(", r"dataset\.group_by=\(: not a regular expression: missing \)"),
@@ -183,13 +196,27 @@ def test_what_is_found() -> None:
         (r"^.*$", r"is another in each, such as a/x_P1_s2\.png; nothing stays together"),
     ):
         with pytest.raises(InputError, match=said):
-            group_names(pattern, paths, SPLIT)
+            named(pattern, paths, SPLIT)
+
+
+def test_what_the_dataset_says() -> None:
+    paths = ["a/1", "a/2", "b/1", "b/2"]
+    names, alone = named(None, paths, groups=["x", "y", "x", ""])
+    assert names[0] == names[2] != names[1]
+    assert (len(set(names)), alone) == (3, 1)
+    for pattern, groups, said in (
+        (None, ["", "", "", ""], "dataset made: its groups: there are none, such as a/1; nothing"),
+        (None, ["w", "x", "y", "z"], "all differ, such as a/1; nothing stays together"),
+        ("[ab]", ["x", "x", "y", "y"], r"dataset\.group_by=\[ab\]: the dataset says itself"),
+    ):
+        with pytest.raises(InputError, match=said):
+            named(pattern, paths, groups=groups)
 
 
 def test_too_few_groups() -> None:
     with pytest.raises(InputError, match=r"class '1' has no image in the .* one group"):
         divided([*patients([3] * 20, classes=1), ("1/p3_a", 1), ("1/p3_b", 1)])
-    with pytest.raises(InputError, match=r"dataset\.group_by: whole groups .* give fractions"):
+    with pytest.raises(InputError, match=r"dataset\.group_by=.*: whole groups .* give fractions"):
         divided(patients([4] * 50), split={"train": 10, "validation": 5, "test": 5})
 
 
@@ -200,8 +227,7 @@ def test_what_a_person_is_told(shelf: Shelf, prepared: Prepared, tmp_path: Path)
     sides = [{images.paths[i][-1] for i in index} for index in images.split.values()]
     assert not set.intersection(*sides[:2]) | set.intersection(*sides[1:])
     assert images.notes == (
-        "9 groups of 1 to 2 images stay together; 2 images in whose path dataset.group_by finds "
-        "nothing are each one of their own",
+        "9 groups of 1 to 2 images stay together; 2 images of no group are each one of their own",
     )
     source = shelf().source()
     given = np.array(["test" if path == "cat/3" else "" for path in source.paths])

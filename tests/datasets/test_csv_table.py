@@ -115,6 +115,26 @@ def test_a_given_split(make: Make) -> None:
     assert csv_table(root).given is None
 
 
+def test_a_column_of_patients(make: Make) -> None:
+    trees = [f"tree {i // 4}" for i in range(40)]
+    rows = [f"{i:02},{'oak' if i % 2 else 'elm'},{trees[i]}" for i in range(40)]
+    root = make("id,label,tree\n" + "\n".join(rows), [f"images/{i:02}.png" for i in range(40)])
+    for i in range(40):
+        Image.new("RGB", (20, 20), (i, 9 * i % 256, 0)).save(root / "images" / f"{i:02}.png")
+    source = csv_table(root, group_column="tree")
+    assert source.groups is not None
+    assert source.groups.tolist() == trees
+    done = cnnexp.run([*SMALL, "dataset.group_column=tree"])
+    assert done.folder is not None
+    side: dict[str, set[str]] = {}
+    for line in (done.folder / "splits.csv").read_text().splitlines()[1:]:
+        path, _, _, split = line.split(",")
+        side.setdefault(trees[int(Path(path).stem)], set()).add(split)
+    assert len(side) == 10
+    assert all(len(splits) == 1 for splits in side.values())
+    assert "10 groups of 4 images stay together" in (done.folder / "log.txt").read_text()
+
+
 def test_a_zip(make: Make) -> None:
     shutil.make_archive("leaves", "zip", make())
     assert classes_of(Path("leaves.zip")) == classes_of(Path("leaves"))
