@@ -98,7 +98,9 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
     figures = right if metric == "accuracy" else f1_figures(answers, len(counted[0].classes))
     order = np.argsort([-figures[:, members].mean() for members in columns], kind="stable").tolist()
     groups, columns = [groups[i] for i in order], [columns[i] for i in order]
-    scores = score_groups(groups, columns, answers, measure(right, columns))
+    judged = measure(figures, columns)
+    by_f1 = judged if metric == "F1" else None
+    scores = score_groups(groups, columns, answers, measure(right, columns), by_f1)
     families = [family._replace(metric=metric) for family in families_of(scores)]
     return Comparison(
         groups=groups,
@@ -106,7 +108,7 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
         columns=columns,
         answers=answers,
         families=families,
-        verdicts=judge(measure(figures, columns), families),
+        verdicts=judge(judged, families),
         figures=figures,
         shares=shares_right(answers, columns),
         notes=[

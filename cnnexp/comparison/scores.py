@@ -17,8 +17,9 @@ class Score:
 
     accuracy, low, high: with its 95% interval over images and seeds; these are taken to lie as far
     apart as those of groups with as many training images, if that is more. deviation: standard
-    deviation of the seeds' accuracies, None for one seed. train_s, images_per_s, train_images: of
-    one run, the last the mean where folds differ.
+    deviation of the seeds' accuracies, None for one seed. f1: of the classes that have images, the
+    mean; with its 95% interval, made alike, where the comparison is by F1. train_s, images_per_s,
+    train_images: of one run, the last the mean where folds differ.
     """
 
     group: Group
@@ -27,6 +28,8 @@ class Score:
     high: float
     deviation: float | None
     f1: float
+    f1_low: float | None
+    f1_high: float | None
     auroc: float | None
     loss: float | None
     best_validation: float | None
@@ -40,12 +43,19 @@ class Score:
 
 
 def score_groups(
-    groups: Sequence[Group], columns: Sequence[Sequence[int]], answers: Answers, measured: Measured
+    groups: Sequence[Group],
+    columns: Sequence[Sequence[int]],
+    answers: Answers,
+    measured: Measured,
+    by_f1: Measured | None,
 ) -> list[Score]:
-    """columns: the places of each group's runs in `answers`."""
+    """columns: the places of each group's runs in `answers`. measured: accuracies; by_f1: F1, where
+    that is what is judged.
+    """
     sizes = [float(answers.train[list(members)].mean()) for members in columns]
     alike = [[i for i, own in enumerate(sizes) if own == size] for size in dict.fromkeys(sizes)]
     intervals = accuracies(measured, alike)
+    of_f1 = None if by_f1 is None else accuracies(by_f1, alike)
     classes = groups[0].runs[0].classes
     own = answers.right.mean(0)
     there = np.unique(answers.labels)  # of the others F1 says nothing
@@ -62,6 +72,8 @@ def score_groups(
                 high=float(intervals.high[number]),
                 deviation=float(each.std(ddof=1)) if len(each) > 1 else None,
                 f1=float(np.mean([f1[there].mean() for _, f1 in figures])),
+                f1_low=None if of_f1 is None else float(of_f1.low[number]),
+                f1_high=None if of_f1 is None else float(of_f1.high[number]),
                 auroc=mean_of(group, lambda run: run.metric("test/auroc")) if whole else None,
                 loss=mean_of(group, lambda run: run.metric("test/loss")) if whole else None,
                 best_validation=mean_of(group, lambda run: run.best_validation),

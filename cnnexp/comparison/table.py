@@ -15,40 +15,57 @@ SHORTEST = 30  # characters of a label that are shown before columns are
 
 
 class Column(NamedTuple):
-    """title: short. key: in the CSV. text: of a cell, for people."""
+    """title: short. key: in the CSV. text: of a cell, for people; None: the CSV alone has it."""
 
     title: str
     key: str
     value: Callable[[Score], float | None]
-    text: Callable[[float], str]
+    text: Callable[[float, Score], str] | None = None
+
+
+def f1_text(value: float, score: Score) -> str:
+    if score.f1_low is None or score.f1_high is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} ({score.f1_low:.3f} to {score.f1_high:.3f})"
 
 
 COLUMNS = (
-    Column("sd", "accuracy_sd", lambda s: s.deviation, lambda v: f"{100 * v:.2f}"),
-    Column("F1", "f1", lambda s: s.f1, lambda v: f"{v:.3f}"),
-    Column("AUROC", "auroc", lambda s: s.auroc, lambda v: f"{v:.3f}"),
-    Column("loss", "loss", lambda s: s.loss, lambda v: f"{v:.3f}"),
-    Column("best val.", "best_validation_accuracy", lambda s: s.best_validation, percent),
-    Column("params", "parameters", lambda s: s.parameters, short_count),
-    Column("mult-adds", "multiply_adds", lambda s: s.multiply_adds, short_count),
-    Column("training", "train_s", lambda s: s.train_s, duration),
-    Column("images/s", "images_per_s", lambda s: s.images_per_s, lambda v: f"{v:,.0f}"),
+    Column("sd", "accuracy_sd", lambda s: s.deviation, lambda v, _: f"{100 * v:.2f}"),
+    Column("F1", "f1", lambda s: s.f1, f1_text),
+    Column("", "f1_low", lambda s: s.f1_low),
+    Column("", "f1_high", lambda s: s.f1_high),
+    Column("AUROC", "auroc", lambda s: s.auroc, lambda v, _: f"{v:.3f}"),
+    Column("loss", "loss", lambda s: s.loss, lambda v, _: f"{v:.3f}"),
+    Column(
+        "best val.",
+        "best_validation_accuracy",
+        lambda s: s.best_validation,
+        lambda v, _: percent(v),
+    ),
+    Column("params", "parameters", lambda s: s.parameters, lambda v, _: short_count(v)),
+    Column("mult-adds", "multiply_adds", lambda s: s.multiply_adds, lambda v, _: short_count(v)),
+    Column("training", "train_s", lambda s: s.train_s, lambda v, _: duration(v)),
+    Column("images/s", "images_per_s", lambda s: s.images_per_s, lambda v, _: f"{v:,.0f}"),
 )
 
 
 def cells(scores: Sequence[Score]) -> list[list[str]]:
     """Rows of text, the titles first; columns that say nothing of any group are left out."""
-    there = [c for c in COLUMNS if any(c.value(score) is not None for score in scores)]
-    rows = [["group", "runs", "accuracy", "95% interval", *(c.title for c in there)]]
+    there = [
+        (column, column.text)
+        for column in COLUMNS
+        if column.text is not None and any(column.value(score) is not None for score in scores)
+    ]
+    rows = [["group", "runs", "accuracy", "95% interval", *(c.title for c, _ in there)]]
     for score in scores:
-        values = [(c, c.value(score)) for c in there]
+        values = [(c.value(score), text) for c, text in there]
         rows.append(
             [
                 score.group.label,
                 str(len(score.group.runs)),
                 percent(score.accuracy),
                 f"{100 * score.low:.1f} to {100 * score.high:.1f}",
-                *("" if value is None else c.text(value) for c, value in values),
+                *("" if value is None else text(value, score) for value, text in values),
             ]
         )
     return rows

@@ -44,6 +44,12 @@ def test_by_f1(two: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
     assert "all runs were chosen by val/f1: they are judged by the mean F1 of the classes" in out
     assert "constant: every image is taken for cat" in out
     assert "one run of careful is better than one run of constant: +27.1 points of F1 (" in out
+    with (folder / "table.csv").open(newline="") as file:
+        best = next(csv.DictReader(file))
+    low, f1, high = (float(best[key]) for key in ("f1_low", "f1", "f1_high"))
+    assert f1 == pytest.approx(0.715, abs=5e-4)
+    assert low < f1 < high
+    assert f"{f1:.3f} ({low:.3f} to {high:.3f})" in out
     with (folder / "pairs.csv").open(newline="") as file:
         (pair,) = csv.DictReader(file)
     assert (pair["first"], pair["second"], pair["better"]) == ("careful", "constant", "true")

@@ -41,7 +41,8 @@ def score(number: int, classes: int, *, spread: float = 1.0, label: str = "") ->
     accuracy = 0.9 - 0.002 * number
     return Score(
         group=group(label or f"group_{number}", [0.5, accuracy]), accuracy=accuracy,
-        low=accuracy - 0.01, high=accuracy + 0.01, deviation=None, f1=accuracy, auroc=accuracy,
+        low=accuracy - 0.01, high=accuracy + 0.01, deviation=None, f1=accuracy, f1_low=None,
+        f1_high=None, auroc=accuracy,
         loss=0.3,
         best_validation=accuracy, parameters=1e5 * (1 + spread * number**2),
         multiply_adds=4e7 * (1 + 0.01 * spread * number), train_s=60.0 * (1 + spread * number),

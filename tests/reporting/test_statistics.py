@@ -296,3 +296,18 @@ def test_an_accuracys_interval_takes_seeds_that_agree_by_luck_as_those_of_its_li
             own += alone.low[0] <= 0.85 <= alone.high[0]
         assert inside >= 276
         assert own < inside
+
+
+@pytest.mark.parametrize(("images", "rare"), [(400, 0.05), (400, 0.2), (2000, 0.02)])
+def test_an_interval_of_f1_holds_it(images: int, rare: float) -> None:
+    """Two classes, of each 90% are right; 1,500 experiments gave 93.9 to 95.0 of 100."""
+    rng = np.random.default_rng(0)
+    shares = np.array([[(1 - rare) * 0.9, (1 - rare) * 0.1], [rare * 0.1, rare * 0.9]])
+    truth = np.mean(2 * np.diag(shares) / (shares.sum(0) + shares.sum(1)))
+    held = 0
+    for _ in range(300):
+        cells = rng.choice(4, images, p=shares.ravel())
+        added = f1_of_images(cells // 2, cells % 2, 2)
+        interval = accuracies(measure(added[:, None], [[0]]), [[0]])
+        held += int(interval.low[0] <= truth <= interval.high[0])
+    assert 0.91 <= held / 300 <= 0.98
