@@ -18,6 +18,7 @@ from cnnexp.experiment import device_of, precision_of
 from cnnexp.optimizing import check_optimization
 from cnnexp.processes import here_of
 from cnnexp.reporting.diagnosis.diagnose import steps_of_epoch
+from cnnexp.reporting.run_report.words import target
 from cnnexp.schedule import build_scheduler, by_epoch
 from cnnexp.training.optimization import Optimization
 from cnnexp.training.phases import (
@@ -57,7 +58,7 @@ def plan_phase(config: Config, network: nn.Sequential, name: str) -> Phase:
     scheduler = laid_over(config["scheduler"], phase["scheduler"])
     if by_epoch(scheduler) and phase["warmup"] % 1:
         raise InputError(
-            f"{key}.warmup={phase['warmup']:g}: {short_name(scheduler)} goes on by epoch, and so "
+            f"{key}.warmup={phase['warmup']:g}: {target(scheduler)} goes on by epoch, and so "
             "does its warm-up; give a whole number"
         )
     return Phase(
@@ -105,7 +106,7 @@ def plan_lines(
     parts = f" in {here.size} parts, one for each process" if here.size > 1 else ""
     common = (
         f"batches of {size}{parts}, "
-        f"augmentation {short_name(config['augmentation'])}, "
+        f"augmentation {target(config['augmentation'])}, "
         f"{precision_of(config)} on {device_of(config)}"
     )
     limit = config["trainer"].get("limit_train_batches")
@@ -130,7 +131,7 @@ def plan_lines(
         rates = sorted({phase.optimization.lr * share for share in phase.rates.values()})
         rate = " to ".join(f"{value:g}" for value in dict.fromkeys((rates[0], rates[-1])))
         each = " by epoch" if phase.optimization.by_epoch else ""
-        how = f"{short_name(node)} at {rate}, {short_name(scheduler)}{each}"
+        how = f"{target(node)} at {rate}, {target(scheduler)}{each}"
         frozen = frozen_part(config, network, phase, images)
         own, total = parameter_counts(network, phase.trainable)
         most = "up to " if phase.early_stopping is not None else ""
@@ -197,13 +198,7 @@ def model_name(config: Config) -> str:
             if isinstance(own, Mapping) and own.get("_target_") == node["_target_"]:
                 found[path.stem] = sum(node.get(key) == own[key] for key in own)
     if not found:
-        return short_name(node)
+        return target(node)
     typed = {line.lstrip("+").removeprefix("model=") for line in config["overrides"]}
     best = max(found, key=lambda name: (name in typed, found[name]))
     return f"{best} {node['name']}" if "name" in node else best
-
-
-def short_name(node: Config) -> str:
-    """`baseline`; of a library's model its own name, too: `torchvision resnet18`."""
-    own = str(node["_target_"]).rpartition(".")[2]
-    return f"{own} {node['name']}" if "name" in node else own

@@ -24,7 +24,7 @@ from cnnexp.data.turns import in_turn, turns
 from cnnexp.datasets.source import SPLITS, Source
 from cnnexp.experiment import device_of, load_images
 from cnnexp.files import shown_path, whole_file
-from cnnexp.plan import is_identity, short_name
+from cnnexp.plan import is_identity
 from cnnexp.reporting.data_counts import CARDS, Lost, class_balance, left_out_files
 from cnnexp.reporting.data_pictures import (
     MEANS,
@@ -38,6 +38,7 @@ from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.near_copies import Pair, near_copy_pairs
 from cnnexp.reporting.page import told_apart
 from cnnexp.reporting.picture import Picture, save_pictures
+from cnnexp.reporting.run_report.words import target
 from cnnexp.runs import Result, create_run_folder
 from cnnexp.sources import find_images
 from cnnexp.training.randomness import set_generators
@@ -59,7 +60,7 @@ def show_data(config: Mapping[str, Any]) -> Result:
             pictures["near_copies"] = draw_pairs(images, pairs)
         drawn = pictures["augmentation"].numbers if "augmentation" in pictures else {}
         of = ", {draws} draws of {images} images".format(**drawn) if drawn else ""
-        journal.topic("augment", f"{short_name(config['augmentation'])}{of}")
+        journal.topic("augment", f"{target(config['augmentation'])}{of}")
         folder = create_run_folder(Path(config["paths"]["outputs"]) / "data", config["name"])
         written = save_pictures(pictures, folder / "figures")
         write_left_out(folder / "left_out.csv", images.left_out)
@@ -185,7 +186,7 @@ def preview(config: Mapping[str, Any], images: ImageSet, rows: np.ndarray) -> Pi
         images.images[rows],
         draws,
         [f"{images.classes[images.labels[row]]} · {images.paths[row]}" for row in rows],
-        augmentation=short_name(config["augmentation"]),
+        augmentation=target(config["augmentation"]),
         note=f"{note}.",
     )
 

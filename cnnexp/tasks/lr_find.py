@@ -17,10 +17,10 @@ from cnnexp.config.arguments import to_type
 from cnnexp.config.overlay import laid_over, rate_key
 from cnnexp.experiment import build_batches
 from cnnexp.files import shown_path
-from cnnexp.plan import short_name
 from cnnexp.reporting.journal import Journal
 from cnnexp.reporting.picture import save_pictures
 from cnnexp.reporting.rate_range import rate_curve, rate_range
+from cnnexp.reporting.run_report.words import target
 from cnnexp.runs import Result, create_run_folder
 from cnnexp.start import begin
 from cnnexp.train_phase import build_classifier, make_trainer
@@ -42,7 +42,7 @@ def lr_find(config: Mapping[str, Any]) -> Result:
         )
         own = config["phases"][phase.name]["optimizer"]
         key = rate_key(phase.name, own)
-        optimizer = short_name(laid_over(config["optimizer"], own))
+        optimizer = target(laid_over(config["optimizer"], own))
         journal.topic("testing", f"{STEPS} steps of {optimizer}, from {LOWEST:g} to {HIGHEST:g}")
         rates, losses = range_test(config, classifier, batches)
         if len(rates) < STEPS:

@@ -20,7 +20,7 @@ from cnnexp.training.classifier import Classifier
 TRIED = os.environ.get("CNNEXP_FUZZ")
 OPTIONS = {
     "dataset": ["digits", "shapes"],
-    "augmentation": ["none", "flip", "crop_flip", "photo", "trivial_augment"],
+    "augmentation": ["none", "flip", "crop_flip", "photo", "torchvision", "trivial_augment"],
     "model": ["assignment", "baseline", "baseline_deep", "googlenet", "inception", "lenet5",
               "residual", "resnet18", "torchvision"],
     "optimizer": ["adam", "adamw", "sgd", "rmsprop"],

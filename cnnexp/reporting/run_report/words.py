@@ -35,9 +35,13 @@ def clipped(text: str, length: int) -> str:
 
 
 def target(node: Any) -> str:
-    """The last word of what a config node calls; and which, where it has a name."""
-    name = str(at(node, "_target_") or "").rpartition(".")[2]
+    """The last word of what a config node calls; and which, where it has a name, or parts that
+    have: `torchvision resnet18`, `Torchvision RandAugment, RandomErasing`.
+    """
+    name, parts = str(at(node, "_target_") or "").rpartition(".")[2], at(node, "transforms")
     which = at(node, "name")
+    if isinstance(parts, list):
+        which = ", ".join(str(mapping(part).get("name", part)) for part in parts)
     return f"{name} {which}" if name and isinstance(which, str) else name
 
 
