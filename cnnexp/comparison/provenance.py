@@ -113,7 +113,7 @@ def one_code(runs: Sequence[Run]) -> bool:
     for state in seen:
         for name, content in mapping(state.get("own_code")).items():
             own.setdefault(name, set()).add(str(content))
-    gits = {str(state.get("git")) for state in seen}
+    gits = {f"{state.get('git')}{state.get('cnnexp_git')}" for state in seen}
     return len(gits) == 1 and all(len(contents) == 1 for contents in own.values())
 
 
@@ -127,12 +127,17 @@ def code_of(run: Run) -> str:
 
 
 def _code_in(state: Mapping[str, Any]) -> str:
-    git = mapping(state.get("git"))
-    commit = str(git.get("commit") or "")[:10]
-    if not commit:
-        version = at(state, "packages", "cnnexp")
+    """`1a2b3c4d5e with changes, cnnexp 6f7a8b9c0d`: of a person's own code, and of this."""
+    version = at(state, "packages", "cnnexp")
+    own, ours = _commit(state.get("git")), _commit(state.get("cnnexp_git"))
+    if not own:
         return f"cnnexp {version}" if version else ""
-    return f"{commit} with changes" if git.get("dirty") else commit
+    return f"{own}, cnnexp {ours}" if ours else own
+
+
+def _commit(git: Any) -> str:
+    commit = str(mapping(git).get("commit") or "")[:10]
+    return f"{commit} with changes" if mapping(git).get("dirty") else commit
 
 
 def in_turn(values: Iterable[Any]) -> str:

@@ -34,10 +34,11 @@ def mask(text: str) -> str:
 
 def capture(code: Sequence[Path] = (), own_code: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Machine, packages, command line, and the git state of the first of these folders that has
-    one: `code`, the package's own, the working folder; ready for JSON. own_code: a person's own
-    files and their digests.
+    one: `code`, the package's own, the working folder; ready for JSON. cnnexp_git: the package's
+    own, where that is another. own_code: a person's own files and their digests.
     """
-    places = [*code, Path(__file__).parents[1], Path.cwd()]
+    package = git_state(Path(__file__).parents[1])
+    own = next((state for place in code if (state := git_state(place))), None)
     return {
         "command": mask(shlex.join(sys.orig_argv)),
         "folder": str(Path.cwd()),
@@ -50,7 +51,8 @@ def capture(code: Sequence[Path] = (), own_code: Mapping[str, str] | None = None
         "gpus": _gpus(),
         "packages": _versions(),
         "own_code": dict(own_code or {}),
-        "git": next((state for place in places if (state := git_state(place))), None),
+        "git": own or package or git_state(Path.cwd()),
+        "cnnexp_git": package if own and own != package else None,
     }
 
 

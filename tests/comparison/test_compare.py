@@ -304,18 +304,20 @@ def test_code_of_ones_own_and_runs_that_went_on(
     make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The folder of one's own is in no git; a run may have gone on after an edit."""
-    for name in ("edited", "on", "same"):
+    for name in ("edited", "on", "ours", "same"):
         for seed in (0, 1):
             path = make_run(name, seed, [3] if name == "on" else []) / "run.json"
             info = json.loads(path.read_text())
             files = {"net.py": "b" if (name, seed) == ("edited", 1) else "a", f"{name}.py": "c"}
+            if name == "ours":
+                info["environment"]["cnnexp_git"] = {"commit": str(seed) * 40}
             info["environment"]["own_code"] = files
             if (name, seed) == ("on", 1):
                 info["earlier_environments"] = [info["environment"] | {"own_code": {"net.py": "0"}}]
             path.write_text(json.dumps(info))
-    compare("outputs/edited", "outputs/on", "outputs/same")
+    compare("outputs/edited", "outputs/on", "outputs/ours", "outputs/same")
     said = "not all of it was trained by the same state of the code"
-    assert f"note      edited, on: {said}" in capsys.readouterr().out
+    assert f"note      edited, ours, on: {said}" in capsys.readouterr().out
     compare("outputs/same")
     assert said not in capsys.readouterr().out
 

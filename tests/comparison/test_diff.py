@@ -35,6 +35,7 @@ def test_what_differs(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> 
     info = json.loads((b / "run.json").read_text())
     info["environment"]["packages"]["torch"] = "2.10"
     info["environment"]["git"] |= {"dirty": True, "diff": "1 file changed"}
+    info["environment"]["cnnexp_git"] = {"commit": "d" * 40, "dirty": False}
     info["precision"] = "bf16-mixed"
     (b / "run.json").write_text(json.dumps(info))
     result = diff(a, b.name[-6:])
@@ -45,7 +46,7 @@ def test_what_differs(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> 
     assert found["optimizer.lr"] == ["0.001", "0.5"]
     assert found["seed"] == ["0", "3"]
     assert found["visualization"] == ["none", "activations, gradcam, mistakes"]
-    assert found["code"] == ["cccccccccc", "cccccccccc with changes"]
+    assert found["code"] == ["cccccccccc", "cccccccccc with changes, cnnexp dddddddddd"]
     assert found["uncommitted"] == ["–", "1 file changed"]
     assert found["digest"] == ["d" * 16, "e" * 16]
     assert found["test images"] == ["30", "40"]

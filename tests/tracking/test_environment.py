@@ -65,7 +65,10 @@ def test_git_state(tmp_path: Path) -> None:
     file.write_text("one\ntwo\n")
     assert git_state(tmp_path) == state
     # The person's own code first; a folder without git says nothing.
-    assert capture([tmp_path.parent / "nowhere", tmp_path])["git"] == state
+    found = capture([tmp_path.parent / "nowhere", tmp_path])
+    assert found["git"] == state
+    assert found["cnnexp_git"] == capture()["git"], "and this package's, which is another"
+    assert capture()["cnnexp_git"] is None
 
 
 def test_git_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
