@@ -119,7 +119,8 @@ def bring_in(
     if run is not None and run.outputs and run.outputs.model_outputs:
         wanted = False  # it is there
     finished = load_run({**config, "run": str(folder), "runs": None}) if wanted else None
-    clock, label, tags = Clock(times(info)[0]), f"seed={saved['seed']}", tags_of(saved, info)
+    began_s, ended_s = times(folder, info)
+    clock, label, tags = Clock(began_s), f"seed={saved['seed']}", tags_of(saved, info)
     if job := jobs.get(folder.parts[-2:]):
         ledger, label = job[0], job[1].label
         tags |= parent_tags(ledger, saved["name"], config["tracking"], uri)
@@ -141,7 +142,7 @@ def bring_in(
         size = finished.config["dataset"]["image_size"]
         network = finished.network.cpu()
         tracker.log_model(network, np.zeros((2, 3, size, size), np.uint8), finished.classes)
-    clock.now_s = times(info)[1]
+    clock.now_s = ended_s
     tracker.finish(info["status"])
     what = "completed" if run is not None else "new"
     journal.topic(what, f"{shown_path(folder)}: {len(left):,} values")

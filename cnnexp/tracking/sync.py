@@ -50,7 +50,7 @@ def logged(folder: Path, info: Mapping[str, Any]) -> dict[Place, Value]:
     """
     rows = read_metrics(folder)
     reached = info.get("metrics", {})
-    began_s, ended_s = times(info)
+    began_s, ended_s = times(folder, info)
     found: dict[Place, Value] = {}
     for number, row in enumerate(rows, start=1):
         at_s = began_s + (ended_s - began_s) * number / len(rows)
@@ -63,11 +63,15 @@ def logged(folder: Path, info: Mapping[str, Any]) -> dict[Place, Value]:
     return found
 
 
-def times(info: Mapping[str, Any]) -> tuple[float, float]:
-    """When the run began and ended, in seconds since 1970."""
+def times(folder: Path, info: Mapping[str, Any]) -> tuple[float, float]:
+    """When the run began and ended, in seconds since 1970; one that was broken off ended as it last
+    measured something.
+    """
     began = datetime.fromisoformat(str(info["started"])).timestamp()
-    ended = info.get("finished")
-    return began, datetime.fromisoformat(str(ended)).timestamp() if ended else began
+    if ended := info.get("finished"):
+        return began, datetime.fromisoformat(str(ended)).timestamp()
+    measured = folder / "metrics.csv"
+    return began, max(began, measured.stat().st_mtime if measured.is_file() else began)
 
 
 def missing(tracker: Tracker, wanted: Mapping[Place, Value]) -> dict[Place, Value]:
