@@ -27,6 +27,7 @@ from cnnexp.experiment import (
 )
 from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
+from cnnexp.loss import try_loss
 from cnnexp.own_code import changed_note, own_code
 from cnnexp.plan import model_name, plan_phases
 from cnnexp.processes import here_of
@@ -78,6 +79,7 @@ def begin(config: Config, journal: Journal) -> tuple[nn.Sequential, list[Phase],
     phases = plan_phases(config, network)
     images = load_images(config, source)
     fit_to_images(network, images)
+    try_loss(config["training"], len(source.classes))
     for line in (check_unseen(config, images), try_augmentation(config, images)):
         if line:
             journal.topic("note", line)

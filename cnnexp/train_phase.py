@@ -18,6 +18,7 @@ from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import build_batches, device_of, precision_of
 from cnnexp.frozen import store_outputs
+from cnnexp.loss import build_loss
 from cnnexp.plan import can_store
 from cnnexp.processes import cluster, here_of
 from cnnexp.reporting.journal import Journal
@@ -25,7 +26,6 @@ from cnnexp.spine import channels_last
 from cnnexp.training.checkpoints import WholeFileIO
 from cnnexp.training.classifier import Augmentation, Classifier
 from cnnexp.training.fit import Fitted, fit
-from cnnexp.training.loss import Loss, balanced_weights
 from cnnexp.training.phases import Phase, frozen_prefix
 
 Config = Mapping[str, Any]
@@ -48,16 +48,11 @@ def build_classifier(
     """
     training, classes = config["training"], len(images.classes)
     labels = torch.from_numpy(np.asarray(images.labels)[images.split["train"]])
-    balanced = training["class_weights"] == "balanced"
     augment: Augmentation = none() if cached else build_augmentation(config)
     return Classifier(
         channels_last(network),
         classes=classes,
-        loss=Loss(
-            training["loss"],
-            training["label_smoothing"],
-            balanced_weights(labels, classes) if balanced else None,
-        ),
+        loss=build_loss(training, labels, classes),
         phase=phase,
         augment=augment,
         mixup=training["mixup"],

@@ -21,6 +21,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "dataset": ("cnnexp.datasets.",),
     "augmentation": ("cnnexp.augmentations.",),
     "model": ("cnnexp.models.",),
+    "loss": ("torch.nn.modules.loss.",),
     "optimizer": ("torch.optim.",),
     "scheduler": ("torch.optim.lr_scheduler.",),
     "trainer": ("pytorch_lightning.Trainer",),

@@ -32,7 +32,7 @@ class Paths(TypedDict):
 
 
 class Training(TypedDict):
-    loss: Literal["cross_entropy", "bce"]
+    loss: Literal["cross_entropy", "bce"] | dict[str, Any]
     label_smoothing: Fraction01
     class_weights: Literal["balanced"] | None
     mixup: NonNegativeFloat

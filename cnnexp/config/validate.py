@@ -8,6 +8,7 @@ from cnnexp.config.annotations import unclear
 from cnnexp.config.check import check_keys, check_value, fits, members, shown
 from cnnexp.config.groups import OFTEN_MEANT
 from cnnexp.config.instantiate import check_allowed
+from cnnexp.config.loss_options import check_own_loss
 from cnnexp.config.overlay import laid_over
 from cnnexp.config.own_folder import is_own
 from cnnexp.config.phases import LENGTHS, check_meant, check_phase, filled
@@ -66,6 +67,9 @@ def validate(config: Mapping[str, Any], *, known: bool = True) -> dict[str, Any]
                 check_node(group, node, f"{group}.{name}")
         else:
             check_node(group, checked[group], group)
+    if isinstance(checked["training"]["loss"], Mapping):
+        check_node("loss", checked["training"]["loss"], "training.loss")
+        check_own_loss(checked["training"])
     check_phases(checked)
     if known:
         check_together(checked)
@@ -188,8 +192,9 @@ def check_node(group: str, node: Mapping[str, Any], path: str) -> None:
     for key, argument in takes.arguments.items():
         length = group == "scheduler" and key in LENGTHS
         if argument.required and key not in given.keys() | filled_in and not length:
-            function = group == "augmentation" and target.rpartition(".")[2][:1].islower()
-            other = "; a function is not called with images, it returns what is" if function else ""
+            called = {"augmentation": "images", "loss": "logits and targets"}.get(group)
+            function = called and target.rpartition(".")[2][:1].islower()
+            other = f"; a function is not called with {called}, it returns what is" * bool(function)
             raise InputError(f"{path}.{key}: is missing; {target} needs it{other}")
     for key in REQUIRED.get(group, ()):
         if key not in given:

@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 from cnnexp.data.batches import Batch, Batches
 from cnnexp.logits import predicted
 from cnnexp.training.interruption import Interruption
-from cnnexp.training.loss import Diverged, Loss
+from cnnexp.training.loss import Diverged, Loss, OwnLoss
 from cnnexp.training.optimization import clip, highest_rate, parameter_groups
 from cnnexp.training.phases import Phase, freeze, set_mode
 from cnnexp.training.randomness import set_generators
@@ -41,7 +41,7 @@ class Classifier(pl.LightningModule):
         network: nn.Sequential,
         *,
         classes: int,
-        loss: Loss,
+        loss: Loss | OwnLoss,
         phase: Phase,
         augment: Augmentation,
         mixup: float = 0.0,

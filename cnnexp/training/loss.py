@@ -1,6 +1,6 @@
-"""Losses: cross-entropy over K logits, or binary cross-entropy over one."""
+"""Losses: cross-entropy over K logits, binary cross-entropy over one, or a person's own."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -69,6 +69,48 @@ class Loss(nn.Module):
         if self.class_weights is None:
             return None
         return torch.lerp(self.class_weights[0], self.class_weights[1], share)
+
+
+class OwnLoss(nn.Module):
+    """A loss that is not ours: (logits, targets) -> scalar, the mean over the batch.
+
+    own: is called with logits (B, K) float32 and targets as `Loss` has them for cross_entropy, by
+    which validation and test are measured all the same. key: what the config calls it. Raises
+    InputError where `own` gives anything but one number.
+    """
+
+    name: LossName = "cross_entropy"
+
+    def __init__(self, own: Any, key: str) -> None:
+        super().__init__()
+        if not callable(own):
+            raise InputError(
+                f"{key}: gives a {type(own).__name__}, which cannot be called with logits and "
+                "targets; name a class with __call__ or forward, or a function that returns one"
+            )
+        if isinstance(own, nn.Module) and any(one.requires_grad for one in own.parameters()):
+            raise InputError(
+                f"{key}: has weights of its own, which would be neither trained nor saved; they "
+                "belong into the model"
+            )
+        self.own, self.key = own, key
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        try:
+            loss = self.own(logits.float(), targets)
+        except Exception as error:
+            shapes = f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}"
+            error.add_note(f"raised by {self.key}, of {shapes}")
+            raise
+        if not isinstance(loss, torch.Tensor) or loss.ndim or not loss.is_floating_point():
+            kind = type(loss).__name__
+            what = f"{loss.dtype} {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else kind
+            raise InputError(f"{self.key}: gives {what}; it must give one number, the batch's mean")
+        return loss
+
+    def divisor(self, targets: torch.Tensor) -> torch.Tensor:
+        """See `Loss.divisor`."""
+        return torch.tensor(float(len(targets)), device=targets.device)
 
 
 def share_of_class_1(targets: torch.Tensor) -> torch.Tensor:

@@ -156,6 +156,7 @@ EACH = {
     "dataset": "cnnexp.datasets.digits.digits",
     "augmentation": "cnnexp.augmentations.none.none",
     "model": "cnnexp.models.lenet5.lenet5",
+    "loss": "torch.nn.modules.loss.MultiMarginLoss",
     "optimizer": "torch.optim.Adam",
     "scheduler": "torch.optim.lr_scheduler.ConstantLR",
     "trainer": "pytorch_lightning.Trainer",

@@ -313,7 +313,7 @@ def test_answers_become_right_before_the_loss_moves(
 def test_a_loss_that_rises_is_not_for_want_of_steps() -> None:
     """Lenet on the digits at a rate of 0.08, 85 steps in all: longer would not help."""
 
-    def titles(losses: list[float]) -> list[str]:
+    def titles(losses: list[float], loss: Any = "cross_entropy") -> list[str]:
         found = diagnosis.diagnose(
             classes=[str(k) for k in range(10)],
             phases={"train": rows(
@@ -321,11 +321,13 @@ def test_a_loss_that_rises_is_not_for_want_of_steps() -> None:
             )},
             train_counts=[100] * 10,
             validation_images=1000,
-            config={"dataset": {"batch_size": 64}},
+            config={"dataset": {"batch_size": 64}, "training": {"loss": loss}},
         )  # fmt: skip
         return [one.title for one in found]
 
     assert titles([1.91, 2.36, 2.33, 2.31, 2.30]) == ["Loss stuck at ln 10"]
+    own = {"_target_": "losses.Focal"}  # of which ln 10 says nothing
+    assert titles([1.91, 2.36, 2.33, 2.31, 2.30], own) == []
     assert titles([2.31, 2.31, 2.305, 2.30, 2.30]) == ["Too few steps"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnexp.config.loss_options import SOFTENS
+from cnnexp.config.loss_options import SOFTENS, own_loss
 from cnnexp.config.overlay import laid_over, rate_key
 from cnnexp.reporting.diagnosis import accuracies, answers, training
 from cnnexp.reporting.diagnosis.finding import Finding, narrowed
@@ -65,14 +65,15 @@ def diagnose(
     most = max(train_counts, default=0) / max(sum(train_counts), 1)
     # Stopped after a few steps of an epoch, its loss is a mean from when it knew nothing.
     learned = bool(looked_at and most) and accuracy_interval(round(right), looked_at)[0] > most
+    other = own_loss(mapping(config.get("training")))  # not in nats: chance has another one
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
         key, rate = rate_of(config, name)
         noticed = [
             training.not_finite(rows, rate),
-            training.far_off(rows, len(classes), rate) if last else None,
+            training.far_off(rows, len(classes), rate) if last and not other else None,
             None
-            if early or not last or learned
+            if early or not last or learned or other
             else training.stuck(rows, len(classes), rate, before=several),
             None if early else training.over_fitting(rows),
             training.still_improving(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cnnexp.config.loss_options import loss_options
+from cnnexp.config.loss_options import loss_options, own_loss
 from cnnexp.config.overlay import laid_over
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.run_report.run_files import RunFiles
@@ -25,10 +25,11 @@ def plan(run: RunFiles) -> dict[str, Any] | None:
     if not rows:
         return None
     training = mapping(run.config.get("training"))
+    ours = "" if own_loss(training) else str(training.get("loss") or "")
     said = {
         "batches of": at(run.config, "dataset", "batch_size"),
         "augmentation": target(run.config.get("augmentation")),
-        "loss": ", ".join([str(training.get("loss") or ""), *loss_options(training)]).strip(", "),
+        "loss": ", ".join(filter(None, [ours, *loss_options(training)])),
         "schedule": ", then ".join(schedules(run.config)),
         "best epoch by": training.get("monitor"),
     }
