@@ -47,13 +47,16 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
 
 
 def with_option(run: Run) -> dict[str, Any]:
-    """Its keys, with the option of `model` in place of the function: several may be of one."""
-    target = str(run.keys.get("model._target_", MISSING))
-    option = str(run.info.get("model") or target.rpartition(".")[2]).partition(" ")[0]
-    return {
-        "model" if key == "model._target_" else key: option if key == "model._target_" else value
-        for key, value in run.keys.items()
+    """Its keys, with the option of `model` in place of the function: several may be of one; and
+    with a loss of a person's own by its name, as ours are.
+    """
+    target = str(run.keys.get("model._target_", MISSING)).rpartition(".")[2]
+    own_loss = str(run.keys.get("training.loss._target_", MISSING)).rpartition(".")[2]
+    named = {
+        "model._target_": ("model", str(run.info.get("model") or target).partition(" ")[0]),
+        "training.loss._target_": ("training.loss", own_loss),
     }
+    return dict(named.get(key, (key, value)) for key, value in run.keys.items())
 
 
 def group_labels(
@@ -70,7 +73,8 @@ def group_labels(
             sets = [groups[place][1] for place in places]
             chosen = telling_keys(sets, typed)
             for place, keys in zip(places, sets, strict=True):
-                labels[place] = " ".join([name, *(f"{k}={v}" for k, v in described(keys, chosen))])
+                there = [key for key in chosen if key in keys]
+                labels[place] = " ".join([name, *(f"{k}={v}" for k, v in described(keys, there))])
     return labels
 
 

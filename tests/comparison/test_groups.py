@@ -114,6 +114,17 @@ def test_the_models_name_stands_for_its_target(make_run: MakeRun, grouped: Any) 
     assert [group.label for group in groups] == ["made model=baseline", "made model=lenet5"]
 
 
+def test_a_loss_of_ones_own_is_named_as_ours_are(make_run: MakeRun, grouped: Any) -> None:
+    own = {"_target_": "losses.Focal"}
+    runs = [make_run(), make_run(training__loss=own), make_run(training__loss=own | {"gamma": 3})]
+    groups, _ = grouped(*runs)
+    assert [group.label for group in groups] == [
+        "made training.loss=cross_entropy",
+        "made training.loss=Focal",
+        "made training.loss=Focal training.loss.gamma=3",
+    ]
+
+
 def test_of_a_seed_that_is_there_twice_the_newest_counts(make_run: MakeRun, grouped: Any) -> None:
     older, newer, other = make_run(seed=1), make_run(seed=1), make_run(seed=2)
     groups, notes = grouped(newer, other, older)
