@@ -214,6 +214,8 @@ def effort_notes(scores: Sequence[Score], families: Sequence[Family]) -> list[st
 
 
 def named(labels: Sequence[str], all_of: Sequence[Any]) -> str:
+    if len(labels) == len(all_of) > 1:
+        return "all groups"
     return ", ".join(labels) if len(labels) <= 4 else f"{len(labels)} of {len(all_of)} groups"
 
 

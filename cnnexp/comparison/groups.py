@@ -62,11 +62,13 @@ def with_option(run: Run) -> dict[str, Any]:
 def group_labels(
     groups: Sequence[tuple[str, Mapping[str, Any]]], typed: Collection[str] = ()
 ) -> list[str]:
-    """The name where that is unique, else with the keys that tell those of a name apart.
+    """The name where that is unique, else with the keys that tell those of a name apart; where all
+    have one name the keys alone.
 
     typed: keys and config groups that were named on the command lines.
     """
     labels = [name for name, _ in groups]
+    several = len(set(labels)) > 1
     for name in dict.fromkeys(labels):
         places = [place for place, (own, _) in enumerate(groups) if own == name]
         if len(places) > 1:
@@ -74,7 +76,8 @@ def group_labels(
             chosen = telling_keys(sets, typed)
             for place, keys in zip(places, sets, strict=True):
                 there = [key for key in chosen if key in keys]
-                labels[place] = " ".join([name, *(f"{k}={v}" for k, v in described(keys, there))])
+                said = [f"{k}={v}" for k, v in described(keys, there)]
+                labels[place] = " ".join([name, *said] if several or not said else said)
     return labels
 
 

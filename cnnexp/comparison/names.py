@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 
-KEY = re.compile(r"(?<= )(?:\w+\.)+(\w+)(?==)")  # of a config, as labels have them
+KEY = re.compile(r"(?<![^ ])(?:\w+\.)+(\w+)(?==)")  # of a config, as labels have them
 
 
 def brief(labels: Sequence[str]) -> list[str]:

@@ -259,8 +259,8 @@ def test_options_of_one_function_have_their_own_names(
         (folder / "run.json").write_text(json.dumps(info | {"model": option}))
     compare("outputs/own")
     out = capsys.readouterr().out
-    assert "own model=baseline " in out
-    assert "own model=baseline_deep " in out
+    assert "model=baseline " in out
+    assert "model=baseline_deep " in out
     assert "widths" not in out
 
 

@@ -66,8 +66,8 @@ def test_what_was_typed_names_groups(make_run: MakeRun, grouped: Any) -> None:
         make_run(**small, overrides=["dataset.per_class=100", "+trainer.max_epochs=5"]),
     )
     assert [group.label for group in groups] == [
-        "made dataset.per_class=null trainer.max_epochs=null",
-        "made dataset.per_class=100 trainer.max_epochs=5",
+        "dataset.per_class=null trainer.max_epochs=null",
+        "dataset.per_class=100 trainer.max_epochs=5",
     ]
     keys = [
         {"model._target_": "a.b", "model.width": 1},
@@ -82,7 +82,7 @@ def test_what_was_typed_names_groups(make_run: MakeRun, grouped: Any) -> None:
 
 def test_other_data_are_another_group(make_run: MakeRun, grouped: Any) -> None:
     groups, _ = grouped(make_run(), make_run(seed=1, digest="e" * 64))
-    assert [group.label for group in groups] == ["made data=dddddddd", "made data=eeeeeeee"]
+    assert [group.label for group in groups] == ["data=dddddddd", "data=eeeeeeee"]
 
 
 def test_folds_are_one_group(make_run: MakeRun, grouped: Any) -> None:
@@ -93,8 +93,8 @@ def test_folds_are_one_group(make_run: MakeRun, grouped: Any) -> None:
         for seed in (0, 1) for fold in (0, 1, 2)
     ]  # fmt: skip
     groups, notes = grouped(*runs, make_run())
-    assert [(group.label.partition(" ")[0], len(group.runs)) for group in groups] == [
-        ("made", 6), ("made", 1),
+    assert [(group.label.partition("=")[0], len(group.runs)) for group in groups] == [
+        ("data", 6), ("data", 1),
     ]  # fmt: skip
     assert notes == []
     assert commands(groups[0]) == ["python -m cnnexp -m model=lenet5 seed=0,1 dataset.fold=0,1,2"]
@@ -111,7 +111,7 @@ def test_a_command_finds_a_persons_own_configs(make_run: MakeRun, grouped: Any) 
 def test_the_models_name_stands_for_its_target(make_run: MakeRun, grouped: Any) -> None:
     model = {"_target_": "cnnexp.models.lenet5.lenet5"}
     groups, _ = grouped(make_run(), make_run(seed=1, model=model))
-    assert [group.label for group in groups] == ["made model=baseline", "made model=lenet5"]
+    assert [group.label for group in groups] == ["model=baseline", "model=lenet5"]
 
 
 def test_a_loss_of_ones_own_is_named_as_ours_are(make_run: MakeRun, grouped: Any) -> None:
@@ -119,9 +119,9 @@ def test_a_loss_of_ones_own_is_named_as_ours_are(make_run: MakeRun, grouped: Any
     runs = [make_run(), make_run(training__loss=own), make_run(training__loss=own | {"gamma": 3})]
     groups, _ = grouped(*runs)
     assert [group.label for group in groups] == [
-        "made training.loss=cross_entropy",
-        "made training.loss=Focal",
-        "made training.loss=Focal training.loss.gamma=3",
+        "training.loss=cross_entropy",
+        "training.loss=Focal",
+        "training.loss=Focal training.loss.gamma=3",
     ]
 
 
