@@ -1,7 +1,7 @@
 """torchvision's transforms, one after the other, image by image."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, get_args
 
@@ -24,7 +24,7 @@ class Torchvision:
     """
 
     def __init__(self, transforms: list[Any]) -> None:
-        self.transforms = [build(entry, f"{KEY}[{i}]") for i, entry in enumerate(transforms)]
+        self.transforms = build_all(transforms, KEY)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         return torch.stack([self._through(image) for image in images])
@@ -43,6 +43,12 @@ class Torchvision:
         return image
 
 
+def build_all(entries: Any, key: str) -> list[v2.Transform]:
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{key}={entries}: must be a list of transforms, such as [RandAugment]")
+    return [build(entry, f"{key}[{i}]") for i, entry in enumerate(entries)]
+
+
 def build(entry: Any, key: str) -> v2.Transform:
     """key: of the entry in the config."""
     given = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
@@ -53,7 +59,7 @@ def build(entry: Any, key: str) -> v2.Transform:
     if name not in there:
         raise InputError(
             f"{key}.name={name}: torchvision.transforms.v2 has no such transform"
-            f"{nearest(str(name), there) or ','} such as RandomRotation, RandomErasing"
+            f"{nearest(str(name), there) or ', such as RandomRotation, RandomErasing'}"
         )
     kind = getattr(v2, name)
     takes = inspect.signature(kind).parameters
@@ -76,8 +82,8 @@ def is_transform(thing: Any) -> bool:
 
 def as_taken(value: Any, parameter: inspect.Parameter, key: str) -> Any:
     """`value` of a config as the parameter wants it."""
-    if parameter.name == "transforms" and isinstance(value, Sequence):
-        return [build(entry, f"{key}[{i}]") for i, entry in enumerate(value)]
+    if parameter.name == "transforms":
+        return build_all(value, key)
     for kind in (parameter.annotation, *get_args(parameter.annotation)):
         if inspect.isclass(kind) and issubclass(kind, Enum) and isinstance(value, str):
             allowed = [str(member.value) for member in kind]

@@ -45,10 +45,10 @@ Find = Callable[[str], list[int]]  # what a table calls a file -> the files that
 def csv_table(
     root: str | Path | None,
     table: str | Path | None = None,
-    image: str | None = None,
-    label: str | None = None,
-    split_column: str | None = None,
-    group_column: str | None = None,
+    image: str | int | None = None,
+    label: str | int | None = None,
+    split_column: str | int | None = None,
+    group_column: str | int | None = None,
 ) -> Source:
     """N images of `root`, a folder or zip, that the rows of a table name; K classes.
 
@@ -128,7 +128,8 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
 
 
-def _named(table: Table, key: str, column: str) -> int:
+def _named(table: Table, key: str, column: str | int) -> int:
+    column = str(column)
     if column not in table.columns:
         raise InputError(
             f"dataset.{key}={column}: {table.place} has no such column"
@@ -137,7 +138,7 @@ def _named(table: Table, key: str, column: str) -> int:
     return table.columns.index(column)
 
 
-def _image_column(table: Table, image: str | None, find: Find, files: FileList) -> int:
+def _image_column(table: Table, image: str | int | None, find: Find, files: FileList) -> int:
     if image is not None:
         return _named(table, "image", image)
     # Different files: the numbers 0 to 9 of a label may be names of files, too.
@@ -166,7 +167,7 @@ def _image_column(table: Table, image: str | None, find: Find, files: FileList) 
     return best[0]
 
 
-def _label_column(table: Table, label: str | None, taken: list[int]) -> int:
+def _label_column(table: Table, label: str | int | None, taken: list[int]) -> int:
     if label is not None:
         column = _named(table, "label", label)
         if column in taken:

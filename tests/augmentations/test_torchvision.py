@@ -26,6 +26,7 @@ IMAGES = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
     ids=lambda transforms: "_".join(str(entry) for entry in transforms)[:40],
 )
 def test_any_of_them(transforms: list[Any]) -> None:
+    torch.manual_seed(0)
     made = Torchvision(transforms)(IMAGES)
     assert made.shape == IMAGES.shape
     assert made.dtype == (torch.float32 if transforms[-1] == "GaussianNoise" else torch.uint8)
@@ -55,6 +56,11 @@ def test_as_torchvision_does_it_to_each_image() -> None:
         ("GaussianBlur", r"\[1\]: GaussianBlur: .*missing .* 'kernel_size'"),
         ({"name": "RandomAffine", "degrees": 3, "interpolation": "bilnear"}, "mean 'bilinear'"),
         ({"name": "RandomApply", "transforms": ["No"]}, r"\[1\]\.transforms\[0\]\.name=No: "),
+        ({"name": "RandomApply", "transforms": "RandAugment"}, "RandAugment: must be a list of"),
+        (
+            {"name": "RandomApply", "transforms": []},
+            r"transforms=\[\]: must be a list of transforms",
+        ),
         ({"name": "RandomCrop", "size": 40}, r"\[1\]: RandomCrop: Required crop size"),
         ("ToPILImage", r"\[1\]: ToPILImage gives no tensor, but Image; leave it out"),
     ],

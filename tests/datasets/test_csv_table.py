@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def make(lay_out: LayOut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     return made
 
 
-def classes_of(root: Path, **options: str) -> dict[str, str]:
+def classes_of(root: Path, **options: Any) -> dict[str, str]:
     source = csv_table(root, **options)
     return {
         path: source.classes[label] for path, label in zip(source.paths, source.labels, strict=True)
@@ -105,6 +106,8 @@ def test_columns_that_are_named(make: Make) -> None:
     root = make("small,large,kind,age\n01,01.jpg,oak,3\n02,02.jpg,elm,4\n")
     found = classes_of(root, image="large", label="kind")
     assert found == {"images/01.jpg": "oak", "images/02.jpg": "elm"}
+    root = make("id,3,age\n01,oak,3\n02,elm,4\n")
+    assert classes_of(root, label=3) == found, "as a command line has it"
 
 
 def test_a_given_split(make: Make) -> None:
