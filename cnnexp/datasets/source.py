@@ -21,11 +21,11 @@ class Source:
     fingerprint: a digest of the listing that changes when any image would: names, sizes and
         modification times of files, CRCs of zip members, a checksum of arrays.
     given: (N,) of "train", "validation", "test" or "" (to be split); None: nothing was given.
-    groups: (N,) of names; images with the same one, of one patient, say, stay on one side of a
-        split; those with "" stand alone. None: nothing is known to belong together.
     masks: (N, H, W) bool, true on the object; only where a dataset knows.
     listed: files that were seen and are no images by their place or kind, with the reason:
         ("Cat/Thumbs.db", "not an image file").
+    groups: (N,) of names; images with the same one, of one patient, say, stay on one side of a
+        split; those with "" stand alone. None: nothing is known to belong together.
     """
 
     name: str
@@ -35,6 +35,6 @@ class Source:
     read: Callable[[int], bytes | np.ndarray]
     fingerprint: str
     given: np.ndarray | None = None
-    groups: np.ndarray | None = None
     masks: np.ndarray | None = None
     listed: tuple[tuple[str, str], ...] = ()
+    groups: np.ndarray | None = None
