@@ -80,7 +80,7 @@ def create_run_folder(
 def owned(folder: Path) -> Iterator[None]:
     """In the context the run is this process's alone; one that dies lets go of it."""
     try:
-        lock = filelock.FileLock(folder / LOCK).acquire(timeout=0)
+        lock = filelock.FileLock(folder / LOCK).acquire(timeout=1)  # `died` holds it for a moment
     except filelock.Timeout:
         raise InputError(f"resume={folder}: another process is training it") from None
     with lock:
