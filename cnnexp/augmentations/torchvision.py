@@ -27,14 +27,18 @@ class Torchvision:
         self.transforms = build_all(transforms, KEY)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.stack([self._through(image) for image in images])
+        made = [self._through(image) for image in images]
+        kinds = {f"{image.dtype} {tuple(image.shape)}" for image in made}
+        if len(kinds) > 1:
+            raise InputError(f"{KEY}: some images become {' and some '.join(sorted(kinds))}")
+        return torch.stack(made)
 
     def _through(self, image: torch.Tensor) -> torch.Tensor:
         for number, transform in enumerate(self.transforms):
             where = f"{KEY}[{number}]: {type(transform).__name__}"
             try:
                 image = transform(image)
-            except (TypeError, ValueError, RuntimeError) as error:
+            except Exception as error:  # torchvision's, of what the config says
                 raise InputError(f"{where}: {one_line(error)}") from error
             if not isinstance(image, torch.Tensor):
                 raise InputError(
@@ -72,7 +76,7 @@ def build(entry: Any, key: str) -> v2.Transform:
         given[argument] = as_taken(value, takes[argument], f"{key}.{argument}")
     try:
         return kind(**given)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # as above
         raise InputError(f"{key}: {name}: {one_line(error)}") from error
 
 

@@ -48,10 +48,10 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
 
 def with_option(run: Run) -> dict[str, Any]:
     """Its keys, with the option of `model` in place of the function: several may be of one; and
-    with a loss of a person's own by its name, as ours are.
+    with a loss of a person's own by its whole name, which none of ours has.
     """
     target = str(run.keys.get("model._target_", MISSING)).rpartition(".")[2]
-    own_loss = str(run.keys.get("training.loss._target_", MISSING)).rpartition(".")[2]
+    own_loss = run.keys.get("training.loss._target_", MISSING)
     named = {
         "model._target_": ("model", str(run.info.get("model") or target).partition(" ")[0]),
         "training.loss._target_": ("training.loss", own_loss),

@@ -23,10 +23,14 @@ from cnnexp.runs import Result, died, read_json, write_json
 from cnnexp.sweeps import parent
 from cnnexp.sweeps.ledger import Entry, Ledger
 from cnnexp.tracking import hints, store
+from cnnexp.tracking.lookup import set_killed
 from cnnexp.tracking.sync import Clock, find_run, logged, missing, times, whole
 from cnnexp.tracking.tracker import Tracker
 
-KILLED = "its process ended without a word: kill -9, out of memory, or the machine went off"
+KILLED = {
+    "status": "KILLED",
+    "problem": "its process ended without a word: kill -9, out of memory, or the machine went off",
+}
 Jobs = dict[tuple[str, ...], tuple[Ledger, Entry]]  # by the last two parts of a run's folder
 
 
@@ -99,15 +103,19 @@ def bring_in(
     Raises InputError.
     """
     info, saved = read_json(folder / "run.json"), saved_config(folder)
-    if info.get("status") == "RUNNING":
-        where = shown_path(folder)
-        if not died(folder):
-            journal.topic("running", where)
-            return "running"
-        journal.topic("killed", f"{where}; to go on: {to_type(f'resume={where}')}")
-        info |= {"status": "KILLED", "problem": KILLED}
+    where = shown_path(folder)
+    if info.get("status") == "RUNNING" and not died(folder):
+        journal.topic("running", where)
+        return "running"
     run = find_run(store.connect(uri), folder, info.get("mlflow_run_id"))
-    if run is not None and whole(run):
+    there = run is not None and whole(run)
+    if info.get("status") == "RUNNING":  # written first: whatever else is wrong with it
+        info |= {"status": run.info.status} if run is not None and there else KILLED
+        write_json(folder / "run.json", info)
+        if not there:
+            journal.topic("killed", f"{where}; to go on: {to_type(f'resume={where}')}")
+            set_killed(uri, None if run is None else run.info.run_id)
+    if there:
         return "there"
     # All that may be wrong with the run is found before the store has anything of it.
     values = logged(folder, info)

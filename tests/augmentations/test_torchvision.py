@@ -62,11 +62,14 @@ def test_as_torchvision_does_it_to_each_image() -> None:
             r"transforms=\[\]: must be a list of transforms",
         ),
         ({"name": "RandomCrop", "size": 40}, r"\[1\]: RandomCrop: Required crop size"),
+        ({"name": "RandAugment", "magnitude": 40}, r"\[1\]: RandAugment: "),
+        ({"name": "RandomZoomOut", "p": 0.5}, "some images become .* and some torch.uint8"),
         ("ToPILImage", r"\[1\]: ToPILImage gives no tensor, but Image; leave it out"),
     ],
     ids=str,
 )
 def test_what_is_wrong(entry: Any, said: str) -> None:
+    torch.manual_seed(0)
     with pytest.raises(InputError, match=said):
         Torchvision(["Identity", entry])(IMAGES)
 

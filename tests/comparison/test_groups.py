@@ -120,8 +120,8 @@ def test_a_loss_of_ones_own_is_named_as_ours_are(make_run: MakeRun, grouped: Any
     groups, _ = grouped(*runs)
     assert [group.label for group in groups] == [
         "training.loss=cross_entropy",
-        "training.loss=Focal",
-        "training.loss=Focal training.loss.gamma=3",
+        "training.loss=losses.Focal",
+        "training.loss=losses.Focal training.loss.gamma=3",
     ]
 
 
