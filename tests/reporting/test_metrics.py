@@ -42,3 +42,28 @@ def test_a_class_without_images_counts_nowhere() -> None:
 def test_one_class_alone_has_no_curve() -> None:
     logits, shares, labels = answers([2] * 20)
     assert "auroc" not in classification_metrics(logits, shares, labels, CLASSES)
+
+
+@pytest.mark.parametrize("sure", [1, 20, 200])
+def test_a_sure_network_is_ranked_by_its_logits(sure: float) -> None:
+    """In float32 most of its probabilities are 0 or 1."""
+    logits, _, labels = answers([0, 1, 2, 3] * 100)
+    logits = logits * sure
+    found = classification_metrics(logits, logits.softmax(1), labels, CLASSES)
+    exact = log_odds_by_hand(logits)
+    areas = [roc_auc_score(labels == k, exact[:, k]) for k in range(4)]
+    assert found["auroc"] == pytest.approx(np.mean(areas), abs=1e-9)
+
+
+def log_odds_by_hand(logits: torch.Tensor) -> np.ndarray:
+    wide = logits.double()
+    rest = [wide[:, [j for j in range(4) if j != k]].logsumexp(1) for k in range(4)]
+    return (wide - torch.stack(rest, dim=1)).numpy()
+
+
+def test_one_logit_is_ranked_as_it_is() -> None:
+    one = torch.linspace(-300, 300, 60)[torch.randperm(60, generator=torch.Generator())][:, None]
+    labels = (torch.rand(60, generator=torch.Generator()) < one[:, 0].sigmoid() * 0.6 + 0.2).long()
+    shares = torch.cat([1 - one.sigmoid(), one.sigmoid()], dim=1)
+    found = classification_metrics(one, shares, labels, ["no", "yes"])
+    assert found["auroc"] == pytest.approx(roc_auc_score(labels, one[:, 0]), abs=1e-12)
