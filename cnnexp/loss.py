@@ -46,7 +46,8 @@ def try_loss(training: Mapping[str, Any], classes: int) -> None:
         if node["_target_"].startswith("torch."):
             why = "; ".join(filter(None, (first_line(error), soft)))
             raise InputError(f"{key_of(node)}: {why}") from error
-        error.add_note(soft)
+        if soft:
+            error.add_note(soft)
         raise
     if not torch.isfinite(value):
         raise InputError(

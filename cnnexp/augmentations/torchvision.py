@@ -96,5 +96,6 @@ def as_taken(value: Any, parameter: inspect.Parameter, key: str) -> Any:
                 raise InputError(f"{key}={value}{near or ':'} allowed: {', '.join(allowed)}")
             return kind(value)
         if kind is torch.dtype and isinstance(value, str):
-            return getattr(torch, value, value)
+            found = getattr(torch, value, None)
+            return found if isinstance(found, torch.dtype) else value
     return value

@@ -7,6 +7,7 @@ from cnnexp.errors import InputError
 
 SOFTENS = ("label_smoothing", "mixup", "cutmix")  # its targets: they are less than sure
 KEYS = (*SOFTENS, "class_weights")
+OF_OURS = ("label_smoothing", "class_weights")  # a person's own loss has none of them
 
 
 def loss_options(training: Mapping[str, Any]) -> list[str]:
@@ -24,7 +25,7 @@ def own_loss(training: Mapping[str, Any]) -> str:
 
 def check_own_loss(training: Mapping[str, Any]) -> None:
     """Raises InputError for options that only our losses have."""
-    for key in ("label_smoothing", "class_weights"):
+    for key in OF_OURS:
         if own_loss(training) and training.get(key):
             raise InputError(
                 f"training.{key}={training[key]}: is of cross_entropy and bce; what "

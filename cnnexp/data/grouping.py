@@ -32,7 +32,8 @@ def group_names(pattern: str | None, source: Source, split: Sizes) -> tuple[np.n
         own = found_in(pattern, source.paths)
     elif source.groups is not None:
         key, missing, each = f"dataset {source.name}: its groups", "there are none", "all differ"
-        own = [str(name) for name in source.groups]
+        # None and NaN, as a table with gaps has them, are no group.
+        own = ["" if name is None or name != name else str(name) for name in source.groups]
     else:
         return None
     if isinstance(split["train"], int):

@@ -25,7 +25,7 @@ class Source:
     listed: files that were seen and are no images by their place or kind, with the reason:
         ("Cat/Thumbs.db", "not an image file").
     groups: (N,) of names; images with the same one, of one patient, say, stay on one side of a
-        split; those with "" stand alone. None: nothing is known to belong together.
+        split; those with "", None or NaN stand alone. None: nothing is known to belong together.
     """
 
     name: str

@@ -10,7 +10,9 @@ from cnnexp.__main__ import main
 from cnnexp.augmentations.torchvision import Torchvision
 from cnnexp.errors import InputError
 
-IMAGES = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
+IMAGES = torch.randint(
+    0, 256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 
 
 @pytest.mark.parametrize(

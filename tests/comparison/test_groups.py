@@ -114,7 +114,7 @@ def test_the_models_name_stands_for_its_target(make_run: MakeRun, grouped: Any) 
     assert [group.label for group in groups] == ["model=baseline", "model=lenet5"]
 
 
-def test_a_loss_of_ones_own_is_named_as_ours_are(make_run: MakeRun, grouped: Any) -> None:
+def test_a_loss_of_ones_own_has_its_whole_name(make_run: MakeRun, grouped: Any) -> None:
     own = {"_target_": "losses.Focal"}
     runs = [make_run(), make_run(training__loss=own), make_run(training__loss=own | {"gamma": 3})]
     groups, _ = grouped(*runs)

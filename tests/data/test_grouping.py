@@ -33,7 +33,7 @@ def patients(sizes: list[int], classes: int = 2) -> list[tuple[str, int]]:
 
 
 def named(
-    pattern: str | None, paths: list[str], split: Any = SPLIT, groups: list[str] | None = None
+    pattern: str | None, paths: list[str], split: Any = SPLIT, groups: Any = None
 ) -> tuple[np.ndarray, int]:
     source = Source(
         "made", ("a", "b"), paths, np.zeros(len(paths), dtype=np.int64), lambda i: b"", "digest",
@@ -204,6 +204,8 @@ def test_what_the_dataset_says() -> None:
     names, alone = named(None, paths, groups=["x", "y", "x", ""])
     assert names[0] == names[2] != names[1]
     assert (len(set(names)), alone) == (3, 1)
+    gaps = np.array(["x", "x", None, np.nan], dtype=object)
+    assert named(None, paths, groups=gaps)[1] == 2
     for pattern, groups, said in (
         (None, ["", "", "", ""], "dataset made: its groups: there are none, such as a/1; nothing"),
         (None, ["w", "x", "y", "z"], "all differ, such as a/1; nothing stays together"),

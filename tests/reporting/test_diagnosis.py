@@ -328,6 +328,12 @@ def test_a_loss_that_rises_is_not_for_want_of_steps() -> None:
     assert titles([1.91, 2.36, 2.33, 2.31, 2.30]) == ["Loss stuck at ln 10"]
     own = {"_target_": "losses.Focal"}  # of which ln 10 says nothing
     assert titles([1.91, 2.36, 2.33, 2.31, 2.30], own) == []
+    history = rows(train_loss=[0.4, 0.3, 0.2], val_loss=[2.0, 1.6, 1.2])
+    assert training.still_improving(history) is None
+    assert training.still_improving(history, one_loss=False) is not None
+    typed = ["training.label_smoothing=0.1", "training.mixup=0.2"]
+    config = {"training": {"loss": own, "label_smoothing": 0.0, "mixup": 0.0}}
+    assert untried(typed, config) == ("training.mixup=0.2",), "the other would be refused"
     assert titles([2.31, 2.31, 2.305, 2.30, 2.30]) == ["Too few steps"]
 
 

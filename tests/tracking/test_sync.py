@@ -192,6 +192,13 @@ def test_what_cannot_be_brought_in(work: Path) -> None:
         cnnexp.run(["task=sync", f"runs=[{folder}]", "tracking=none"])
     other = cnnexp.run([*SMALL, "tracking=none", "seed=1"]).folder
     assert other is not None
+    kept = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(kept.replace('"FINISHED"', '"RUNNING"'))
+    (folder / "metrics.csv").rename(folder / "kept.csv")
+    assert cnnexp.run(["task=sync", f"runs=[{folder}]"]).metrics["sync/failed"] == 1
+    assert json.loads((folder / "run.json").read_text())["status"] == "KILLED", "all the same"
+    (folder / "kept.csv").rename(folder / "metrics.csv")
+    (folder / "run.json").write_text(kept)
     next(folder.glob("checkpoints/*/best.ckpt")).unlink()
     result = cnnexp.run(["task=sync", f"runs=[{folder},{other}]"])
     assert (result.exit_code, result.metrics["sync/failed"], result.metrics["sync/new"]) == (

@@ -69,6 +69,7 @@ def diagnose(
     for name, rows in (phases or {}).items():
         last = name == list(phases or {})[-1]
         key, rate = rate_of(config, name)
+        longer = length(name, len(rows), typed, config)
         noticed = [
             training.not_finite(rows, rate),
             training.far_off(rows, len(classes), rate) if last and not other else None,
@@ -76,9 +77,7 @@ def diagnose(
             if early or not last or learned or other
             else training.stuck(rows, len(classes), rate, before=several),
             None if early else training.over_fitting(rows),
-            training.still_improving(
-                rows, *length(name, len(rows), typed, config), images=validation_images
-            )
+            training.still_improving(rows, *longer, images=validation_images, one_loss=not other)
             if last and not early  # which advises to train longer, too
             else None,
             training.swinging(rows, rate, batch, validation_images),

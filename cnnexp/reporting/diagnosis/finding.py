@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from cnnexp.config.loss_options import OF_OURS, own_loss
+
 # Keys that are off or on: who has one on needn't be told of it.
 SWITCHES = (
     "augmentation",
@@ -46,6 +48,8 @@ def untried(overrides: Sequence[str], config: Mapping[str, Any]) -> tuple[str, .
     """Those whose key the config has, with another value, and has not switched on already; all
     without a config.
     """
+    own = own_loss(config.get("training") or {})
+    refuses = {f"training.{name}" for name in OF_OURS} if own else set()
     left = []
     for override in overrides:
         key = override.partition("=")[0]
@@ -57,6 +61,6 @@ def untried(overrides: Sequence[str], config: Mapping[str, Any]) -> tuple[str, .
         known = value is not KeyError or key == "debug"  # which a config does not keep
         on = key in SWITCHES and value not in (None, 0, "none")
         on = on or value == yaml.safe_load(override.partition("=")[2])
-        if not config or (known and not on):
+        if not config or (known and not on and key not in refuses):
             left.append(override)
     return tuple(left)

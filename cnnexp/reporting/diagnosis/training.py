@@ -169,8 +169,10 @@ def still_improving(
     patience: tuple[str, int] | None = None,
     *,
     images: int = 0,
+    one_loss: bool = True,
 ) -> Finding | None:
     """key: of the number of epochs. patience: key and value of the early stopping that ended it.
+    one_loss: training's is measured as validation's is.
 
     The last epoch has the lowest validation loss, and the last quarter of the epochs, at least two,
     took off a change that matters (and 4 times the noise): another quarter would, too. Or they
@@ -182,7 +184,9 @@ def still_improving(
     """
     _, train, val = series(rows, "train/loss", "val/loss")
     quarter = min(max(2, len(val) // 4), len(val) - 1)
-    if len(val) < 2 or val.argmin() != len(val) - 1 or train[-1] < 0.5 * val[-1]:
+    if len(val) < 2 or val.argmin() != len(val) - 1:
+        return None
+    if one_loss and train[-1] < 0.5 * val[-1]:
         return None
     gain = val[-1 - quarter] - val[-1]
     right = series(rows, "val/accuracy")[1]
