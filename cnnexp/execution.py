@@ -16,7 +16,7 @@ from cnnexp.config.rerun import check_command
 from cnnexp.config.schema import COMPARES
 from cnnexp.errors import InputError
 from cnnexp.interrupts import interrupts_wait
-from cnnexp.memory import keep_freed_memory
+from cnnexp.memory import keep_freed_memory, lasting_imports
 
 
 def run_one(overrides: Sequence[str], config_dir: Path | None) -> Any:
@@ -62,7 +62,7 @@ def execute(config: dict[str, Any]) -> Any:
     ):  # importing torch, Lightning and the rest takes some seconds
         print("loading torch …", end="\r", flush=True)
     keep_freed_memory()
-    with interrupts_wait(), warnings.catch_warnings():
+    with interrupts_wait(), lasting_imports(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; of MLflow
         task = resolve(config["task"]["_target_"], "task._target_")
     return task(config)

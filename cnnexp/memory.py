@@ -1,8 +1,11 @@
-"""How this process asks the system for memory."""
+"""How this process asks the system for memory, and looks for what it may free."""
 
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 KEPT = 2**30  # bytes
@@ -24,3 +27,22 @@ def keep_freed_memory() -> None:
     if hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, KEPT)
         library.mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+@contextmanager
+def lasting_imports() -> Iterator[None]:
+    """What is imported here stays until the process ends: Python's search for unreachable cycles
+    leaves it out. Through torch, Lightning and MLflow one search takes half a second, and their
+    imports alone start eight (benchmarks/overhead.py: the first step comes a second sooner).
+
+    Where torch is there already nothing is changed: a notebook's networks are not to stay for ever.
+    """
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

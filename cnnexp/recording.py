@@ -128,8 +128,8 @@ def write_data_files(folder: Path, images: ImageSet) -> None:
 
 
 def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All but what a sweep has told this one process."""
-    return {key: value for key, value in config.items() if key != "job"}
+    """All but what a sweep, or task=reproduce, has told this one process."""
+    return {key: value for key, value in config.items() if key not in ("job", "reproduces")}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -166,6 +166,8 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "config_hash": config_hash(config),
         "phases": {},
     }
+    if "reproduces" in config:  # what task=reproduce repeats
+        info["reproduces"] = config["reproduces"]
 
     def fill(folder: Path) -> None:
         write_before(folder, config, images)

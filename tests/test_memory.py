@@ -1,4 +1,4 @@
-"""What was freed stays in the process: the system is not asked for the same blocks again."""
+"""What was freed stays in the process, and what is imported is not searched for garbage."""
 
 import ctypes
 import os
@@ -43,3 +43,35 @@ def test_a_block_that_comes_again_is_there() -> None:
     assert faults("not kept") > 1000
     assert faults("kept") < 100
     assert faults("kept", MALLOC_TRIM_THRESHOLD_="131072") > 1000  # the person's own wish
+
+
+# Prints how many full searches imports have cost, and whether a cycle from before them is freed.
+IMPORTS = """
+import gc, sys, weakref
+from cnnexp.memory import lasting_imports
+if sys.argv[1] == "torch is there":
+    sys.modules["torch"] = sys
+class Knot: pass
+knot = Knot()
+knot.itself, known = knot, weakref.ref(knot)
+with lasting_imports():
+    many = [[n] for n in range(10**6)]
+searches = gc.get_stats()[2]["collections"]
+del knot
+gc.collect()
+print(searches, "kept" if known() else "freed", gc.isenabled())
+"""
+
+
+def imported(how: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, how], text=True, capture_output=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_imports_are_not_searched_for_garbage() -> None:
+    assert imported("at the start") == ["0", "kept", "True"]
+    searches, knot, enabled = imported("torch is there")
+    assert int(searches) > 1
+    assert (knot, enabled) == ("freed", "True")

@@ -60,6 +60,22 @@ def test_the_same_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert f"python -m cnnexp task=reproduce run=outputs/small/{folder.name}" in report
 
 
+def test_one_that_was_interrupted_is_known_for_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnexp.tasks.train.train_phases", interrupted)
+        assert main(["task=reproduce", f"run={folder}", "tracking=none"]) == 130
+    (again,) = [one for one in folder.parent.iterdir() if one != folder]
+    assert main([f"resume={again}", "tracking=none"]) == 0
+    info = read_json(again / "run.json")
+    assert (info["status"], info["reproduces"]) == ("FINISHED", folder.name)
+    assert "reproduces" not in (again / "config.yaml").read_text()
+
+
 def test_what_differs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "checkpoints" / "train" / "best.ckpt"
     saved = torch.load(path, weights_only=True)

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 # What says nothing of what a run is: where things lie, what was typed, how it is run.
-PASSING = ("paths", "tracking", "overrides", "resume", "n_jobs", "search", "suite", "job", "a", "b")
+PASSING = (
+    "paths", "tracking", "overrides", "resume", "n_jobs", "search", "suite", "job", "reproduces",
+    "a", "b",
+)  # fmt: skip
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -177,7 +177,9 @@ def _training_and_validation(
     if name == "accuracy":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     elif train or validation:
-        axes.set_ylim(0, 1.08 * max(value for _, value in train + validation) or None)
+        losses = [value for _, value in train + validation]
+        lowest = min(losses)  # of a loss of one's own it can be negative
+        axes.set_ylim(1.08 * min(lowest, 0), 1.08 * max(0, *losses) or None)
     if train or validation:
         axes.legend(loc="best", bbox_to_anchor=(0, 0, 1, 1 - band))
 

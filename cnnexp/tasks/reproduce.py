@@ -16,7 +16,7 @@ from cnnexp.files import shown_path
 from cnnexp.folders import run_folder
 from cnnexp.processes import place, several, start
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, read_json, write_json
+from cnnexp.runs import Result, read_json
 from cnnexp.sources import find_images
 from cnnexp.tasks.diff import section_lines
 from cnnexp.tasks.train import train
@@ -39,15 +39,13 @@ def reproduce(config: Mapping[str, Any]) -> Result:
     merged = rerun(saved, config, config["overrides"])
     task = {"_target_": "cnnexp.tasks.train.train", "name": "train"}
     own = {"task": task, "run": None, "overrides": saved.get("overrides", [])}
-    same = {**merged, **own}
+    same = {**merged, **own, "reproduces": folder.name}
     check_can_be_same(folder, info, same)
     if several(same) and place(same) is None:
         return Result(exit_code=start(same, [*own_argv(), *config["overrides"]]))
     result = train(same)
     if result is None or result.folder is None:  # of several processes the first one compares
         return Result()
-    own_info = read_json(result.folder / "run.json") | {"reproduces": folder.name}
-    write_json(result.folder / "run.json", own_info)
     before, again = (read_run(one, config) for one in (folder, result.folder))
     parts = compare_parts(folder, result.folder, list(info["phases"]), info["classes"])
     differing = [part for part in parts if part.apart]
