@@ -85,6 +85,13 @@ def check_source(source: Source) -> None:
             raise InputError(
                 f"dataset {source.name}: its {what} has {len(values)} entries, for {n} images"
             )
+    if source.groups is not None:
+        for path, group in zip(source.paths, source.groups, strict=True):
+            if group is not None and not np.isscalar(group):
+                raise InputError(
+                    f"dataset {source.name}: the group of {path!r} is {_what(group)}; give a "
+                    "text, a number, or None for none"
+                )
     masks = source.masks
     if masks is not None and (
         not isinstance(masks, np.ndarray)

@@ -54,8 +54,11 @@ def learning_curves(
         value = f"{100 * best[1]:.1f}%" if monitor == "val/accuracy" else f"{best[1]:.4f}"
         of = f"the best of {list(phases)[-1]}" if phases and several else "the best"
         line += f"; {of} is epoch {best[0]}: {monitor} {value}"
+    lines = [line]
+    if options:
+        lines.append(f"training loss: {', '.join(options)}; validation loss: plain cross-entropy")
     page = Page(
-        2 * MARGIN + sum(widths) + 0.75 * len(widths) - 0.15, 3.75, "Learning curves", [line]
+        2 * MARGIN + sum(widths) + 0.75 * len(widths) - 0.15, 3.75, "Learning curves", lines
     )
     x = MARGIN + 0.55
     for width, name in zip(widths, ("loss", "accuracy", "lr"), strict=False):
@@ -100,15 +103,13 @@ def learning_curves(
         if len(metrics) == 1:
             axes.set_xticks([int(metrics[0].get("epoch", 1))])
         x += width + 0.75
-    named = ", ".join(options)
-    unlike = f"Training loss has {named} in it, validation loss has not. " if options else ""
     return Picture(
         page.figure,
         title="Learning curves",
         reading="Dashed: on the training images, measured while the weights still changed, and "
         "augmented if the run augments; solid: on the validation images at the epoch's end. "
-        f"{unlike}Validation loss that rises while training loss falls is over-fitting. The circle "
-        "is the epoch whose weights the run kept.",
+        "Validation loss that rises while training loss falls is over-fitting. The circle is the "
+        "epoch whose weights the run kept.",
         alt=f"Loss, accuracy and learning rate per epoch: {line}.",
     )
 

@@ -244,6 +244,7 @@ def test_too_small_a_disk_is_said_before_anything_is_read(
         ({"listed": None}, r"its listed are a NoneType; give a tuple of pairs \(path, reason\)"),
         ({"listed": ["ab"]}, r"its listed has 'ab'; give a pair of texts, \(path, reason"),
         ({"listed": ["a.txt"]}, r"its listed has 'a.txt'; give a pair of texts, \(path, reason"),
+        ({"groups": np.eye(16, 2)}, r"the group of 'cat/0' is an array \(2,\) of float64; give"),
         ({"masks": np.zeros((16, 0, 8), bool)}, r"its masks are an array \(16, 0, 8\) of bool"),
     ],
     ids=str,

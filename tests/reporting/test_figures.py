@@ -110,6 +110,15 @@ def test_learning_curves_show_what_was_measured() -> None:
     )
 
 
+def test_learning_curves_of_a_loss_of_ones_own(legible: Legible) -> None:
+    metrics = [row | {"train/loss": row["train/loss"] - 1.5} for row in rows(6)]
+    figure = learning_curves(metrics, options=["loss=Margin", "mixup=0.2"]).figure
+    said = "training loss: loss=Margin, mixup=0.2; validation loss: plain cross-entropy"
+    assert said in texts(figure)
+    assert figure.axes[0].get_ylim()[0] < 2 / 6 - 1.5  # it may be negative
+    legible(figure)
+
+
 def test_learning_curves_show_what_chose_the_epoch(legible: Legible) -> None:
     metrics = [row | {"val/f1": 0.1 * (row["epoch"] % 5)} for row in rows(6)]
     figure = learning_curves(metrics, monitor="val/f1").figure
