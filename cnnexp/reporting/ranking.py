@@ -8,13 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from scipy.special import stdtrit
 from scipy.stats import rankdata
-from sklearn.metrics import (
-    average_precision_score,
-    precision_recall_curve,
-    roc_auc_score,
-    roc_curve,
-)
 
+from cnnexp.reporting.metrics import auroc
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
 from cnnexp.reporting.statistics import LEVEL, wilson
@@ -47,7 +42,7 @@ def roc_area(positive: np.ndarray, scores: np.ndarray) -> Area:
     n for either (Newcombe 2006, "Confidence intervals for an effect size measure based on the
     Mann-Whitney statistic", part 2, method 5).
     """
-    value = float(roc_auc_score(positive, scores))
+    value = auroc(scores, positive)
     m, n = int(positive.sum()), int((~positive).sum())
     ranks = rankdata(scores)
     # How many of the other class each image is ranked above, as a share.
@@ -67,6 +62,8 @@ def average_precision(positive: np.ndarray, scores: np.ndarray) -> Area:
     share of as many images as the rarer class has, which Boyd, Eng, Page 2013 take for it, "Area
     under the Precision-Recall Curve: Point Estimates and Confidence Intervals", equation 2.
     """
+    from sklearn.metrics import average_precision_score  # here: a second, for two classes alone
+
     value = float(average_precision_score(positive, scores))
     hits, others = np.sort(scores[positive]), np.sort(scores[~positive])
     m, n = len(hits), len(others)
@@ -128,6 +125,8 @@ def roc_and_pr(
     if positive.all() or not positive.any():
         page.text(MARGIN, 0.2, "No curves: all test images are of one class.")
         return Picture(page.figure, title, reading, "No curves: all test images are of one class.")
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
     area, precise = roc_area(positive, scores), average_precision(positive, scores)
     said = scores > 0.5  # as argmax decides, where equal for class 0
     hits, alarms = float(said[positive].mean()), float(said[~positive].mean())
