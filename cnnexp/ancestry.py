@@ -50,13 +50,18 @@ def check_unseen(config: Config, images: ImageSet) -> str:
 
 
 def write_before(folder: Path, config: Config, images: ImageSet) -> None:
-    """What the runs before have learned from and this one does not: so that a run that starts from
-    this one, or is tested or compared on other images, knows of it.
+    """What the runs before have learned from and this one does not, or have trained on and this one
+    does not: so that a run that starts from this one, or is tested or compared on other images,
+    knows of it.
     """
     if config["init_from"] is None:
         return
-    own = {images.sha256[i] for name in ("train", "validation") for i in images.split[name]}
-    before = learned_by(run_folder(config, "init_from"), "train", "validation") - own
+    start = run_folder(config, "init_from")
+    train, validation = (
+        {images.sha256[i] for i in images.split[name]} for name in ("train", "validation")
+    )
+    learned = learned_by(start, "train", "validation")
+    before = (learned_by(start, "train") - train) | (learned - train - validation)
     if before:
         with whole_file(folder / BEFORE) as file:
             file.writelines(f"{sha256}\n" for sha256 in sorted(before))
@@ -71,9 +76,12 @@ def learned_by(folder: Path, *splits: str) -> frozenset[str]:
 
 
 def read_before(folder: Path) -> frozenset[str]:
-    """sha256 of the images."""
+    """sha256 of the images. Raises InputError."""
     path = folder / BEFORE
-    return frozenset(path.read_text().split()) if path.exists() else frozenset()
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
 
 
 def read_splits(path: Path) -> list[tuple[str, str, str]]:
@@ -81,7 +89,11 @@ def read_splits(path: Path) -> list[tuple[str, str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [(row["sha256"], row["class"], row["split"]) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}); without it nobody knows what the run learned from"
-        ) from None
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} cannot be read ({error}); without it nobody knows what the run learned from"
+    )

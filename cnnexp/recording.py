@@ -1,5 +1,6 @@
 """What a run is made of, kept: in its folder, and with the tracker."""
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import harmonic_mean
@@ -12,6 +13,8 @@ from cnnexp.config.instantiate import call
 from cnnexp.data.image_set import ImageSet
 from cnnexp.data.split import write_splits
 from cnnexp.data.summary import write_left_out
+from cnnexp.datasets.archive import list_files
+from cnnexp.datasets.table_file import table_path
 from cnnexp.files import digest, whole_file
 from cnnexp.runs import write_json
 from cnnexp.tracking.environment import as_tags, mask
@@ -114,9 +117,10 @@ def places(dataset: Mapping[str, Any]) -> dict[str, str]:
     place = Path(root).expanduser().absolute()
     found = {"root": str(place)}
     if isinstance(table, str):
-        outside = Path(table).expanduser()
-        path = place / outside if (place / outside).is_file() else outside.absolute()
-        if path.is_file():  # else it is in an archive
+        names = list_files(place, "").names if zipfile.is_zipfile(place) else ()
+        path = table_path(place, names, table)
+        if path is not None and path.is_file():
+            path = path.absolute()
             found["table"] = str(path.relative_to(place) if path.is_relative_to(place) else path)
     return found
 

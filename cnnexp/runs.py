@@ -78,11 +78,13 @@ def create_run_folder(
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """In the context the run is this process's alone; one that dies lets go of it."""
+    """In the context the run is this process's alone; one that dies lets go of it. Raises
+    InputError where it is another's.
+    """
     try:
         lock = filelock.FileLock(folder / LOCK).acquire(timeout=1)  # `died` holds it for a moment
     except filelock.Timeout:
-        raise InputError(f"resume={folder}: another process is training it") from None
+        raise InputError(f"{folder}: another process is at work on it") from None
     with lock:
         try:
             yield

@@ -156,7 +156,8 @@ def new_run(config: Config, images: ImageSet) -> tuple[Path, dict[str, Any]]:
         "data": {
             "name": images.name,
             "digest": images.digest,
-            "fingerprint": images.fingerprint,
+            "content": images.content,
+            "listing": images.listing,
         },
         "model": model_name(config),
         "config_dir": str(named_folder() or "") or None,
@@ -189,10 +190,10 @@ def finished_before(config: Mapping[str, Any]) -> Result | None:
     return Result(info["metrics"], Path(config["resume"]))
 
 
-def interrupted_run(
-    config: Config, images: ImageSet, journal: Journal
-) -> tuple[Path, dict[str, Any]]:
-    """The folder that `resume` names, and its run.json. Raises InputError where it cannot go on."""
+def interrupted_run(config: Config, images: ImageSet, journal: Journal) -> dict[str, Any]:
+    """run.json of the run that `resume` names, which is this process's (`owned`): another may have
+    ended it a moment ago. Raises InputError where it cannot go on.
+    """
     folder = Path(config["resume"])
     info = read_json(folder / "run.json")
     if info.get("status") == "FINISHED":
@@ -220,4 +221,4 @@ def interrupted_run(
     before, there = info.get("environment"), capture(own_folders(), own_code(config))
     if before and any(before.get(key) != there[key] for key in there if key not in EACH_COMMAND):
         info["earlier_environments"] = [*info.get("earlier_environments", []), before]
-    return folder, {**info, "status": "RUNNING", "environment": there}
+    return {**info, "status": "RUNNING", "environment": there}

@@ -273,7 +273,7 @@ def test_what_goes_on_with_a_run(
     with pytest.raises(InputError, match=r"its config.yaml was edited since .* init_from="):
         cnnexp.run([f"resume={folder}", "tracking=none"])
     config.write_bytes(saved)
-    with owned(folder), pytest.raises(InputError, match="another process is training it"):
+    with owned(folder), pytest.raises(InputError, match="another process is at work on it"):
         cnnexp.run([f"resume={folder}", "tracking=none"])
     assert json.loads((folder / "run.json").read_text())["status"] == "FAILED", "as it was"
     again = [*words, "paths.outputs=cut", "resume=auto"]
@@ -450,6 +450,19 @@ def test_a_start_from_another_runs_weights(capsys: pytest.CaptureFixture[str]) -
         cnnexp.run([*start, "model.widths=[[8],[24]]"])
     assert "block2.0.weight is (16, 8, 3, 3) there, (24, 8, 3, 3) here" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_validation_images_that_a_run_long_before_has_trained_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where the run between has validated on them, too."""
+    first = cnnexp.run(SHORT)
+    again = [*SHORT, "dataset.fold=1", "name=fold"]
+    second = cnnexp.run([f"init_from={first.folder}", *again])
+    told = re.findall(r"come from (\d+) of these", capsys.readouterr().out)
+    cnnexp.run([f"init_from={second.folder}", *again])
+    assert re.findall(r"come from (\d+) of these", capsys.readouterr().out) == told
+    assert len(told) == 1
 
 
 def test_what_weights_come_from_is_no_test_image(capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,8 +122,8 @@ def identity(
     if keys.get("trainer.max_epochs") is not None:  # it stands for those of all phases
         keys = {k: v for k, v in keys.items() if not re.fullmatch(r"phases\.[^.]+\.epochs", k)}
     # The digest holds the split: that of a fold is another one for each.
-    folds = keys.pop("dataset.fold", None) is not None
-    keys["data"] = "folds" if folds else str(at(info, "data", "digest") or "")[:8]
+    kind = "digest" if keys.pop("dataset.fold", None) is None else "content"
+    keys["data"] = str(at(info, "data", kind) or "")[:8]
     start = keys.get("init_from")
     if isinstance(start, str) and depth < DEEPEST:
         folder = Path(start).expanduser()

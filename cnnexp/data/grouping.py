@@ -99,6 +99,9 @@ def divide_groups(
         chosen[name], pool = spread(pool, [share, 1 - share])
         left -= split[name]
     if fold is not None:
+        asked = split["train"] + (0 if "validation" in given else split["validation"])
+        share = min(1.0, asked / left)
+        pool, _ = spread(pool, [share, 1 - share])
         cut = spread(np.union1d(pool, chosen["validation"]), [1 / folds] * folds)
         chosen["validation"] = cut.pop(fold)
         chosen["train"] = np.concatenate(cut)

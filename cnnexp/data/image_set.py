@@ -22,7 +22,8 @@ class ImageSet:
     split: "train", "validation", "test" -> sorted indices into the N images, disjoint;
         not every image is in one: copies and what a subset does not want stay in the store.
     left_out: what the gate refused, duplicates among them. notes: lines that a person should read.
-    digest: hex; same digest = same images, labels and splits. fingerprint: of the source.
+    digest: hex; same digest = same images, labels and splits. content: as that, whichever of them
+        train and which validate. listing: of the source.
     masks: (N, S, S) bool or None.
     """
 
@@ -36,5 +37,6 @@ class ImageSet:
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     digest: str
-    fingerprint: str = ""
+    content: str = ""
+    listing: str = ""
     masks: np.ndarray | None = None

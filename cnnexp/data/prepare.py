@@ -26,7 +26,6 @@ from cnnexp.data.split import (
 from cnnexp.data.store import More, open_or_build, store_key
 from cnnexp.datasets.source import SPLITS, Source
 
-DUPLICATES = ("leave_out", "keep")
 # Of exact copies the one that is kept: a given test or validation set stays as it was given.
 RANK = {"test": 0, "validation": 1, "train": 2}
 
@@ -102,6 +101,7 @@ def prepare(
     row[tried.good] = np.arange(len(tried.good))
     parts = {name: np.sort(row[chosen[name]]) for name in SPLITS}
 
+    rest = np.setdiff1d(np.arange(len(tried.good)), parts["test"])
     left_out = [LeftOut(path, reason) for path, reason in source.listed]
     left_out += [LeftOut(source.paths[i], reason) for i, reason in lost.items()]
     index = np.array(tried.good, dtype=np.int64)
@@ -116,7 +116,10 @@ def prepare(
         left_out=tuple(sorted(left_out, key=lambda item: item.path)),
         notes=tuple(notes),
         digest=_digest(source.classes, labels[index], tried.sha256, parts),
-        fingerprint=source.fingerprint,
+        content=_digest(
+            source.classes, labels[index], tried.sha256, {"test": parts["test"], "": rest}
+        ),
+        listing=source.listing(),
         masks=_masks(source, index, image_size, resize),
     )
 
@@ -250,7 +253,9 @@ def _digest(
     classes: Sequence[str], labels: np.ndarray, sha256: Sequence[str], parts: dict[str, np.ndarray]
 ) -> str:
     """Of the files' contents, labels and splits; not of their paths, order and size in pixels."""
-    lines = [f"{name} {classes[labels[i]]} {sha256[i]}" for name in SPLITS for i in parts[name]]
+    lines = [
+        f"{name} {classes[labels[i]]} {sha256[i]}" for name, some in parts.items() for i in some
+    ]
     return hashlib.sha256("\n".join([*classes, *sorted(lines)]).encode()).hexdigest()
 
 

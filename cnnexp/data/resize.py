@@ -3,8 +3,6 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-WAYS = ("crop", "stretch", "pad")
-
 
 def fit(image: Image.Image, size: int, resize: str, *, smooth: bool = True) -> np.ndarray:
     """`image` as an array (size, size, C) uint8, or (size, size) where it has one channel.

@@ -12,6 +12,7 @@ from pathlib import Path
 from cnnexp.errors import InputError, nearest
 from cnnexp.files import printable
 
+DEEPEST = 64  # folders in one another
 LARGEST = 64 << 20  # bytes of one file; a photograph has 0.01 to 20 MiB
 HIDDEN_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db")
@@ -52,10 +53,10 @@ def list_files(root: Path | str, expected: str) -> FileList:
 
 def natural(name: str) -> tuple:
     """Sorts as people do: class2 before class10, upper and lower case together."""
-    parts = re.split(r"([0-9]+)", name)
-    return [
-        (int(part), "") if i % 2 else (-1, part.casefold()) for i, part in enumerate(parts)
-    ], name
+    parts = [part.casefold() for part in re.split(r"([0-9]+)", name)]
+    # Digits by their count, then one by one: `int` refuses those of a hostile name.
+    parts[1::2] = (part.lstrip("0") for part in parts[1::2])
+    return [(len(part) if i % 2 else -1, part) for i, part in enumerate(parts)], name
 
 
 def _passed_over(name: str, size: int) -> str | None:
@@ -63,6 +64,8 @@ def _passed_over(name: str, size: int) -> str | None:
     base = name.rsplit("/", 1)[-1]
     if base.casefold() in (*SYSTEM_FILES, ".ds_store"):
         return "not an image file"
+    if name.count("/") > DEEPEST:  # each of its ends is looked at
+        return f"more than {DEEPEST} folders deep"
     if base.startswith("."):
         return "hidden: its name begins with a dot"
     if size > LARGEST:

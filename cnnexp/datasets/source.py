@@ -1,5 +1,7 @@
 """What a dataset hands over: where images and labels are, before checks, splits and decoding."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,3 +40,12 @@ class Source:
     masks: np.ndarray | None = None
     listed: tuple[tuple[str, str], ...] = ()
     groups: np.ndarray | None = None
+
+    def listing(self) -> str:
+        """A digest, hex, of the images and of all that is said of them: it changes when a label, a
+        split or a group was edited, too.
+        """
+        columns = (self.paths, self.labels.tolist(), self.given, self.groups)
+        said = [None if column is None else list(map(str, column)) for column in columns]
+        text = json.dumps([self.fingerprint, self.classes, said])
+        return hashlib.sha256(text.encode()).hexdigest()

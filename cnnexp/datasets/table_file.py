@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,18 +49,16 @@ def read_table(files: FileList, table: str | Path | None) -> Table:
                 "with the classes with dataset.table=<file>"
             )
         table = found[0]
-    # From the root first: so a run's own table is found wherever a later command is typed.
-    name, outside = Path(table).as_posix(), Path(table).expanduser()
-    within = files.root / outside
-    if files.root.is_file() and name in files.names:
+    path = table_path(files.root, files.names, table)
+    if path is None:
+        name = Path(table).as_posix()
         return _parsed(str(files.root / name), files.read(files.names.index(name)))
-    path = within if within.is_file() else outside
     if path.is_file():
         try:
             return _parsed(str(path), path.read_bytes())
         except OSError as error:
             raise InputError(f"dataset.table={path}: cannot be read: {error.strerror}") from None
-    if path.is_dir() or within.is_dir():
+    if path.is_dir() or (files.root / path).is_dir():
         raise InputError(f"dataset.table={table}: is a folder; name the file in it")
     beside = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
     near = nearest(path.name, [*beside, *(n for n in files.names if n.casefold().endswith(TABLES))])
@@ -67,6 +66,17 @@ def read_table(files: FileList, table: str | Path | None) -> Table:
         f"dataset.table={table}: no such file, neither in dataset.root={files.root} nor in the "
         f"working folder{near}"
     )
+
+
+def table_path(root: Path, names: Collection[str], table: str | Path) -> Path | None:
+    """Where a table is: named from the images first, so that a run's own is found wherever a later
+    command is typed. None: in the archive `root`, whose files these names are.
+    """
+    if root.is_file() and Path(table).as_posix() in names:
+        return None
+    outside = Path(table).expanduser()
+    within = root / outside
+    return within if within.is_file() else outside
 
 
 def _parsed(place: str, content: bytes) -> Table:
@@ -80,8 +90,8 @@ def _parsed(place: str, content: bytes) -> Table:
             f"line {line} is no text in UTF-8; save the table as CSV in UTF-8 (in Excel: CSV UTF-8)"
         ) from None
     rows: list[tuple[int, list[str]]] = []
-    header = text.lstrip().partition("\n")[0]
-    by = max(",;\t", key=lambda sign: len(next(csv.reader([header], delimiter=sign), [])))
+    header = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
+    by = max(",;\t", key=lambda sign: _fields(header, sign))
     # strict: else a quote that is not closed takes the rest of the table into one field.
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=by, skipinitialspace=by != "\t", strict=True
@@ -111,3 +121,10 @@ def _parsed(place: str, content: bytes) -> Table:
                 "written in quotes"
             )
     return Table(place, columns, rows[1:])
+
+
+def _fields(header: str, sign: str) -> int:
+    try:
+        return len(next(csv.reader([header], delimiter=sign), []))
+    except csv.Error:  # longer than a field may be
+        return 0

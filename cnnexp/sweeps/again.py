@@ -91,13 +91,13 @@ def other_images(info: Mapping[str, Any], config: Config, now: dict[str, str]) -
     """
     from cnnexp.sources import find_images  # numpy
 
-    known = (info.get("data") or {}).get("fingerprint")
+    known = (info.get("data") or {}).get("listing")
     if known is None or config["dataset"].get("root") is None:
         return False
     key = json.dumps(config["dataset"], sort_keys=True, default=str)
     if key not in now:
         try:
-            now[key] = find_images(config, download=False).fingerprint
+            now[key] = find_images(config, download=False).listing()
         except InputError:
             now[key] = known  # they are not here: nobody knows
     return now[key] != known

@@ -19,7 +19,7 @@ from cnnexp.files import shown_path
 from cnnexp.finished import load_run
 from cnnexp.recording import BEGUN, ENDED, RUN, flat, log_data, log_files, own_keys, tags_of
 from cnnexp.reporting.journal import Journal
-from cnnexp.runs import Result, died, read_json, write_json
+from cnnexp.runs import Result, died, owned, read_json, write_json
 from cnnexp.sweeps import parent
 from cnnexp.sweeps.ledger import Entry, Ledger
 from cnnexp.tracking import hints, store
@@ -102,11 +102,18 @@ def bring_in(
 
     Raises InputError.
     """
+    if read_json(folder / "run.json").get("status") == "RUNNING" and not died(folder):
+        journal.topic("running", shown_path(folder))
+        return "running"
+    with owned(folder):  # no command goes on with it meanwhile
+        return bring_in_ended(config, folder, uri, journal, jobs)
+
+
+def bring_in_ended(
+    config: Mapping[str, Any], folder: Path, uri: str, journal: Journal, jobs: Jobs
+) -> str:
     info, saved = read_json(folder / "run.json"), saved_config(folder)
     where = shown_path(folder)
-    if info.get("status") == "RUNNING" and not died(folder):
-        journal.topic("running", where)
-        return "running"
     run = find_run(store.connect(uri), folder, info.get("mlflow_run_id"))
     there = run is not None and whole(run)
     if info.get("status") == "RUNNING":  # written first: whatever else is wrong with it

@@ -127,11 +127,12 @@ def started(config: Mapping[str, Any], journal: Journal, to_the_end: ExitStack) 
     note = partial(journal.topic, "note")
     check_pictures(config, network, images, note, precision=precision_of(config))
     check_store(config)
-    new = config["resume"] is None
-    folder, info = new_run(config, images) if new else interrupted_run(config, images, journal)
+    begun = new_run(config, images) if config["resume"] is None else None
+    folder = begun[0] if begun else Path(config["resume"])
     with suppress(InputError) if "job" in config else nullcontext():
         # Whose run a job's is, its sweep's ledger knows: a node that is off may still hold it.
         to_the_end.enter_context(owned(folder))
+    info = begun[1] if begun else interrupted_run(config, images, journal)
     clear_parts(folder)
     return Begun(network, phases, images, folder, info)
 

@@ -56,7 +56,7 @@ def maker(work: Path, base: dict[str, Any]) -> MakeRun:
         name: str = "made", seed: int = 0, wrong: Sequence[int] = (), *,
         classes: Sequence[str] = CLASSES, images: Sequence[int] = range(30),
         learned: Sequence[int] = range(100, 160), status: str = "FINISHED", epochs: int = 3,
-        digest: str = "d" * 64, overrides: Sequence[str] = (),
+        digest: str = "d" * 64, content: str = "c" * 64, overrides: Sequence[str] = (),
         metrics: dict[str, Any] | None = None, **keys: Any,
     ) -> Path:  # fmt: skip
         nonlocal count
@@ -91,7 +91,8 @@ def maker(work: Path, base: dict[str, Any]) -> MakeRun:
         ]  # fmt: skip
         info = {
             "name": name, "status": status, "started": "2026-01-01T00:00:00+0000",
-            "classes": list(classes), "data": {"name": "made", "digest": digest},
+            "classes": list(classes),
+            "data": {"name": "made", "digest": digest, "content": content},
             "precision": "32-true",
             "environment": {"python": "3.11.7", "cpu": "A CPU", "usable_cores": 2, "gpus": {},
                             "platform": "Linux", "packages": {"torch": "2.9", "cnnexp": "0.1.0"},

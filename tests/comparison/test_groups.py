@@ -88,13 +88,13 @@ def test_other_data_are_another_group(make_run: MakeRun, grouped: Any) -> None:
 def test_folds_are_one_group(make_run: MakeRun, grouped: Any) -> None:
     """Each has a split, and so a digest, of its own."""
     runs = [
-        make_run(seed=seed, digest=f"{seed}{fold}" * 32, dataset__fold=fold,
+        make_run(seed=seed, digest=f"{seed}{fold}" * 32, dataset__fold=fold, content=content * 64,
                  overrides=[f"dataset.fold={fold}", "model=lenet5"])
-        for seed in (0, 1) for fold in (0, 1, 2)
+        for content in "ef" for seed in (0, 1) for fold in (0, 1, 2)
     ]  # fmt: skip
     groups, notes = grouped(*runs, make_run())
-    assert [(group.label.partition("=")[0], len(group.runs)) for group in groups] == [
-        ("data", 6), ("data", 1),
+    assert [(group.label, len(group.runs)) for group in groups] == [
+        ("data=eeeeeeee", 6), ("data=ffffffff", 6), ("data=dddddddd", 1),
     ]  # fmt: skip
     assert notes == []
     assert commands(groups[0]) == ["python -m cnnexp -m model=lenet5 seed=0,1 dataset.fold=0,1,2"]

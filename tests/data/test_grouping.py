@@ -154,6 +154,17 @@ def test_folds(given: bool) -> None:
     assert {len(one["validation"]) for one in found} == {len(validated) // 5}
 
 
+def test_folds_of_a_part_of_the_images() -> None:
+    """`dataset.split` may leave images out; folds are of the others, the same for each."""
+    items, part = patients([4] * 50), {"train": 0.3, "validation": 0.2, "test": 0.2}
+    whole = divided(items, split=part)
+    found = [divided(items, split=part, fold=i, folds=5) for i in range(5)]
+    members = [set(one["train"] + one["validation"]) for one in found]
+    assert all(one == members[0] for one in members)
+    assert len(members[0]) == len(whole["train"]) + len(whole["validation"]) == 100
+    assert all(one["test"] == whole["test"] for one in found)
+
+
 def test_folds_of_a_class_in_two_groups() -> None:
     items = [*patients([6] * 40, classes=1), *[(f"1/p{p}_x{i}", 1) for p in (1, 2) for i in (1, 2)]]
     items += [("1/p39_x", 1)]

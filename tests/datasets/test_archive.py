@@ -20,9 +20,12 @@ PETS = ["cats/1.jpg", "cats/2.jpg", "dogs/1.jpg"]
 
 
 def test_natural_order_is_total() -> None:
-    names = ["1", "a", "", "a1b", "a1", "ab1", "10", "2", "A1", "²", "é"]
+    names = ["1", "a", "", "a1b", "a1", "ab1", "10", "2", "A1", "²", "é", "0", "01", "9" * 5000]
     backwards = list(reversed(names))
     assert sorted(names, key=natural) == sorted(backwards, key=natural)
+    assert sorted(["a10", "a9", "a09b", "a" + "9" * 5000, "a0"], key=natural) == [
+        "a0", "a9", "a09b", "a10", "a" + "9" * 5000,
+    ]  # fmt: skip
 
 
 def test_fingerprint_follows_the_files(lay_out: LayOut, tmp_path: Path) -> None:
@@ -95,6 +98,14 @@ def test_zips_cannot_point_outside(zip_up: LayOut, tmp_path: Path) -> None:
     }
     assert len(source.listed) == 5
     assert [path.name for path in tmp_path.iterdir()] == ["pets.zip"]
+
+
+def test_a_name_of_thousands_of_folders(zip_up: LayOut, tmp_path: Path) -> None:
+    """Each of its ends would be kept: 2 GB of a name of 64 KiB."""
+    deep = "a/" * 32_000 + "1.jpg"
+    source = image_folder(zip_up(tmp_path / "pets.zip", [*PETS, deep]))
+    assert list(source.paths) == PETS
+    assert source.listed == ((deep, "more than 64 folders deep"),)
 
 
 def test_zip_with_backslashes(zip_up: LayOut, tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ def test_text_in_quotes(make: Make) -> None:
     assert csv_table(root).classes == ("elm", 'oak, "red"')
 
 
+def test_line_ends_of_an_old_mac(make: Make) -> None:
+    assert classes_of(make(PLAIN.replace("\n", "\r"))) == classes_of(make(PLAIN))
+
+
 def test_numbers_sort_as_numbers(make: Make) -> None:
     assert csv_table(make("id,label\n01,10\n02,2\n03,-1\n")).classes == ("-1", "2", "10")
     assert csv_table(make("id,label\n01,c10\n02,c2\n")).classes == ("c2", "c10")
@@ -189,6 +193,7 @@ WRONG: dict[str, tuple[str | bytes, dict[str, str], str]] = {
     ),
     "too many fields": (PLAIN + "01,oak, red\n", {}, "(id, label); text with a comma in it is"),
     "a quote": (PLAIN + '01,"oak\n', {}, "line 5 is no row of a table: unexpected end of data; is"),
+    "a long header": ("id" * 70_000 + ",label\n01,oak\n", {}, "line 1 is no row of a table: field"),
     "encoding": ("id,label\n01,Bär\n".encode("cp1252"), {}, "line 2 is no text in UTF-8; save"),
     "empty": ("", {}, "has no rows; it needs"),
     "no rows": ("id,label\n", {}, "has no rows below the columns' names; it needs"),
@@ -279,16 +284,44 @@ def test_a_run_its_evaluation_and_going_on(
     assert "the images are not those of the run" in capsys.readouterr().out
 
 
-def test_a_sweep_says_that_the_table_was_edited(
+def test_a_zip_s_own_table_is_the_run_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another of that name in the working folder is not, also where the run is tested again."""
+    monkeypatch.chdir(tmp_path)
+    write_leaves(tmp_path / "leaves")
+    shutil.make_archive("leaves", "zip", "leaves")
+    table = (tmp_path / "leaves" / "train.csv").read_text()
+    Path("train.csv").write_text(
+        table.replace("oak", "x").replace("elm", "oak").replace("x", "elm")
+    )
+    zipped = [word.replace("root=leaves", "root=leaves.zip") for word in SMALL]
+    run = cnnexp.run([*zipped, "dataset.table=train.csv"])
+    assert run.folder is not None
+    cnnexp.run(["task=evaluate", f"run={run.folder}"])
+    assert "not those of the run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change", [("000,oak", "000,elm"), (",p0\n", ",p7\n")], ids=["class", "group"]
+)
+def test_a_sweep_says_that_the_table_was_edited(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: tuple[str, str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_leaves(tmp_path / "leaves")
-    sweep = ["sweep=seeds", *SMALL, "seed=0"]
-    cnnexp.run(sweep)
     table = tmp_path / "leaves" / "train.csv"
+    first, *rows = table.read_text().splitlines()
+    rows = [f"{row},p{number // 6}" for number, row in enumerate(rows)]
+    table.write_text("\n".join([f"{first},patient", *rows, ""]))
+    columns = ["dataset.label=label", "dataset.group_column=patient"]
+    sweep = ["sweep=seeds", *SMALL, *columns, "seed=0"]
+    cnnexp.run(sweep)
     stamp = os.stat(table)
-    table.write_text(table.read_text().replace("000,oak", "000,elm"))
+    table.write_text(table.read_text().replace(*change))
     os.utime(table, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # its text counts
     capsys.readouterr()
     cnnexp.run(sweep)

@@ -51,6 +51,25 @@ def test_metrics_that_are_damaged_cannot_be_compared(
     assert list(Path("outputs").glob("small/*")) == runs
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("learned_before.txt", b"\xff"),
+        ("splits.csv", b"\xff"),
+        ("splits.csv", b"path,sha256,class,split\n" + b"a" * 200_000),  # longer than a field may be
+    ],
+)
+def test_what_a_run_learned_from_cannot_be_read(
+    give: Give, name: str, content: bytes, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (give("init_from") / name).write_bytes(content)
+    code = main([*small, "init_from=given"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert f"{name} cannot be read" in line
+    assert "nobody knows what the run learned from" in line
+
+
 @pytest.mark.parametrize("name", ["splits.csv", "left_out.csv"])
 def test_lists_of_images_are_written_again(
     give: Give, name: str, capsys: pytest.CaptureFixture[str]

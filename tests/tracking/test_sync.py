@@ -15,6 +15,7 @@ import pytest
 import cnnexp
 from cnnexp.__main__ import main
 from cnnexp.errors import InputError
+from cnnexp.runs import owned
 from cnnexp.tracking import store
 from cnnexp.tracking.sync import logged
 from cnnexp.tracking.tracker import Tracker
@@ -192,6 +193,8 @@ def test_what_cannot_be_brought_in(work: Path) -> None:
         cnnexp.run(["task=sync", f"runs=[{folder}]", "tracking=none"])
     other = cnnexp.run([*SMALL, "tracking=none", "seed=1"]).folder
     assert other is not None
+    with owned(folder):
+        assert cnnexp.run(["task=sync", f"runs=[{folder}]"]).metrics["sync/failed"] == 1
     kept = (folder / "run.json").read_text()
     (folder / "run.json").write_text(kept.replace('"FINISHED"', '"RUNNING"'))
     (folder / "metrics.csv").rename(folder / "kept.csv")
