@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from cnnexp.data.image_set import ImageSet
@@ -24,12 +25,13 @@ Config = Mapping[str, Any]
 class Tested:
     """N answers in the order of the split. metrics: `test/accuracy` and so on, by full name.
 
-    probabilities: (N, K). labels, indices: (N,). interval: 95%, of the accuracy. precision: of the
-    network's passes, "bf16-mixed" and so on.
+    logits: (N, K) or (N, 1). probabilities: (N, K). labels, indices: (N,). interval: 95%, of the
+    accuracy. precision: of the network's passes, "bf16-mixed" and so on.
     """
 
     metrics: dict[str, float]
     interval: tuple[float, float]
+    logits: torch.Tensor
     probabilities: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
@@ -56,6 +58,7 @@ def answer(config: Config, network: nn.Sequential, images: ImageSet, *, precisio
     return Tested(
         {f"test/{name}": value for name, value in metrics.items()},
         accuracy_interval(right, len(labels)),
+        logits,
         shares.numpy(),
         labels.numpy(),
         indices.numpy(),

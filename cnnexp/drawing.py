@@ -19,6 +19,7 @@ from cnnexp.data.progress import Bar
 from cnnexp.errors import Inapplicable, InputError, first_line
 from cnnexp.experiment import device_of, visualisers
 from cnnexp.frozen import at_hand
+from cnnexp.logits import log_odds
 from cnnexp.own_code import own_line, own_part
 from cnnexp.reporting.calibration import reliability_diagram
 from cnnexp.reporting.confusion import confusion_matrix
@@ -86,7 +87,8 @@ def draw(
             "reliability": reliability_diagram(labels, shares, images.classes),
         }
         if len(images.classes) == 2:
-            pictures["roc_and_pr"] = roc_and_pr(labels, shares, images.classes)
+            odds = log_odds(tested.logits)[:, 1].numpy()
+            pictures["roc_and_pr"] = roc_and_pr(labels, odds, images.classes)
         probe = make_probe(
             network,
             images,

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torchvision
 from torch import nn
 
 from cnnexp.augmenting import build_augmentation
+from cnnexp.config.source import module_path, split_target
 from cnnexp.data.batches import as_tensor, channels_first
 from cnnexp.data.image_set import ImageSet
 from cnnexp.experiment import device_of, untrained_batch
+from cnnexp.files import digest
 from cnnexp.plan import is_identity, views_of
 from cnnexp.sources import cache_of
 from cnnexp.training.phases import frozen_prefix, trainable_blocks
@@ -80,7 +83,7 @@ def _prefix(
         device=device_of(config),
         content=[
             f"{options['image_size']} {options['resize']}",
-            json.dumps(config["augmentation"]) if augmented else "",
+            drawn_by(config) if augmented else "",
             *(images.sha256[i] for i in members),
         ],
         augment=build_augmentation(config) if augmented else None,
@@ -89,3 +92,10 @@ def _prefix(
         # What is drawn for a batch is drawn for so many; else no more than a test has at a time.
         batch=BATCH if augmented else min(BATCH, untrained_batch(config, images.images)),
     )
+
+
+def drawn_by(config: Config) -> str:
+    """What the augmentation's pixels depend on: its config, its code, the library that it calls."""
+    node = config["augmentation"]
+    path = module_path(split_target(str(node["_target_"]))[0])
+    return json.dumps([node, digest(path) if path else "", torchvision.__version__])

@@ -32,13 +32,12 @@ def try_loss(training: Mapping[str, Any], classes: int) -> None:
     if not isinstance(node, Mapping):
         return
     labels = torch.arange(classes + 1) % classes  # no square: what mistakes B for K is seen
-    loss = build_loss(training, labels, classes)
     logits = torch.randn(classes + 1, classes, generator=torch.Generator().manual_seed(0))
     logits.requires_grad_()
     mixed = training["mixup"] or training["cutmix"]
     targets = torch.nn.functional.one_hot(labels, classes).float() if mixed else labels
     try:
-        value = loss(logits, targets)
+        value = build_loss(training, labels, classes)(logits, targets)
         if value.requires_grad:
             value.backward()
     except (RuntimeError, TypeError, ValueError) as error:

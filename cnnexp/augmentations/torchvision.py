@@ -71,7 +71,7 @@ def build(entry: Any, key: str) -> v2.Transform:
         if argument not in takes:
             raise InputError(
                 f"{key}.{argument}: {name} takes no such argument"
-                f"{nearest(argument, takes) or ';'} allowed: {', '.join(takes) or 'none'}"
+                f"{nearest(str(argument), takes) or ';'} allowed: {', '.join(takes) or 'none'}"
             )
         given[argument] = as_taken(value, takes[argument], f"{key}.{argument}")
     try:

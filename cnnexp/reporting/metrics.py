@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from cnnexp.logits import log_odds
 from cnnexp.reporting.predictions import MOST_CLASSES
 
 
@@ -72,17 +73,3 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     own, others = scores[positive], scores[~positive]
     u = mannwhitneyu(own, others, method="asymptotic").statistic
     return float(u) / (len(own) * len(others))
-
-
-def log_odds(logits: torch.Tensor) -> torch.Tensor:
-    """(N, K) or (N, 1) -> (N, K) float64: of each class against all others. A sure network's
-    probabilities are 1 in float32, and equal; these are ranked as its logits are.
-    """
-    wide = logits.double().clamp(-1e9, 1e9)  # of infinite ones no difference is known
-    if wide.shape[1] == 1:
-        return torch.cat([-wide, wide], dim=1)
-    whole = wide.logsumexp(dim=1, keepdim=True)
-    odds = wide - whole - torch.log1p(-(wide - whole).exp().clamp(max=0.9))
-    top = wide.argmax(dim=1, keepdim=True)  # whose share may be next to 1
-    rest = wide.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True)
-    return odds.scatter(1, top, wide.gather(1, top) - rest)

@@ -99,17 +99,17 @@ def _interval(value: float, first: np.ndarray, second: np.ndarray, least: float)
 
 @house_style
 def roc_and_pr(
-    labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+    labels: Sequence[int] | np.ndarray, scores: np.ndarray, classes: Sequence[str]
 ) -> Picture:
     """Both curves of a binary problem, with the threshold 0.5 marked; class 1 is the positive one.
 
-    labels: N numbers, 0 or 1. probabilities: (N, 2). classes: 2 names. Where the test images are
-    all of one class there are no curves, and the figure says so.
+    labels: N numbers, 0 or 1. scores: (N,) log-odds of class 1, which rank as its probabilities do,
+    also where these are all but 1. classes: 2 names. Where the test images are all of one class
+    there are no curves, and the figure says so.
     """
     if len(classes) != 2:
         raise ValueError(f"ROC and precision-recall curves are for 2 classes, not {len(classes)}")
     positive = np.asarray(labels) == 1
-    scores = np.asarray(probabilities, dtype=np.float64)[:, 1]
     share = float(positive.mean())
     width = 2 * MARGIN + 0.6 + 2 * SIDE + BETWEEN + 0.15  # the last tick's text
     line = f"{int(positive.sum()):,} of {len(positive):,} test images: {share:.1%}"
@@ -128,7 +128,7 @@ def roc_and_pr(
     from sklearn.metrics import precision_recall_curve, roc_curve
 
     area, precise = roc_area(positive, scores), average_precision(positive, scores)
-    said = scores > 0.5  # as argmax decides, where equal for class 0
+    said = scores > 0  # as argmax decides, where equal for class 0
     hits, alarms = float(said[positive].mean()), float(said[~positive].mean())
     precision = float(positive[said].mean()) if said.any() else None
     left = MARGIN + 0.6

@@ -63,6 +63,7 @@ def test_as_torchvision_does_it_to_each_image() -> None:
             {"name": "RandomApply", "transforms": []},
             r"transforms=\[\]: must be a list of transforms",
         ),
+        ({"name": "RandomErasing", 3: 4}, r"\[1\]\.3: RandomErasing takes no such argument"),
         ({"name": "RandomCrop", "size": 40}, r"\[1\]: RandomCrop: Required crop size"),
         ({"name": "RandAugment", "magnitude": 40}, r"\[1\]: RandAugment: "),
         ({"name": "RandomZoomOut", "p": 0.5}, "some images become .* and some torch.uint8"),

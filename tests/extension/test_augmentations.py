@@ -45,6 +45,25 @@ def test_what_an_augmentation_seldom_does_is_seen(changed: str, said: str, mine:
     assert json.loads(run.read_text())["status"] == "FAILED"
 
 
+def test_what_frozen_blocks_made_of_an_augmentation_that_was_edited(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An edit that the first images do not show: what is stored is of other pixels."""
+    words = ["augmentation=negative", "dataset.per_class=20", "model.widths=[[8],[16]]",
+             "visualization=none", "tracking=none", "phases=frozen", "training.views=2",
+             "paths.cache=cache", "trainer.max_epochs=4"]  # fmt: skip
+
+    def stored() -> int:
+        cnnexp.run(words, config_dir=str(mine))
+        return len(list(Path("cache/prefix").glob("*/index.json")))
+
+    first = stored()
+    assert stored() == first
+    code = mine / "negative.py"
+    code.write_text(code.read_text() + "\n# Another.\n")
+    assert stored() == first + 1
+
+
 @pytest.mark.parametrize(
     ("factor", "said"),
     [

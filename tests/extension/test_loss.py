@@ -119,6 +119,12 @@ def test_what_no_training_bears(losses: Path, target: str, said: str) -> None:
         try_loss(PLAIN | {"loss": {"_target_": target}}, 3)
 
 
+def test_torch_s_words_of_arguments_are_one_line(losses: Path) -> None:
+    loss = {"_target_": "torch.nn.modules.loss.CrossEntropyLoss", "weight": 3}
+    with pytest.raises(InputError, match=r"^training\.loss\._target_=torch\S+CrossEntropyLoss: .*"):
+        try_loss(PLAIN | {"loss": loss}, 3)
+
+
 def test_targets_under_mixup(losses: Path) -> None:
     try_loss(PLAIN | {"loss": {"_target_": "losses.Focal"}, "mixup": 0.2}, 3)
     try_loss(PLAIN | {"loss": {"_target_": "others.hard"}}, 3)

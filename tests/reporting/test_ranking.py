@@ -2,9 +2,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from scipy import stats
 
+from cnnexp.logits import log_odds
+from cnnexp.reporting.metrics import classification_metrics
 from cnnexp.reporting.ranking import Area, average_precision, roc_and_pr, roc_area
 
 POSITIVE = np.array([True, False, True, True, False, False])
@@ -73,14 +76,13 @@ def test_one_image_of_a_class_has_no_interval_and_the_figure_says_why() -> None:
 
 
 def test_curves_by_hand() -> None:
-    probabilities = np.stack([1 - SCORES, SCORES], axis=1)
-    picture = roc_and_pr(POSITIVE.astype(int), probabilities, ("cat", "dog"))
+    picture = roc_and_pr(POSITIVE.astype(int), SCORES - 0.5, ("cat", "dog"))
     roc, pr = picture.figure.axes
     curve, chance, mark = roc.lines
     expected = [[0, 0], [0, 1 / 3], [1 / 3, 1 / 3], [1 / 3, 2 / 3], [2 / 3, 1], [1, 1]]
     assert np.allclose(curve.get_xydata(), expected)
     assert chance.get_xydata().tolist() == [[0, 0], [1, 1]]
-    assert np.allclose(mark.get_xydata(), [[1 / 3, 2 / 3]])  # above 0.5: 2 of 3, and 1 of 3
+    assert np.allclose(mark.get_xydata(), [[1 / 3, 2 / 3]])  # above 0: 2 of 3, and 1 of 3
     curve, chance, mark = pr.lines
     steps = [[1, 0.5], [1, 0.6], [2 / 3, 2 / 3], [1 / 3, 0.5], [1 / 3, 1], [0, 1]]
     assert np.allclose(curve.get_xydata(), steps)
@@ -94,9 +96,18 @@ def test_curves_by_hand() -> None:
     assert any(text.startswith("area 0.722 (95%: ") for text in texts)
 
 
+def test_the_area_is_that_of_the_metrics() -> None:
+    """Of a sure network, too, whose probabilities are all 0 or 1 in float32."""
+    odds = torch.tensor(SCORES * 400 + 100)
+    logits, labels = torch.stack([-odds, odds], dim=1).float(), torch.tensor(POSITIVE).long()
+    found = classification_metrics(logits, logits.softmax(1), labels, ("cat", "dog"))
+    picture = roc_and_pr(labels.numpy(), log_odds(logits)[:, 1].numpy(), ("cat", "dog"))
+    assert found["auroc"] == picture.numbers["roc_auc"]["value"] == pytest.approx(6.5 / 9)
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_only(label: int, legible: Callable[[Figure], None]) -> None:
-    picture = roc_and_pr([label] * 4, np.full((4, 2), 0.5), ("cat", "dog"))
+    picture = roc_and_pr([label] * 4, np.zeros(4), ("cat", "dog"))
     assert "No curves: all test images are of one class." in [
         text.get_text() for text in picture.figure.texts
     ]
@@ -105,7 +116,7 @@ def test_one_class_only(label: int, legible: Callable[[Figure], None]) -> None:
 
 def test_three_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="not 3"):
-        roc_and_pr([0], np.ones((1, 3)) / 3, ("a", "b", "c"))
+        roc_and_pr([0], np.zeros(1), ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("name", ["dog", "a rather long name of a class that goes on " * 3])
@@ -113,8 +124,7 @@ def test_three_classes_are_refused() -> None:
 def test_legible(name: str, share: float, legible: Callable[[Figure], None]) -> None:
     generator = np.random.default_rng(0)
     labels = (generator.permutation(400) < 400 * share).astype(int)  # 0.0025: a single one
-    scores = 1 / (1 + np.exp(-generator.normal(size=400) - labels))
-    figure = roc_and_pr(labels, np.stack([1 - scores, scores], 1), ("cat", name)).figure
+    figure = roc_and_pr(labels, generator.normal(size=400) + labels, ("cat", name)).figure
     legible(figure)
 
 
@@ -131,8 +141,7 @@ def test_interval_of_average_precision_by_hand() -> None:
 
 
 def test_a_half_is_the_first_class_as_argmax_has_it() -> None:
-    scores = np.array([0.5, 0.9, 0.5, 0.1])
-    picture = roc_and_pr([1, 1, 0, 0], np.stack([1 - scores, scores], axis=1), ("cat", "dog"))
+    picture = roc_and_pr([1, 1, 0, 0], np.array([0.0, 2.0, 0.0, -2.0]), ("cat", "dog"))
     assert picture.numbers["at_0.5"] == {
         "recall": 0.5,
         "false_positive_rate": 0.0,
