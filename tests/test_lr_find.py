@@ -31,6 +31,10 @@ def test_suggestions(steepest: float, lowest: float) -> None:
     assert found.lowest == pytest.approx(lowest, rel=0.3)
 
 
+def test_losses_below_0() -> None:
+    assert rate_range(RATES, course(1e-3, 3e-2) - 5) == rate_range(RATES, course(1e-3, 3e-2))
+
+
 def test_noise_at_the_ends_is_no_fall() -> None:
     """There a line through half a decade has half as many points: it would often win."""
     for seed in range(40):

@@ -38,7 +38,7 @@ def rate_range(rates: Sequence[float], losses: Sequence[float]) -> RateRange | N
     if len(y) < 5:
         return None
     low = int(y.argmin())
-    if low < 3 or y[0] - y[low] < 0.01 * y[0]:
+    if low < 3 or y[0] - y[low] < 0.01 * abs(y[0]):
         return None
     x, y = x[: low + 1], y[: low + 1]
     half = min(DECADE, x[-1] - x[0]) / 2

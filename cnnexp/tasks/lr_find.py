@@ -80,12 +80,14 @@ def range_test(
         # Each step has a rate of its own, and the finder counts batches.
         one = {**config, "trainer": {**config["trainer"], "accumulate_grad_batches": 1}}
         trainer = make_trainer(one, epochs, Path(folder), logger=False, enable_checkpointing=False)
+        # A loss of one's own may be below 0, where no multiple of the lowest is above it.
+        stop = None if isinstance(config["training"]["loss"], Mapping) else DIVERGED
         # Lightning's bar would fill a log.
         quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
         with quiet:
             finder = Tuner(trainer).lr_find(
                 classifier, train_dataloaders=batches, min_lr=LOWEST, max_lr=HIGHEST,
-                num_training=STEPS, early_stop_threshold=DIVERGED, update_attr=False,
+                num_training=STEPS, early_stop_threshold=stop, update_attr=False,
             )  # fmt: skip
     assert finder is not None
     return list(finder.results["lr"]), unbiased(finder.results["loss"])

@@ -40,6 +40,9 @@ def none():
 def called(logits, targets):
     return logits.sum()
 
+def share():
+    return lambda logits, targets: -logits.softmax(1).gather(1, targets[:, None]).mean()
+
 def hard():
     return lambda logits, targets: logits.gather(1, targets[:, None]).mean()
 
@@ -65,6 +68,13 @@ def test_the_handbooks_by_hand(losses: Path) -> None:
     by_hand = ((1 - own) ** 3 * -own.log()).mean()
     assert loss(logits, LABELS).item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert loss.name == "cross_entropy", "by which validation is measured"
+
+
+def test_rates_for_a_loss_below_0(losses: Path) -> None:
+    """No multiple of its lowest value says that it rises."""
+    words = [*SMALL, "task=lr_find", "training.loss={_target_: others.share}"]
+    found = cnnexp.run(words, config_dir=str(losses)).metrics
+    assert 1e-6 < found["steepest"] < found["lowest"] < 10
 
 
 def test_a_run_its_report_and_its_comparison(
