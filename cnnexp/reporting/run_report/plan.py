@@ -25,11 +25,12 @@ def plan(run: RunFiles) -> dict[str, Any] | None:
     if not rows:
         return None
     training = mapping(run.config.get("training"))
-    ours = "" if own_loss(training) else str(training.get("loss") or "")
+    name = own_loss(training) or str(training.get("loss") or "")
+    options = [option for option in loss_options(training) if not option.startswith("loss=")]
     said = {
         "batches of": at(run.config, "dataset", "batch_size"),
         "augmentation": target(run.config.get("augmentation")),
-        "loss": ", ".join(filter(None, [ours, *loss_options(training)])),
+        "loss": ", ".join(filter(None, [name, *options])),
         "schedule": ", then ".join(schedules(run.config)),
         "best epoch by": training.get("monitor"),
     }
