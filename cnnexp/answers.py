@@ -15,7 +15,8 @@ from cnnexp.frozen import last_frozen, store_outputs
 from cnnexp.logits import to_probabilities
 from cnnexp.reporting.metrics import classification_metrics
 from cnnexp.reporting.predictions import write_predictions
-from cnnexp.reporting.statistics import accuracy_interval
+from cnnexp.reporting.statistics import interval_over
+from cnnexp.reporting.units import of_groups
 from cnnexp.training.predict import predict_logits
 
 Config = Mapping[str, Any]
@@ -25,8 +26,9 @@ Config = Mapping[str, Any]
 class Tested:
     """N answers in the order of the split. metrics: `test/accuracy` and so on, by full name.
 
-    logits: (N, K) or (N, 1). probabilities: (N, K). labels, indices: (N,). interval: 95%, of the
-    accuracy. precision: of the network's passes, "bf16-mixed" and so on.
+    logits: (N, K) or (N, 1). probabilities: (N, K). labels, indices: (N,). clusters: (N,) names of
+    groups; None: no images belong together. interval: 95%, of the accuracy. precision: of the
+    network's passes, "bf16-mixed" and so on.
     """
 
     metrics: dict[str, float]
@@ -35,6 +37,7 @@ class Tested:
     probabilities: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
+    clusters: np.ndarray | None
     precision: str
 
 
@@ -54,14 +57,16 @@ def answer(config: Config, network: nn.Sequential, images: ImageSet, *, precisio
     )
     shares = to_probabilities(logits)
     metrics = classification_metrics(logits, shares, labels, images.classes)
-    right = int((shares.argmax(1) == labels).sum())
+    right = (shares.argmax(1) == labels).numpy()
+    clusters = images.clusters(indices.numpy())
     return Tested(
         {f"test/{name}": value for name, value in metrics.items()},
-        accuracy_interval(right, len(labels)),
+        interval_over(right, clusters),
         logits,
         shares.numpy(),
         labels.numpy(),
         indices.numpy(),
+        clusters,
         precision,
     )
 
@@ -70,9 +75,10 @@ def verdict(tested: Tested) -> str:
     """One line: accuracy with its interval, and the loss."""
     low, high = tested.interval
     count = len(tested.labels)
+    images = f"{count:,} image{'s' * (count != 1)}{of_groups(tested.clusters)}"
     return (
         f"accuracy {tested.metrics['test/accuracy']:.4f} (95% interval {low:.3f} to {high:.3f}, "
-        f"{count:,} image{'s' * (count != 1)}), loss {tested.metrics['test/loss']:.4f}"
+        f"{images}), loss {tested.metrics['test/loss']:.4f}"
     )
 
 

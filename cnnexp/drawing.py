@@ -88,7 +88,7 @@ def draw(
         }
         if len(images.classes) == 2:
             odds = log_odds(tested.logits)[:, 1].numpy()
-            pictures["roc_and_pr"] = roc_and_pr(labels, odds, images.classes)
+            pictures["roc_and_pr"] = roc_and_pr(labels, odds, images.classes, tested.clusters)
         probe = make_probe(
             network,
             images,

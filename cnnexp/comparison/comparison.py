@@ -20,6 +20,7 @@ from cnnexp.errors import InputError
 from cnnexp.reporting.diagnosis.diagnose import LAGGING
 from cnnexp.reporting.json_values import mapping
 from cnnexp.reporting.statistics import f1_of_images, measure
+from cnnexp.reporting.units import of_groups
 
 FEWEST = 10  # common test images; fewer that are less than half of a run's say nothing
 BY_F1 = "val/f1"
@@ -98,9 +99,10 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
     figures = right if metric == "accuracy" else f1_figures(answers, len(counted[0].classes))
     order = np.argsort([-figures[:, members].mean() for members in columns], kind="stable").tolist()
     groups, columns = [groups[i] for i in order], [columns[i] for i in order]
-    judged = measure(figures, columns)
+    judged = measure(figures, columns, answers.clusters)
     by_f1 = judged if metric == "F1" else None
-    scores = score_groups(groups, columns, answers, measure(right, columns), by_f1)
+    by_accuracy = measure(right, columns, answers.clusters)
+    scores = score_groups(groups, columns, answers, by_accuracy, by_f1)
     families = [family._replace(metric=metric) for family in families_of(scores)]
     return Comparison(
         groups=groups,
@@ -115,6 +117,7 @@ def compare_runs(config: Mapping[str, Any]) -> Comparison:
             *chosen.notes,
             *twice,
             *image_notes(answers),
+            *cluster_notes(answers),
             *metric_notes(counted, metric),
             *constant_notes(groups, columns, answers),
             *effort_notes(scores, families),
@@ -160,6 +163,15 @@ def constant_notes(
             runs = f"in {alike.sum()} of {len(members)} runs " if len(members) > 1 else ""
             notes.append(f"{group.label}: {runs}every image is taken for {' or '.join(names)}")
     return notes
+
+
+def cluster_notes(answers: Answers) -> list[str]:
+    if answers.clusters is None:
+        return []
+    return [
+        f"the test images are{of_groups(answers.clusters)}: intervals count these, for images that "
+        "belong together are no independent evidence"
+    ]
 
 
 def image_notes(answers: Answers) -> list[str]:

@@ -27,7 +27,7 @@ class Selection(NamedTuple):
 
 def select_runs(config: Mapping[str, Any]) -> Selection:
     """What config["runs"] names: runs (see `folders.run_folder`), folders that hold runs
-    (outputs/<name>, a sweep's folder with jobs/*.json), globs.
+    (outputs/<name> or <name>, a sweep's folder with jobs/*.json), globs.
 
     Raises InputError for what names nothing, and where fewer than two tested runs are left.
     """
@@ -54,6 +54,9 @@ def select_runs(config: Mapping[str, Any]) -> Selection:
 def expanded(entry: str, config: Mapping[str, Any]) -> tuple[list[Path], list[str]]:
     """The runs' folders that one item of runs=[…] stands for, and notes on a sweep's jobs."""
     place = Path(entry).expanduser()
+    if entry and not place.is_dir():  # by its name alone, or its path below outputs
+        named = Path(config["paths"]["outputs"]) / place
+        place = named if named.is_dir() and held(named, config) else place
     if place.is_dir():
         inside = held(place.absolute(), config)
         if inside is None:

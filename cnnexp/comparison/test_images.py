@@ -18,12 +18,14 @@ Key = tuple[str, str]  # sha256 and class of an image
 
 class Split(NamedTuple):
     """Of one run. test: path -> key. learned: sha256 of all that is in other splits, and of what
-    the runs before it have learned from. train: how many images the training split has.
+    the runs before it have learned from. train: how many images the training split has. groups:
+    key -> the group that it belongs to; empty where none do.
     """
 
     test: dict[str, Key]
     learned: frozenset[str]
     train: int
+    groups: dict[Key, str]
 
 
 class Answers(NamedTuple):
@@ -32,6 +34,7 @@ class Answers(NamedTuple):
     paths: N, of the first run. labels: (N,) and predictions: (N, R), int16 class numbers.
     tested: (R,), how many images each run was tested on. learned: of those, how many are left out
     because some run has learned from them. train: (R,), how many images each run trained on.
+    clusters: (N,) names of the groups that they belong to; None: each is of another.
     """
 
     keys: list[Key]
@@ -41,6 +44,7 @@ class Answers(NamedTuple):
     tested: np.ndarray
     learned: int
     train: np.ndarray
+    clusters: np.ndarray | None
 
     @property
     def right(self) -> np.ndarray:
@@ -111,8 +115,15 @@ def read_answers(folders: Sequence[Path], classes: Sequence[str]) -> Answers:
     return Answers(
         [common[i] for i in kept], [paths[i] for i in kept], labels[kept], predictions[kept],
         tested, sum(sha in learned for sha, _ in set(splits[0].test.values())),
-        np.array([split.train for split in splits]),
+        np.array([split.train for split in splits]), _clusters(splits, [common[i] for i in kept]),
     )  # fmt: skip
+
+
+def _clusters(splits: Sequence[Split], keys: Sequence[Key]) -> np.ndarray | None:
+    """As the first run that knows of groups has them; other images are each of their own."""
+    known = next((split.groups for split in splits if split.groups), {})
+    own = [known.get(key) or " ".join(key) for key in keys]
+    return np.array(own) if len(set(own)) < len(own) else None
 
 
 def read_numbers(folder: Path, classes: Sequence[str]) -> tuple[pa.ChunkedArray, np.ndarray]:
@@ -144,8 +155,9 @@ def _columns(content: bytes, names: Sequence[str]) -> pa.Table:
 
 
 def _split(content: bytes, before: frozenset[str]) -> Split:
-    names = ("path", "sha256", "class", "split")
-    table = _columns(content, names)
+    names = ["path", "sha256", "class", "split"]
+    grouped = content.partition(b"\n")[0].rstrip().endswith(b",group")
+    table = _columns(content, [*names, *["group"] * grouped])
     test, learned, train = {}, [], 0
     for path, sha, own, split in zip(*(table[name].to_pylist() for name in names), strict=True):
         if split == "test":
@@ -153,7 +165,9 @@ def _split(content: bytes, before: frozenset[str]) -> Split:
         else:
             learned.append(sha)
             train += split == "train"
-    return Split(test, before.union(learned), train)
+    keys = zip(table["sha256"].to_pylist(), table["class"].to_pylist(), strict=True)
+    groups = dict(zip(keys, table["group"].to_pylist(), strict=True)) if grouped else {}
+    return Split(test, before.union(learned), train, groups)
 
 
 def _common(splits: Sequence[Split]) -> list[Key]:

@@ -17,6 +17,18 @@ from cnnexp.errors import InputError
 KEY = "dataset.group_by"
 
 
+def images_together(pattern: str | None, source: Source) -> list[str] | None:
+    """Of each image its group's name, "" for none; None where nothing is known to belong together.
+    pattern: as for `group_names`. Raises InputError where it is no regular expression.
+    """
+    if pattern is not None:
+        return found_in(pattern, source.paths)
+    if source.groups is None:
+        return None
+    # None and NaN, as a table with gaps has them, are no group.
+    return ["" if name is None or name != name else str(name) for name in source.groups]
+
+
 def group_names(pattern: str | None, source: Source, split: Sizes) -> tuple[np.ndarray, int] | None:
     """(N,) of each image's group, of an image of no group its path; and how many of those are.
     None: nothing belongs together.
@@ -25,17 +37,15 @@ def group_names(pattern: str | None, source: Source, split: Sizes) -> tuple[np.n
     None: the groups that the dataset brings. Raises InputError where both are there, where no two
     images stay together, or where `split` counts images.
     """
-    if pattern is not None:
+    own = images_together(pattern, source)
+    if own is None:
+        return None
+    if pattern is None:
+        key, missing, each = f"dataset {source.name}: its groups", "there are none", "all differ"
+    else:
         key, missing, each = f"{KEY}={pattern}", "is found in no image's path", "is another in each"
         if source.groups is not None:
             raise InputError(f"{key}: the dataset says itself what belongs together; leave it out")
-        own = found_in(pattern, source.paths)
-    elif source.groups is not None:
-        key, missing, each = f"dataset {source.name}: its groups", "there are none", "all differ"
-        # None and NaN, as a table with gaps has them, are no group.
-        own = ["" if name is None or name != name else str(name) for name in source.groups]
-    else:
-        return None
     if isinstance(split["train"], int):
         raise InputError(
             f"{key}: whole groups cannot make up so many images of each class; give fractions, "

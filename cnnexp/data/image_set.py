@@ -24,7 +24,8 @@ class ImageSet:
     left_out: what the gate refused, duplicates among them. notes: lines that a person should read.
     digest: hex; same digest = same images, labels and splits. content: as that, whichever of them
         train and which validate. listing: of the source.
-    masks: (N, S, S) bool or None.
+    masks: (N, S, S) bool or None. groups: (N,) names, equal for images that belong together; None
+        where none do.
     """
 
     name: str
@@ -40,3 +41,9 @@ class ImageSet:
     content: str = ""
     listing: str = ""
     masks: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    def clusters(self, indices: np.ndarray) -> np.ndarray | None:
+        """(n,) the groups' names of these images; None where each is of another group."""
+        own = None if self.groups is None else self.groups[indices]
+        return None if own is None or len(set(own.tolist())) == len(own) else own

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnnexp.data.check_source import SOME, check_masks
 from cnnexp.data.decode import Tried
-from cnnexp.data.grouping import divide_groups, group_names, group_notes
+from cnnexp.data.grouping import divide_groups, group_names, group_notes, images_together
 from cnnexp.data.image_set import ImageSet, LeftOut
 from cnnexp.data.resize import fit
 from cnnexp.data.split import (
@@ -121,6 +121,7 @@ def prepare(
         ),
         listing=source.listing(),
         masks=_masks(source, index, image_size, resize),
+        groups=_groups(group_by, source, index),
     )
 
 
@@ -257,6 +258,12 @@ def _digest(
         f"{name} {classes[labels[i]]} {sha256[i]}" for name, some in parts.items() for i in some
     ]
     return hashlib.sha256("\n".join([*classes, *sorted(lines)]).encode()).hexdigest()
+
+
+def _groups(group_by: str | None, source: Source, index: np.ndarray) -> np.ndarray | None:
+    """Of images of no group the path, as a group of their own."""
+    names = images_together(group_by, source)
+    return None if names is None else np.array([names[i] or source.paths[i] for i in index])
 
 
 def _masks(source: Source, index: np.ndarray, image_size: int, resize: str) -> np.ndarray | None:

@@ -146,14 +146,19 @@ def untrained(usable: np.ndarray, pools: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def write_splits(path: Path | str, images: ImageSet) -> None:
-    """splits.csv: path, sha256, class, split; sorted by split and path."""
+    """splits.csv: path, sha256, class, split, and group where some belong together; sorted by split
+    and path.
+    """
     with whole_file(path) as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("path", "sha256", "class", "split"))
+        groups = images.groups
+        together = () if groups is None else ("group",)
+        rows.writerow(("path", "sha256", "class", "split", *together))
         for name in SPLITS:
             for i in sorted(images.split[name].tolist(), key=images.paths.__getitem__):
                 label = images.classes[images.labels[i]]
-                rows.writerow((images.paths[i], images.sha256[i], label, name))
+                own = () if groups is None else (groups[i],)
+                rows.writerow((images.paths[i], images.sha256[i], label, name, *own))
 
 
 def _counts(split: Sizes) -> bool:

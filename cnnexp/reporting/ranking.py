@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from cnnexp.reporting.metrics import auroc
 from cnnexp.reporting.page import MARGIN, Page, fitted
 from cnnexp.reporting.picture import Picture
-from cnnexp.reporting.statistics import LEVEL, wilson
+from cnnexp.reporting.statistics import LEVEL, cluster_sums, wilson
 from cnnexp.reporting.style import BLUE, INK, QUIET, house_style
 
 SIDE, BETWEEN = 3.5, 0.95  # inches
@@ -33,14 +33,16 @@ class Area(NamedTuple):
         return f"{self.value:.3f} (95%: {self.low:.3f} to {self.high:.3f})"
 
 
-def roc_area(positive: np.ndarray, scores: np.ndarray) -> Area:
-    """The area under the ROC curve. positive: (N,) bool, some of each. scores: (N,).
+def roc_area(positive: np.ndarray, scores: np.ndarray, clusters: np.ndarray | None = None) -> Area:
+    """The area under the ROC curve. positive: (N,) bool, some of each. scores: (N,). clusters: (N,)
+    of the images that belong together; None: none do.
 
     Its variance, by DeLong et al. 1988, is that of the two classes' placements; by midranks as Sun
     and Xu 2014 have it. Of few images it is often too small by luck, for an area of 1 it is 0. So
     it is taken to be no smaller than that of two exponential distributions, with the mean of m and
     n for either (Newcombe 2006, "Confidence intervals for an effect size measure based on the
-    Mann-Whitney statistic", part 2, method 5).
+    Mann-Whitney statistic", part 2, method 5). Of clusters it is that of the sums of their images'
+    placements (Obuchowski 1997), and the least is that of as many images as there are clusters.
     """
     value = auroc(scores, positive)
     m, n = int(positive.sum()), int((~positive).sum())
@@ -49,10 +51,26 @@ def roc_area(positive: np.ndarray, scores: np.ndarray) -> Area:
     above = (ranks[positive] - rankdata(scores[positive])) / n
     below = 1 - (ranks[~positive] - rankdata(scores[~positive])) / m
     overlap = (1 - value) / (2 - value) + value / (1 + value)
-    return _interval(value, above, below, (1 + ((m + n) / 2 - 1) * overlap) / (m * n))
+    m, n = units(positive, clusters)
+    least = (1 + ((m + n) / 2 - 1) * overlap) / (m * n)
+    return _interval(value, above, below, least, in_turn(positive, clusters))
 
 
-def average_precision(positive: np.ndarray, scores: np.ndarray) -> Area:
+def units(positive: np.ndarray, clusters: np.ndarray | None) -> tuple[int, int]:
+    """How many images are positive, and negative; or how many clusters have such."""
+    if clusters is None:
+        return int(positive.sum()), int((~positive).sum())
+    return len(np.unique(clusters[positive])), len(np.unique(clusters[~positive]))
+
+
+def in_turn(positive: np.ndarray, clusters: np.ndarray | None) -> np.ndarray | None:
+    """(N,) those of the positive images, then of the others."""
+    return None if clusters is None else np.append(clusters[positive], clusters[~positive])
+
+
+def average_precision(
+    positive: np.ndarray, scores: np.ndarray, clusters: np.ndarray | None = None
+) -> Area:
     """The area under the precision-recall curve, by steps. Arguments as for `roc_area`.
 
     It is the mean over positive images of k / (k + f): k positive ones and f others are ranked as
@@ -75,11 +93,20 @@ def average_precision(positive: np.ndarray, scores: np.ndarray) -> Area:
 
     gain = k / (k + f) + below(f / (k + f) ** 2, hits)
     loss = n / m * below(k / (k + f) ** 2, others)
-    return _interval(value, gain, loss, 1 / min(m, n))
+    order = np.argsort(scores, kind="stable")  # as gain and loss are
+    own = in_turn(positive[order], None if clusters is None else clusters[order])
+    return _interval(value, gain, -loss, 1 / min(units(positive, clusters)), own)
 
 
-def _interval(value: float, first: np.ndarray, second: np.ndarray, least: float) -> Area:
-    """95% interval of a mean over two classes. first, second: what their images add.
+def _interval(
+    value: float,
+    first: np.ndarray,
+    second: np.ndarray,
+    least: float,
+    clusters: np.ndarray | None,
+) -> Area:
+    """95% interval of a mean over two classes. first, second: what their images add; clusters: of
+    these, one after the other.
 
     Wilson's, of as many images as would have given its variance (Korn and Graubard 1998), with
     Student's t and the degrees of freedom of Brunner and Munzel 2000. least: the smallest variance
@@ -87,8 +114,15 @@ def _interval(value: float, first: np.ndarray, second: np.ndarray, least: float)
     """
     if min(len(first), len(second)) < 2:
         return Area(value, None, None)
-    variances = np.array([part.var(ddof=1) / len(part) for part in (first, second)])
-    freedoms = np.array([len(first) - 1, len(second) - 1])
+    if clusters is None:
+        variances = np.array([part.var(ddof=1) / len(part) for part in (first, second)])
+        freedoms = np.array([len(first) - 1, len(second) - 1])
+    else:
+        added = [(part - part.mean()) / len(part) for part in (first, second)]
+        sums = cluster_sums(np.concatenate(added)[None], clusters)
+        if (free := sums.size - 1) < 1:
+            return Area(value, None, None)
+        variances, freedoms = (free + 1) / free * (sums**2).sum(1), np.array([free])
     total, spread = variances.sum(), value * (1 - value)
     certain = total < 1e-12 or spread < 1e-12
     freedom = freedoms.min() if certain else total**2 / (variances**2 / freedoms).sum()
@@ -99,13 +133,16 @@ def _interval(value: float, first: np.ndarray, second: np.ndarray, least: float)
 
 @house_style
 def roc_and_pr(
-    labels: Sequence[int] | np.ndarray, scores: np.ndarray, classes: Sequence[str]
+    labels: Sequence[int] | np.ndarray,
+    scores: np.ndarray,
+    classes: Sequence[str],
+    clusters: np.ndarray | None = None,
 ) -> Picture:
     """Both curves of a binary problem, with the threshold 0.5 marked; class 1 is the positive one.
 
     labels: N numbers, 0 or 1. scores: (N,) log-odds of class 1, which rank as its probabilities do,
-    also where these are all but 1. classes: 2 names. Where the test images are all of one class
-    there are no curves, and the figure says so.
+    also where these are all but 1. classes: 2 names. clusters: as for `roc_area`. Where the test
+    images are all of one class there are no curves, and the figure says so.
     """
     if len(classes) != 2:
         raise ValueError(f"ROC and precision-recall curves are for 2 classes, not {len(classes)}")
@@ -127,7 +164,8 @@ def roc_and_pr(
         return Picture(page.figure, title, reading, "No curves: all test images are of one class.")
     from sklearn.metrics import precision_recall_curve, roc_curve
 
-    area, precise = roc_area(positive, scores), average_precision(positive, scores)
+    area = roc_area(positive, scores, clusters)
+    precise = average_precision(positive, scores, clusters)
     said = scores > 0  # as argmax decides, where equal for class 0
     hits, alarms = float(said[positive].mean()), float(said[~positive].mean())
     precision = float(positive[said].mean()) if said.any() else None

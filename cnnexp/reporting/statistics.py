@@ -2,7 +2,8 @@
 
 Two things are left to chance: which images were in the test set, and which seeds the networks were
 trained from. Both add to the variance of a difference; the images are the same for all models, so
-that differences are paired.
+that differences are paired. Images that belong together, of one patient, say, are no independent
+evidence: there the groups of images are the units that were drawn (Rao and Scott 1992).
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ class Measured(NamedTuple):
 
     covariance: (G, G), of the means, as other images would have given. seed_variance: (G,), of one
     seed's accuracy from another's, with S - 1; zero for one seed. seeds: (G,). images: how many.
+    units: how many clusters of images were drawn; as many where none belong together.
     """
 
     mean: np.ndarray
@@ -26,6 +28,7 @@ class Measured(NamedTuple):
     seed_variance: np.ndarray
     seeds: np.ndarray
     images: int
+    units: int
 
 
 class Intervals(NamedTuple):
@@ -37,9 +40,11 @@ class Intervals(NamedTuple):
     p: np.ndarray
 
 
-def measure(right: np.ndarray, groups: Sequence[Sequence[int]]) -> Measured:
+def measure(
+    right: np.ndarray, groups: Sequence[Sequence[int]], clusters: np.ndarray | None = None
+) -> Measured:
     """right: (N, runs) bool, in the order of the images, or what `f1_of_images` gives. groups: the
-    columns of each.
+    columns of each. clusters: (N,) of the images that belong together; None: none do.
     """
     count = len(right)
     accuracies = right.mean(0, dtype=np.float64)  # (runs,)
@@ -48,8 +53,20 @@ def measure(right: np.ndarray, groups: Sequence[Sequence[int]]) -> Measured:
     spread = [
         accuracies[list(members)].var(ddof=1) if len(members) > 1 else 0.0 for members in groups
     ]
-    covariance = np.atleast_2d(np.cov(shares, bias=True)) / count
-    return Measured(shares.mean(1), covariance, np.array(spread), seeds, count)
+    mean = shares.mean(1)
+    if clusters is None:
+        covariance = np.atleast_2d(np.cov(shares, bias=True)) / count
+        return Measured(mean, covariance, np.array(spread), seeds, count, count)
+    sums = cluster_sums(shares - mean[:, None], clusters)
+    units = sums.shape[1]
+    covariance = units / max(units - 1, 1) * (sums @ sums.T) / count**2
+    return Measured(mean, covariance, np.array(spread), seeds, count, units)
+
+
+def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """values: (G, N) -> (G, C), of each cluster. clusters: (N,)."""
+    _, number = np.unique(clusters, return_inverse=True)
+    return np.stack([np.bincount(number, weights=row) for row in values])
 
 
 def f1_of_images(
@@ -78,7 +95,8 @@ def accuracies(measured: Measured, alike: Sequence[Sequence[int]]) -> Intervals:
 
     alike: each group is in one of them, whose seeds say how far seeds lie apart, see `differences`.
     Wilson's interval (1927) of as many images as would have given that variance (Korn and Graubard
-    1998), with Student's t: where no group has several seeds it is that of `accuracy_interval`.
+    1998), with Student's t: where no group has several seeds it is that of `accuracy_interval`. Of
+    clusters that all agree nobody knows how alike they are within: each counts as one image.
     """
     mean, images = measured.mean, np.diag(measured.covariance)
     shares = np.zeros((len(mean), len(mean)))
@@ -86,10 +104,12 @@ def accuracies(measured: Measured, alike: Sequence[Sequence[int]]) -> Intervals:
         shares[list(among)] = _shares_of_seeds(measured, among)[list(among)]
     variance = images + shares @ measured.seed_variance
     squares = (shares * measured.seed_variance) ** 2 @ (1 / np.maximum(measured.seeds - 1, 1))
-    # Wilson's own quantile is the normal curve's: degrees of freedom are the seeds' alone.
+    # Wilson's own quantile is the normal curve's: what has degrees is seeds, and clusters.
+    if measured.units < measured.images:
+        squares += images**2 / max(measured.units - 1, 1)
     freedom = _freedom(variance, squares)
     with np.errstate(divide="ignore", invalid="ignore"):
-        count = np.where(variance > 0, mean * (1 - mean) / variance, measured.images)
+        count = np.where(variance > 0, mean * (1 - mean) / variance, measured.units)
     t = stdtrit(freedom, 1 - LEVEL / 2)
     low, high = wilson(mean, count, t)
     return Intervals(mean, low, high, np.zeros(len(mean)))
@@ -116,7 +136,7 @@ def differences(
     shares = shares[first] + shares[them]  # (M, G)
     variance = images + shares @ measured.seed_variance
     squares = (shares * measured.seed_variance) ** 2 @ (1 / np.maximum(measured.seeds - 1, 1))
-    squares += images**2 / max(measured.images - 1, 1)
+    squares += images**2 / max(measured.units - 1, 1)
     freedom = _freedom(variance, squares)
     mean, error = measured.mean[first] - measured.mean[them], np.sqrt(variance)
     half = stdtrit(freedom, 1 - LEVEL / 2) * error
@@ -160,6 +180,14 @@ def accuracy_interval(right: int, count: int) -> tuple[float, float]:
 
     interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def interval_over(right: np.ndarray, clusters: np.ndarray | None) -> tuple[float, float]:
+    """95% interval of an accuracy. right: (N,) bool. clusters: as for `measure`."""
+    if clusters is None:
+        return accuracy_interval(int(right.sum()), len(right))
+    found = accuracies(measure(right[:, None], [[0]], clusters), [[0]])
+    return float(found.low[0]), float(found.high[0])
 
 
 def confusion_counts(

@@ -1,5 +1,7 @@
 """Shares, times and counts as people read them."""
 
+from collections.abc import Iterable
+
 
 def percent(share: float) -> str:
     """One decimal; 100% and 0% only for all and none."""
@@ -25,3 +27,11 @@ def short_count(count: float) -> str:
         if count >= size:
             return f"{count / size:.3g}{letter}"
     return f"{count:.3g}"
+
+
+def of_groups(names: Iterable[object] | None) -> str:
+    """` of 12 groups`, where images belong together."""
+    if names is None:
+        return ""
+    count = len(set(names))
+    return f" of {count:,} group{'s' * (count != 1)}"

@@ -14,6 +14,8 @@ from cnnexp.comparison.groups import Group
 from cnnexp.comparison.verdicts import Family, Verdict, evidence, far_apart, judge
 from cnnexp.reporting.statistics import holm, measure
 
+MakeRun = Callable[..., Path]
+
 
 def group(count: int, fold: bool) -> Group:
     runs: Any = [SimpleNamespace(config={"dataset": {"fold": 0 if fold else None}})] * count
@@ -71,6 +73,27 @@ def test_f1_is_of_the_classes_that_were_tested(make_run: Callable[..., Path]) ->
     with path.open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert float(row["f1"]) == pytest.approx((12 / 14 + 1) / 2, abs=1e-4)
+
+
+def test_images_of_one_patient_are_one_piece_of_evidence(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nine images that only one of two runs has right are of one patient; then of none."""
+    folders = [make_run("good"), make_run("poor", wrong=range(9))]
+    words = ["task=compare", f"runs=[{folders[0]},{folders[1]}]", "tracking=none"]
+    cnnexp.run(words)
+    out = capsys.readouterr().out
+    assert "is better than" in out
+    assert "groups" not in out.partition("note")[2].partition("\n")[0]
+    for folder in folders:
+        head, *rows = (folder / "splits.csv").read_text().splitlines()
+        groups = [f"p{max(0, i - 8)}" if ",test" in row else row for i, row in enumerate(rows)]
+        lines = [f"{row},{g.partition(',')[0]}" for row, g in zip(rows, groups, strict=True)]
+        (folder / "splits.csv").write_text("\n".join([f"{head},group", *lines, ""]))
+    cnnexp.run(words)
+    out = capsys.readouterr().out
+    assert "the test images are of 22 groups: intervals count these" in out
+    assert "are not distinguishable" in out
 
 
 def test_verdicts_are_corrected_for_all_pairs_of_all_families() -> None:

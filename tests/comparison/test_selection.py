@@ -30,6 +30,7 @@ def test_folders_and_globs(make_run: MakeRun, command: Command, work: Path) -> N
     assert select_runs(command("outputs/deep_*")).folders == [first, second]
     assert select_runs(command("outputs/deep_a", "outputs/flat")).folders == [first, other]
     assert set(select_runs(command("outputs/*")).folders) == {first, second, other}
+    assert select_runs(command("deep_a", "flat")).folders == [first, other]
     assert select_runs(command("outputs/deep_?", "outputs/deep_a")).folders == [first, second]
 
 

@@ -122,7 +122,7 @@ def test_a_given_split(make: Make) -> None:
     assert csv_table(root).given is None
 
 
-def test_a_column_of_patients(make: Make) -> None:
+def test_a_column_of_patients(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     trees = [f"tree {i // 4}" for i in range(40)]
     rows = [f"{i:02},{'oak' if i % 2 else 'elm'},{trees[i]}" for i in range(40)]
     root = make("id,label,tree\n" + "\n".join(rows), [f"images/{i:02}.png" for i in range(40)])
@@ -135,10 +135,17 @@ def test_a_column_of_patients(make: Make) -> None:
     assert done.folder is not None
     side: dict[str, set[str]] = {}
     for line in (done.folder / "splits.csv").read_text().splitlines()[1:]:
-        path, _, _, split = line.split(",")
-        side.setdefault(trees[int(Path(path).stem)], set()).add(split)
+        path, _, _, split, tree = line.split(",")
+        assert tree == trees[int(Path(path).stem)]
+        side.setdefault(tree, set()).add(split)
     assert len(side) == 10
     assert all(len(splits) == 1 for splits in side.values())
+    tested = sum("test" in splits for splits in side.values())
+    assert f"{4 * tested} images of {tested} group" in capsys.readouterr().out
+    told = f"{4 * tested} test images of {tested} group"
+    assert told in (done.folder / "report.html").read_text()
+    cnnexp.run(["task=evaluate", f"run={done.folder}"])
+    assert f"{4 * tested} images of {tested} group" in capsys.readouterr().out
     assert "10 groups of 4 images stay together" in (done.folder / "log.txt").read_text()
 
 

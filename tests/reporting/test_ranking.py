@@ -140,6 +140,30 @@ def test_interval_of_average_precision_by_hand() -> None:
     assert (area.low, area.high) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("area", [roc_area, average_precision])
+def test_areas_over_patients(area: Callable[..., Area]) -> None:
+    """15 patients of the one class and 30 of the other, each alike within: of 200 experiments the
+    interval holds the true area in nine of ten, where images count in eight of ten at most.
+    """
+    generator, held, naive = np.random.default_rng(0), 0, 0
+    many = np.arange(60_000) < 20_000
+    truth = area(many, generator.standard_normal(60_000) + 1.5 * many).value
+    for _ in range(200):
+        sizes = generator.integers(3, 8, 45)
+        clusters = np.repeat(np.arange(45), sizes)
+        own = generator.standard_normal(45)[clusters] * np.sqrt(0.6)
+        scores = own + generator.standard_normal(len(clusters)) * np.sqrt(0.4)
+        positive = clusters < 15
+        order = generator.permutation(len(clusters))
+        given = positive[order], (scores + 1.5 * positive)[order]
+        found, alone = area(*given, clusters[order]), area(*given)
+        assert found.value == alone.value
+        held += found.low <= truth <= found.high
+        naive += alone.low <= truth <= alone.high
+    assert held >= 180
+    assert naive <= 165
+
+
 def test_a_half_is_the_first_class_as_argmax_has_it() -> None:
     picture = roc_and_pr([1, 1, 0, 0], np.array([0.0, 2.0, 0.0, -2.0]), ("cat", "dog"))
     assert picture.numbers["at_0.5"] == {

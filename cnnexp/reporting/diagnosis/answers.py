@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnexp.reporting.diagnosis.finding import Finding
-from cnnexp.reporting.statistics import LEVEL, accuracy_interval, mcnemar
+from cnnexp.reporting.statistics import LEVEL, accuracy_interval, interval_over, mcnemar
+from cnnexp.reporting.units import of_groups
 
 
 def never_predicted(
@@ -117,18 +118,20 @@ def calibration(
     )
 
 
-def too_small(labels: np.ndarray, predictions: np.ndarray) -> Finding | None:
+def too_small(
+    labels: np.ndarray, predictions: np.ndarray, clusters: np.ndarray | None = None
+) -> Finding | None:
     """An interval wider than 10 points: what one compares (an augmentation, a wider network) is
-    worth one to five points, and would not be seen.
+    worth one to five points, and would not be seen. clusters: (N,) of images that belong together.
     """
-    low, high = accuracy_interval(int((labels == predictions).sum()), len(labels))
+    low, high = interval_over(labels == predictions, clusters)
     if high - low <= 0.1:
         return None
     return Finding(
         "Test set too small to tell",
-        f"With {len(labels):,} test images the accuracy is known to {100 * low:.0f}% to "
-        f"{100 * high:.0f}%, about {50 * (high - low):.0f} points either way: what one changes is "
-        "often worth less.",
+        f"With {len(labels):,} test images{of_groups(clusters)} the accuracy is known to "
+        f"{100 * low:.0f}% to {100 * high:.0f}%, about {50 * (high - low):.0f} points either way: "
+        "what one changes is often worth less.",
         "Compare on the same images (task=compare), repeat with several seeds (-m seed=0,1,2), "
         "and test on more images where there are any.",
     )

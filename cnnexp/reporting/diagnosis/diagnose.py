@@ -36,14 +36,16 @@ def diagnose(
     validation_images: int = 0,
     labels: np.ndarray | None = None,
     probabilities: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
     dead: Mapping[str, tuple[int, int]] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """All findings; none: `NOTHING`. What isn't given isn't looked at.
 
     phases: name -> a row per epoch. gradients: (step, norm). train_counts: training images per
-    class. labels: (N,) of the test images, probabilities: (N, K). dead: block -> (dead channels,
-    all channels). config: the run's; what it has already isn't advised.
+    class. labels: (N,) of the test images, probabilities: (N, K), clusters: (N,) of those that
+    belong together. dead: block -> (dead channels, all). config: the run's; what it has already
+    isn't advised.
     """
     config = config or {}
     typed = [str(line).lstrip("+") for line in config.get("overrides") or ()]
@@ -102,7 +104,7 @@ def diagnose(
     noticed += [answers.imbalance(train_counts, classes, weighed=weighed, by_f1=by_f1), few]
     if labels is not None and probabilities is not None and len(labels):
         predictions = probabilities.argmax(1)
-        noticed += [answers.too_small(labels, predictions)]
+        noticed += [answers.too_small(labels, predictions, clusters)]
         if early:
             noticed.insert(0, answers.one_answer(predictions, classes))
         else:  # what its answers are like says nothing sooner

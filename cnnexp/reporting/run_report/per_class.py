@@ -7,7 +7,7 @@ import numpy as np
 from cnnexp.reporting.page import numbered, told_apart
 from cnnexp.reporting.run_report.run_files import RunFiles
 from cnnexp.reporting.run_report.words import TABLE
-from cnnexp.reporting.statistics import accuracy_interval, confusion_counts, scores_of_classes
+from cnnexp.reporting.statistics import confusion_counts, interval_over, scores_of_classes
 from cnnexp.reporting.units import percent
 
 NONE = "–"  # of no image
@@ -17,9 +17,9 @@ def per_class(run: RunFiles) -> dict[str, Any] | None:
     """A row of texts per class, and their means; None without test images."""
     if run.answers is None:
         return None
-    counts = confusion_counts(
-        run.answers.labels, run.answers.probabilities.argmax(1), len(run.classes)
-    )  # (K, K), rows are true
+    labels, clusters = run.answers.labels, run.answers.clusters
+    predictions = run.answers.probabilities.argmax(1)
+    counts = confusion_counts(labels, predictions, len(run.classes))  # (K, K), rows are true
     right, true, said = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     there = true > 0
     precision, recall, f1 = scores_of_classes(counts)
@@ -29,7 +29,9 @@ def per_class(run: RunFiles) -> dict[str, Any] | None:
         names = [numbered(name) for name in run.classes]  # as the figures have them
     for k, name in enumerate(names):
         taken = int(wrong[k].argmax())
-        interval = map(percent, accuracy_interval(int(right[k]), int(true[k]))) if there[k] else ()
+        own = labels == k
+        groups = None if clusters is None else clusters[own]
+        interval = map(percent, interval_over(predictions[own] == k, groups)) if there[k] else ()
         rows.append({
             "name": name,
             "images": f"{true[k]:,}",

@@ -73,6 +73,7 @@ def noticed(run: RunFiles) -> list[Finding]:
         validation_images=sum(split["validation"] for split in run.counts.values()),
         labels=None if answers is None else answers.labels,
         probabilities=None if answers is None else answers.probabilities,
+        clusters=None if answers is None else answers.clusters,
         dead=_dead_channels(run),
         config=run.config,
     )

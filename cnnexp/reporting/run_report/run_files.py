@@ -30,11 +30,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answers:
-    """N test images: paths, labels (N,), probabilities (N, K)."""
+    """N test images: paths, labels (N,), probabilities (N, K). clusters: (N,) names of the groups
+    that they belong to; None: each is of another.
+    """
 
     paths: list[str]
     labels: np.ndarray
     probabilities: np.ndarray
+    clusters: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,14 @@ def _answers(folder: Path, classes: Sequence[str]) -> Answers | None:
         return None
     place = {name: i for i, name in enumerate(classes)}
     labels = np.array([place[name] for name in found.labels])
-    return Answers(found.paths, labels, found.probabilities)
+    return Answers(found.paths, labels, found.probabilities, _clusters(folder, found.paths))
+
+
+def _clusters(folder: Path, paths: Sequence[str]) -> np.ndarray | None:
+    rows = _or(list[dict[str, str]], lambda: _rows(folder / "splits.csv"))
+    group = {row["path"]: row.get("group") for row in rows}
+    own = [group.get(path) or path for path in paths]
+    return np.array(own) if len(set(own)) < len(own) else None
 
 
 def _history(

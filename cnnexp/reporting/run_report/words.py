@@ -10,8 +10,8 @@ import numpy as np
 from cnnexp.files import our_command, shown_path
 from cnnexp.reporting.json_values import at, mapping, number
 from cnnexp.reporting.run_report.run_files import SPLITS, RunFiles
-from cnnexp.reporting.statistics import accuracy_interval
-from cnnexp.reporting.units import duration, percent
+from cnnexp.reporting.statistics import accuracy_interval, interval_over
+from cnnexp.reporting.units import duration, of_groups, percent
 
 LISTED = 10  # left-out files
 TABLE = 20  # classes with a line of their own; more are folded away
@@ -79,9 +79,11 @@ def result(run: RunFiles) -> dict[str, Any] | None:
             **mapping(run.info.get("metrics"))}  # fmt: skip
     per_class = {split: [run.counts.get(c, {}).get(split, 0) for c in run.classes]
                  for split in SPLITS}  # fmt: skip
+    clusters = None if run.answers is None else run.answers.clusters
     if run.answers is not None:
         n = len(run.answers.labels)
-        right = int((run.answers.probabilities.argmax(1) == run.answers.labels).sum())
+        correct = run.answers.probabilities.argmax(1) == run.answers.labels
+        right, (low, high) = int(correct.sum()), interval_over(correct, run.answers.clusters)
         per_class["test"] = np.bincount(run.answers.labels, minlength=len(run.classes)).tolist()
     else:
         n, accuracy = sum(per_class["test"]), number(last.get("test/accuracy"))
@@ -90,7 +92,7 @@ def result(run: RunFiles) -> dict[str, Any] | None:
         if not n:
             return {"sentence": f"Test accuracy {percent(accuracy)}.", "bar": None, "more": {}}
         right = round(n * accuracy)
-    low, high = accuracy_interval(right, n)
+        low, high = accuracy_interval(right, n)
     k = len(run.classes)
     chance, said = 1 / max(k, 1), f"Guessing among {k} classes would give {percent(1 / max(k, 1))}"
     counts = per_class["train"] if any(per_class["train"]) else per_class["test"]
@@ -113,7 +115,8 @@ def result(run: RunFiles) -> dict[str, Any] | None:
     }
     return {
         "share": percent(right / n),
-        "sentence": f"{right:,} of {n:,} test images were classified correctly",
+        "sentence": f"{right:,} of {n:,} test images{of_groups(clusters)} were classified "
+        "correctly",
         "interval": f"{percent(low)} to {percent(high)}",
         "baseline": f"{said}.",
         "bar": {"low": 100 * low, "high": 100 * high, "at": 100 * right / n,
