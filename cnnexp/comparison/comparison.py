@@ -169,8 +169,8 @@ def cluster_notes(answers: Answers) -> list[str]:
     if answers.clusters is None:
         return []
     return [
-        f"the test images are{of_groups(answers.clusters)}: intervals count these, for images that "
-        "belong together are no independent evidence"
+        f"the test images are{of_groups(answers.clusters)} that belong together, of one patient or "
+        "scene, say: intervals count these, for their images are no independent evidence"
     ]
 
 

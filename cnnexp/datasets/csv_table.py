@@ -131,9 +131,10 @@ def _plain(name: str) -> str:
 def _named(table: Table, key: str, column: str | int) -> int:
     column = str(column)
     if column not in table.columns:
+        without = f" (dataset.{key}=null goes without)" if key.endswith("_column") else ""
         raise InputError(
             f"dataset.{key}={column}: {table.place} has no such column"
-            f"{nearest(column, table.columns) or ';'} its columns: {few(table.columns)}"
+            f"{nearest(column, table.columns) or ';'} its columns: {few(table.columns)}{without}"
         )
     return table.columns.index(column)
 

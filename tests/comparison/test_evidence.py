@@ -92,7 +92,7 @@ def test_images_of_one_patient_are_one_piece_of_evidence(
         (folder / "splits.csv").write_text("\n".join([f"{head},group", *lines, ""]))
     cnnexp.run(words)
     out = capsys.readouterr().out
-    assert "the test images are of 22 groups: intervals count these" in out
+    assert "the test images are of 22 groups that belong together" in out
     assert "are not distinguishable" in out
 
 

@@ -221,6 +221,7 @@ WRONG: dict[str, tuple[str | bytes, dict[str, str], str]] = {
     ),
     "label": (PLAIN, {"label": "x"}, "dataset.label=x: leaves/train.csv has no such column; its c"),
     "split": (PLAIN, {"split_column": "x"}, "dataset.split_column=x: leaves/train.csv has no such"),
+    "no split": (PLAIN, {"split_column": "x"}, "label (dataset.split_column=null goes without)"),
     "one for both": (PLAIN, {"label": "id"}, "dataset.label=id: has the images' names"),
     "table": (PLAIN, {"table": "leaves/trian.csv"}, "dataset.table=leaves/trian.csv: no such file"),
     "root's": (PLAIN, {"table": "trian.csv"}, "working folder; did you mean 'train.csv'?"),
